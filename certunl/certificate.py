@@ -1,0 +1,151 @@
+"""What was proved about a forgotten model: budgets, assumptions, updates, certificates, releases."""
+
+import math
+from dataclasses import dataclass
+
+from flax import struct
+from optax.projections import projection_l2_ball
+
+from certunl.typing import BadInput, Params
+
+__all__ = ["MINIMISER", "REPLAY", "Assumption", "Budget", "Certificate", "Release", "Update"]
+
+REPLAY = "retraining replayed from the same start on the same schedule without the request"
+MINIMISER = "the minimiser of the retained risk in the ball"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What a release may reveal: (epsilon, delta)-indistinguishable from its reference.
+
+    With `distance`, sigma is fixed before any request, for updates proved to lie within it; with `sigma`, epsilon is
+    read off (and may be None here); with neither, sigma follows from the update's own bound.
+    """
+
+    epsilon: float | None = None
+    delta: float
+    distance: float | None = None
+    sigma: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.epsilon is None and self.sigma is None:
+            raise BadInput("a budget needs epsilon, or a fixed sigma from which epsilon is read off")
+        for name in ("epsilon", "distance", "sigma"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise BadInput(f"{name} must be a positive number, got {value}")
+        if not 0 < self.delta < 1:
+            raise BadInput(f"delta must lie strictly between 0 and 1, got {self.delta}")
+        if self.distance is not None and self.sigma is not None:
+            raise BadInput("give distance or sigma, not both: each fixes the noise")
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """One constant a bound rests on. `status`: "proved" (by the code), "given" (by the user), "estimated"."""
+
+    symbol: str
+    value: float
+    status: str
+    meaning: str = ""
+
+    def __post_init__(self) -> None:
+        if self.status not in ("proved", "given", "estimated"):
+            raise BadInput(f"status must be proved, given or estimated, got {self.status!r}")
+
+
+@struct.dataclass
+class Update:
+    """A model after forgetting, un-noised: secret until `certify` has released it.
+
+    `bound` is a proved distance to `reference` (None where there is no theorem), over failure probability
+    `failure_probability`; `uniform` says that it holds for every request of this size; `noise` is the standard
+    deviation the method's own steps already added; `radius` the ball that training keeps to (releases are projected
+    onto it); `cost` what it took, in seconds and solver facts.
+    """
+
+    params: Params
+    method: str = struct.field(pytree_node=False)
+    reference: str = struct.field(pytree_node=False)
+    bound: float | None = struct.field(pytree_node=False, default=None)
+    uniform: bool = struct.field(pytree_node=False, default=False)
+    failure_probability: float = struct.field(pytree_node=False, default=0.0)
+    noise: float = struct.field(pytree_node=False, default=0.0)
+    radius: float | None = struct.field(pytree_node=False, default=None)
+    assumptions: tuple[Assumption, ...] = struct.field(pytree_node=False, default=())
+    cost: dict[str, float] = struct.field(default_factory=dict)
+
+    def projected(self) -> Params:
+        """The parameters on the ball: what a release adds noise to, and what distances are measured from."""
+        return self.params if self.radius is None else projection_l2_ball(self.params, self.radius)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certificate:
+    """What may be said of a release. `bound` is the theorem's, `trivial_bound` 2·radius (output perturbation: doing
+    nothing), noise is calibrated to the smaller; `epsilon` is exact for `sigma` at `delta`; the guarantee fails with
+    probability `failure_probability` more."""
+
+    verdict: str
+    method: str
+    reference: str
+    budget: Budget
+    bound: float | None
+    trivial_bound: float
+    sigma: float
+    epsilon: float | None
+    delta: float
+    failure_probability: float
+    assumptions: tuple[Assumption, ...]
+    parameter_norm: float
+    dimension: int
+
+    @property
+    def total_delta(self) -> float:
+        """delta + failure probability of the method's own randomness."""
+        return self.delta + self.failure_probability
+
+    @property
+    def noise_norm(self) -> float:
+        """sigma √d, the typical length of the noise."""
+        return self.sigma * math.sqrt(self.dimension)
+
+    def __str__(self) -> str:
+        lines = [f"{self.verdict}: {self.method}, {_EXPLAINED[self.verdict]}"]
+        if self.epsilon is not None:
+            lines.append(
+                f"  (epsilon, delta) = ({self.epsilon:.4g}, {self.total_delta:.4g})"
+                + (f", of delta {self.failure_probability:.3g} for the solver" if self.failure_probability else "")
+            )
+        lines.append(f"  compared with  {self.reference}, plus the same noise")
+        bound = "none" if self.bound is None else f"{self.bound:.5g}"
+        lines.append(f"  distance bound {bound}    trivial bound 2C = {self.trivial_bound:.5g}")
+        lines.append(
+            f"  sigma          {self.sigma:.5g}    noise norm {self.noise_norm:.4g} "
+            f"against parameter norm {self.parameter_norm:.4g}"
+        )
+        for a in self.assumptions:
+            lines.append(f"  {a.symbol:<14} {a.value:<10.5g} {a.status:<10} {a.meaning}".rstrip())
+        lines.append(f"  not covered    {_NOT_COVERED}")
+        return "\n".join(lines)
+
+
+_EXPLAINED = {
+    "PROVED": "every assumption is proved by the code",
+    "CONDITIONAL": "true if the constants marked given or estimated are, or only for this request",
+    "VACUOUS": "the bound is no better than doing nothing and adding noise for the whole ball",
+    "NOT CERTIFIED": "no theorem bounds its distance to retraining here",
+}
+_NOT_COVERED = (
+    "the un-noised models, earlier releases, adaptive requests, choices of settings made with the forgotten data; "
+    "noise comes from threefry with 64 bits of system entropy, no cryptographic generator, in floating point"
+)
+
+
+@struct.dataclass
+class Release:
+    """`params` may be published; `update` (un-noised) may not; `certificate` says what the release is worth."""
+
+    params: Params
+    update: Update
+    certificate: Certificate = struct.field(pytree_node=False)

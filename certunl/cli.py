@@ -1,0 +1,260 @@
+"""certunl: train, prepare, forget, evaluate, report; each verb reads a run folder and adds to it."""
+
+import contextlib
+import dataclasses
+import inspect
+import os
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax
+import tyro
+from rich.console import Console
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from certunl import history, requests, rooms, storage
+from certunl.calibration import certify, secret_key
+from certunl.certificate import Budget
+from certunl.evaluation import Report, evaluate_all
+from certunl.methods import Statistics
+from certunl.recipe import Recipe
+from certunl.report import page
+from certunl.training import train as train_run
+from certunl.typing import BadInput, Diverged, Progress
+
+__all__ = ["main"]
+
+Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="the run folder")]
+Settings = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")]
+
+
+def train(
+    folder: Folder,
+    /,
+    dataset: str = "digits",
+    model: str = "mlp",
+    set: Settings = (),
+    train_size: int | None = None,
+    test_size: int | None = None,
+    data_dir: str | None = None,
+    seed: int = 0,
+) -> None:
+    """Trains a model into a new run folder.
+
+    Args:
+        folder: the run folder to make.
+        dataset: digits, wine, breast_cancer, mnist, fashion_mnist, cifar10 or svhn.
+        model: linear, mlp or cnn.
+        set: settings of the recipe, of the model, or l2.
+        train_size: how many training examples to use (default: all).
+        test_size: how many test examples to use (default: all).
+        data_dir: where prepared TFDS data lie (default: $TFDS_DATA_DIR, then ~/tensorflow_datasets).
+        seed: decides the initial parameters and the batches.
+    """
+    chosen = rooms.parse(set)
+    l2 = chosen.pop("l2", 0.0)
+    known = {field.name for field in dataclasses.fields(Recipe)}
+    recipe = {name: chosen.pop(name) for name in list(chosen) if name in known}
+    fields = [p for p in inspect.signature(rooms.find("models", model)).parameters if p not in ("parent", "name")]
+    if unknown := sorted(chosen.keys() - fields):
+        raise BadInput(f"there is no setting {unknown[0]!r}; settings are {', '.join([*sorted(known), *fields, 'l2'])}")
+    limits = {"train": train_size, "test": test_size, "data_dir": data_dir}
+    settings = {
+        "dataset": dataset,
+        "dataset_settings": {name: value for name, value in limits.items() if value is not None},
+        "model": model,
+        "model_settings": chosen,
+        "l2": l2,
+        "recipe": dataclasses.asdict(rooms.fill(Recipe, recipe, "Recipe")),
+        "seed": seed,
+    }
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BadInput(f"{folder} already exists and is not empty; choose another folder, or remove it first")
+    problem, made, splits = storage.build(settings)
+    start = time.perf_counter()
+    with progress("training") as tick:
+        run = train_run(problem, made, jax.random.key(seed), progress=tick)
+    seconds = time.perf_counter() - start
+    storage.save_run(folder, run, settings)
+    correct: Any = problem.scores(run.params, jax.tree.map(jax.numpy.asarray, splits.test)).correct
+    size = sum(leaf.size for leaf in jax.tree.leaves(run.params))
+    say(f"trained {model} ({size:,} parameters) on {len(problem.data):,} examples of {dataset} in {seconds:.1f} s:")
+    say(f"test accuracy {float(correct.mean()):.4f}; written to {folder}")
+
+
+def prepare(folder: Folder, /, method: str = "hessian_free", set: Settings = ()) -> None:
+    """Prepares a method before anyone asks (hessian_free: one row per example).
+
+    Args:
+        folder: the run folder.
+        method: hessian_free; the others need nothing.
+        set: settings of the method.
+    """
+    chosen = rooms.parse(set)
+    unlearner = rooms.build("methods", method, **chosen)
+    with storage.lock(folder):
+        run, _, facts = storage.load_run(folder)
+        start = time.perf_counter()
+        with progress(f"preparing {method}") as tick:
+            prepared = unlearner.prepare(run, progress=tick)
+        if prepared is None:
+            say(f"{method} needs no preparation")
+            return
+        seconds = time.perf_counter() - start
+        noted = {"fingerprint": facts["fingerprint"], "settings": chosen, "seconds": seconds}
+        storage.save_part(folder, "prepared", method, vars(prepared), noted)
+    say(f"prepared {method}: {len(prepared.units):,} rows in {seconds:.1f} s (secret: they describe single examples)")
+
+
+def forget(
+    folder: Folder,
+    /,
+    method: str = "hessian_free",
+    request: str = "random:50",
+    epsilon: float | None = None,
+    delta: float = 1e-5,
+    distance: float | None = None,
+    sigma: float | None = None,
+    trivial: bool = False,
+    name: str | None = None,
+    set: Settings = (),
+    seed: int = 0,
+) -> None:
+    """Forgets a request and writes a certified release; the next request of the same name goes on from there.
+
+    Args:
+        folder: the run folder.
+        method: hessian_free, newton or retrain.
+        request: random:SIZE, class:LABEL[:SIZE], owner:ID,..., hardest:SIZE or ids:ID,ID,...
+        epsilon: the budget's epsilon (default 1, or read off where sigma is given).
+        delta: the budget's delta.
+        distance: a distance fixed before the request; refused when the proved bound exceeds it.
+        sigma: a noise level fixed before the request.
+        trivial: without a theorem, use the trivial bound of the ball (output perturbation).
+        name: the line of requests this one continues (default: the method's name).
+        set: settings of the method; solver=lissa solver.depth=500 reach its solver.
+        seed: decides a random request and a method's own randomness, never the noise.
+    """
+    chosen, line = rooms.parse(set), name or method
+    unlearner = rooms.build("methods", method, **chosen)
+    if epsilon is None and sigma is None:
+        epsilon = 1.0
+    budget = Budget(epsilon=epsilon, delta=delta, distance=distance, sigma=sigma)
+    with storage.lock(folder):
+        run, _, facts = storage.load_run(folder)
+        state, earlier = history.resume(folder, run, line, {"method": method, "settings": chosen})
+        ask_key, forget_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), earlier))
+        ids = requests.parse(request, ask_key, state)
+        prepared = None
+        if storage.exists(folder, "prepared", method):
+            arrays, noted = storage.load_part(folder, "prepared", method)
+            if noted["fingerprint"] != facts["fingerprint"]:
+                raise BadInput(f"prepared/{method} belongs to another run; prepare again")
+            prepared = Statistics(**arrays)
+        update = unlearner.forget(state, prepared, ids, forget_key)
+        release = certify(update, budget, secret_key(), trivial=trivial)
+        made = history.save_release(folder, line, earlier + 1, release, ids, {"method": method, "settings": chosen})
+    how = "" if method != "hessian_free" or prepared is not None else " (nothing prepared: one pass for this request)"
+    say(f"forgot {len(ids)} examples in {update.cost['seconds']:.4g} s{how}; written to {folder / 'releases' / made}")
+    say(str(release.certificate))
+
+
+def evaluate(folder: Folder, /) -> None:
+    """Judges every release in the folder against true retraining.
+
+    Args:
+        folder: the run folder.
+    """
+    with storage.lock(folder):
+        run, splits, _ = storage.load_run(folder)
+        releases = history.load_releases(folder, run)
+        if not releases:
+            raise BadInput(f"{folder} holds no release; make one with: certunl forget {folder}")
+        reports = evaluate_all(run, releases, test=splits.test)
+        storage.write_json(folder / "evaluation.json", [dataclasses.asdict(report) for report in reports])
+    for report in reports:
+        show(report)
+
+
+def report(folder: Folder, /) -> None:
+    """Writes RUN/report.html: tables, figures and certificates (evaluates first where that is not done).
+
+    Args:
+        folder: the run folder.
+    """
+    if history.stale(folder):
+        evaluate(folder)
+    with storage.lock(folder):
+        facts = storage.read_json(folder / "run.json", "train again")
+        reports = [Report(**r) for r in storage.read_json(folder / "evaluation.json", "evaluate again")]
+        certificates = history.certificates(folder)
+        shown = {**facts["settings"], **facts["versions"], "device": facts["device"]}
+        pages = [(r, [f"{n}\n{certificates[n]}" for n in r.rows if n in certificates]) for r in reports]
+        (folder / "report.html").write_text(page(f"certunl: {folder.name}", shown, pages))
+    say(f"wrote {folder / 'report.html'}")
+
+
+def demo(folder: Annotated[Path | None, tyro.conf.Positional] = None, /) -> None:
+    """The whole story on bundled digits: train, prepare, forget three ways, certify, evaluate, report.
+
+    Args:
+        folder: where to put the run (default: a new temporary folder).
+    """
+    start = time.perf_counter()
+    place = folder or Path(tempfile.mkdtemp(prefix="certunl-")) / "demo"
+    train(place, "digits", "mlp", ("epochs=20", "weight_decay=5e-4", "radius=20", "learning_rate=0.05"))
+    prepare(place)
+    forget(place, "hessian_free", "random:50")
+    forget(place, "newton", "random:50", set=("damping=0.1", "operator=ggn"))
+    evaluate(place)
+    report(place)
+    say(f"the whole story took {time.perf_counter() - start:.1f} s")
+
+
+def say(text: str) -> None:
+    """One line (or a printed certificate) on stdout."""
+    print(text, flush=True)
+
+
+def show(report: Report) -> None:
+    """A report as a table; one row per metric, so that it fits a terminal."""
+    columns = list(zip(*report.cells(), strict=True))
+    table = Table(*columns[0], title=f"{report.forgotten} examples forgotten")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in columns[1:]:
+        table.add_row(*row)
+    Console().print(table)
+
+
+@contextlib.contextmanager
+def progress(what: str) -> Iterator[Progress | None]:
+    """A bar on stderr, or None where that is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def main(args: list[str] | None = None) -> None:
+    """Runs one verb; bad input and divergence end in one sentence on stderr and exit status 2."""
+    verbs: dict[str, Any] = {f.__name__: f for f in (demo, train, prepare, forget, evaluate, report)}
+    warnings.showwarning = lambda message, *_: print(f"certunl: warning: {message}", file=sys.stderr)
+    try:
+        tyro.extras.subcommand_cli_from_dict(verbs, prog="certunl", args=args)
+    except (BadInput, Diverged) as error:
+        print(f"certunl: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

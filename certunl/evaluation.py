@@ -1,0 +1,140 @@
+"""Every metric on every release, always beside «original» (doing nothing) and «retrain» (the truth)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from certunl import requests, rooms
+from certunl.certificate import Release, Update
+from certunl.methods.retrain import Retrain
+from certunl.problem import Dataset
+from certunl.training import Run
+from certunl.typing import BadInput, Outcome, Params, Unlearner
+
+__all__ = ["Report", "evaluate", "evaluate_all"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """One row per model, one column per metric; `print` it, or read `rows[name][column]`."""
+
+    rows: dict[str, dict[str, float]]
+    forgotten: int
+    verdicts: dict[str, str]
+
+    def columns(self) -> list[str]:
+        """Every column that some row has, in the metrics' order."""
+        return list(dict.fromkeys(column for row in self.rows.values() for column in row))
+
+    def cells(self) -> list[list[str]]:
+        """The table as text: a header and one line per row."""
+        columns = self.columns()
+        body = [
+            [name, *(_number(row.get(c, float("nan"))) for c in columns), self.verdicts.get(name, "")]
+            for name, row in self.rows.items()
+        ]
+        return [["", *(c.replace("_", " ") for c in columns), "verdict"], *body]
+
+    def __str__(self) -> str:
+        cells = self.cells()
+        names = [row[0] for row in cells[1:]]
+        table = [[column, *values] for column, *values in zip(*(row[0:] for row in cells), strict=True)][1:]
+        width = [max(map(len, c)) for c in zip(["", *names], *table, strict=True)]
+        lines = [f"forgotten: {self.forgotten} examples"]
+        lines += ["  ".join(v.rjust(w) for v, w in zip(row, width, strict=True)) for row in [["", *names], *table]]
+        return "\n".join(lines)
+
+
+def _number(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:.4g}"
+
+
+def evaluate(
+    run: Run,
+    request: Any,
+    release: Update | Release | Mapping[str, Update | Release],
+    *,
+    test: Dataset | None = None,
+    reference: Unlearner | Update | None = None,
+) -> Report:
+    """Judges one forgotten model, or several of the same request by name, against true retraining.
+
+    `reference` gives the truth: a method (default `Retrain()`) or its Update. Distances are of the un-noised
+    parameters; a release with noise has a second row «... + noise». `run` is the run before `request` was forgotten.
+    """
+    request = requests.check(run, request)
+    releases = dict(release) if isinstance(release, Mapping) else {_update(release).method: release}
+    truth = reference or Retrain()
+    if not isinstance(truth, Update):
+        truth = truth.forget(run, None, request, jax.random.key(0))
+    judge = _Judge(run, request, truth, test)
+    rows = {"original": judge.row(run.params, {}), "retrain": judge.row(truth.projected(), truth.cost)}
+    verdicts: dict[str, str] = {}
+    for name, item in releases.items():
+        update = _update(item)
+        if jax.tree.structure(update.params) != jax.tree.structure(run.params):
+            raise BadInput(f"{name} has other parameters than the run: it comes from another model")
+        if update is not truth:
+            rows[name] = judge.row(update.projected(), update.cost)
+        if isinstance(item, Release):
+            verdicts[name] = item.certificate.verdict
+            if item.certificate.sigma > 0:
+                rows[f"{name} + noise"] = judge.row(item.params, update.cost)
+                verdicts[f"{name} + noise"] = item.certificate.verdict
+    return Report(rows=rows, forgotten=len(request), verdicts=verdicts)
+
+
+def evaluate_all(
+    run: Run, releases: Mapping[str, tuple[np.ndarray, Release]], *, test: Dataset | None = None
+) -> list[Report]:
+    """One Report per set of forgotten examples: `releases` maps names to (all examples forgotten so far, release).
+
+    Where one of a set was made by retraining, it is the truth; elsewhere the truth is made here.
+    """
+    groups: dict[bytes, dict[str, Release]] = {}
+    for name, (forgotten, release) in releases.items():
+        groups.setdefault(forgotten.tobytes(), {})[name] = release
+    reports = []
+    for key, group in groups.items():
+        truth = next((r.update for r in group.values() if r.update.method == "retrain"), None)
+        reports.append(evaluate(run, np.frombuffer(key, np.int32), group, test=test, reference=truth))
+    return reports
+
+
+def _update(item: Update | Release) -> Update:
+    return item.update if isinstance(item, Release) else item
+
+
+class _Judge:
+    """Holds what all rows share: the request, the truth, and the scores of the original and retrained models."""
+
+    def __init__(self, run: Run, request: np.ndarray, truth: Update, test: Dataset | None):
+        self.run, self.truth = run, truth.projected()
+        self.test = None if test is None else jax.tree.map(jnp.asarray, test)
+        self.retained = run.retained(request)
+        self.original_scores, self.truth_scores = self._train(run.params), self._train(self.truth)
+
+    def _train(self, params: Params) -> Any:
+        return self.run.problem.scores(params, self.run.problem.data)
+
+    def row(self, params: Params, cost: dict[str, float]) -> dict[str, float]:
+        outcome = Outcome(
+            original=self.run.params,
+            retrained=self.truth,
+            params=params,
+            original_train=self.original_scores,
+            retrained_train=self.truth_scores,
+            train=self._train(params),
+            test=None if self.test is None else self.run.problem.scores(params, self.test),
+            forgotten=self.run.present & ~self.retained,
+            retained=self.retained,
+            cost=cost,
+        )
+        result: dict[str, float] = {}
+        for name in rooms.names("metrics"):
+            result |= rooms.find("metrics", name)(outcome)
+        return result

@@ -1,0 +1,80 @@
+"""Lines of requests in a run folder: each method's (or name's) requests follow one another from its un-noised state."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from certunl import storage
+from certunl.certificate import Assumption, Budget, Certificate, Release, Update
+from certunl.training import Run
+from certunl.typing import BadInput
+
+__all__ = ["certificates", "load_releases", "resume", "save_release", "stale"]
+
+
+def resume(folder: Path, run: Run, line: str, made_by: dict[str, Any]) -> tuple[Run, int]:
+    """(the run after every request of `line`, their number).
+
+    Raises: BadInput where the line was begun by another method or with other settings.
+    """
+    earlier = [name for name in storage.parts(folder, "releases") if name.rpartition("-")[0] == line]
+    for name in earlier:
+        params, facts = storage.load_part(folder, "updates", name)
+        if (held := {key: facts[key] for key in made_by}) != storage.as_json(made_by):
+            raise BadInput(f"the line {line!r} was begun with {held}; give the new one its own --name")
+        run = run.minus(np.asarray(facts["request"]), params)
+    return run, len(earlier)
+
+
+def save_release(
+    folder: Path, line: str, number: int, release: Release, request: np.ndarray, made_by: dict[str, Any]
+) -> str:
+    """Writes the update (secret), then the release (public); returns their name, `line`-`number`."""
+    name, update = f"{line}-{number}", release.update
+    noted = {f.name: getattr(update, f.name) for f in dataclasses.fields(update) if f.name != "params"}
+    noted["assumptions"] = [dataclasses.asdict(a) for a in update.assumptions]
+    storage.save_part(folder, "updates", name, update.params, noted | made_by | {"request": request})
+    public = {
+        "certificate": dataclasses.asdict(release.certificate),
+        "printed": str(release.certificate),
+        "forgotten": len(request),
+    }
+    storage.save_part(folder, "releases", name, release.params, public)
+    return name
+
+
+def load_releases(folder: Path, run: Run) -> dict[str, tuple[np.ndarray, Release]]:
+    """name -> (all examples forgotten in its line so far i32[k], release)."""
+    releases: dict[str, tuple[np.ndarray, Release]] = {}
+    forgotten: dict[str, np.ndarray] = {}
+    for name in storage.parts(folder, "releases"):
+        line = name.rpartition("-")[0]
+        secret, noted = storage.load_part(folder, "updates", name)
+        params, public = storage.load_part(folder, "releases", name)
+        gone = np.union1d(forgotten.get(line, np.zeros(0, np.int32)), noted["request"]).astype(np.int32)
+        forgotten[line] = gone
+        fields = {f.name for f in dataclasses.fields(Update)} - {"params", "assumptions"}
+        update = Update(params=secret, assumptions=_assumptions(noted["assumptions"]), **{k: noted[k] for k in fields})
+        held = public["certificate"]
+        held |= {"budget": Budget(**held["budget"]), "assumptions": _assumptions(held["assumptions"])}
+        releases[name] = gone, Release(params=params, update=update, certificate=Certificate(**held))
+    return releases
+
+
+def certificates(folder: Path) -> dict[str, str]:
+    """name -> the release's certificate as printed when it was made."""
+    names = storage.parts(folder, "releases")
+    return {name: storage.load_facts(folder, "releases", name)["printed"] for name in names}
+
+
+def stale(folder: Path) -> bool:
+    """Whether there is no evaluation, or a release newer than it."""
+    place = folder / "evaluation.json"
+    made = [(folder / "releases" / name).stat().st_mtime for name in storage.parts(folder, "releases")]
+    return not place.exists() or max(made, default=0.0) > place.stat().st_mtime
+
+
+def _assumptions(held: list[dict[str, Any]]) -> tuple[Assumption, ...]:
+    return tuple(Assumption(**a) for a in held)

@@ -1,0 +1,16 @@
+"""Ways to forget, one per file.
+
+A method is a frozen dataclass of settings with
+
+    prepare(run, *, progress=None) -> Any                 before anyone asks; None where there is nothing to prepare
+    forget(run, prepared, request, key) -> Update         `prepared` may be None
+
+`forget` checks the request with `requests.check`, never changes `run`, waits for its result and puts the seconds it
+took, compilation apart, into `Update.cost`. `Update.bound` is None unless a theorem of `bounds/` applies.
+"""
+
+from certunl.methods.hessian_free import HessianFree, Statistics
+from certunl.methods.newton import Newton
+from certunl.methods.retrain import Retrain
+
+__all__ = ["HessianFree", "Newton", "Retrain", "Statistics"]

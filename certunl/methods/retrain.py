@@ -1,0 +1,45 @@
+"""True retraining: the same loop, from the same start, on the schedule without the request."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+
+from certunl import requests
+from certunl.certificate import REPLAY, Update
+from certunl.timing import Stopwatch
+from certunl.training import Run, check_finite, follow
+from certunl.typing import Key, Params, Progress
+
+__all__ = ["Retrain"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrain:
+    """The truth every method is held to: exact, and as slow as training. Its distance to itself is 0, proved."""
+
+    def prepare(self, run: Run, *, progress: Progress | None = None) -> None:
+        """Nothing to prepare."""
+
+    def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
+        """Trains again without `request` and all that was forgotten before; `key` is not used."""
+        request = requests.check(run, request)
+        with Stopwatch() as watch:
+            params, risks = jax.block_until_ready(_replay(run, run.retained(request)))
+        check_finite(risks, params, run.recipe)
+        return Update(
+            params=params,
+            method="retrain",
+            reference=REPLAY,
+            bound=0.0,
+            uniform=True,
+            radius=run.recipe.radius,
+            cost={"seconds": watch.seconds, "compile_seconds": watch.compile_seconds},
+        )
+
+
+@partial(jax.jit)
+def _replay(run: Run, retained: jax.Array) -> tuple[Params, jax.Array]:
+    schedule = run.schedule.masked(~retained[run.schedule.indices])
+    return follow(run.problem, run.recipe, run.start, schedule)

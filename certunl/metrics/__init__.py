@@ -1,0 +1,11 @@
+"""What is measured of a forgotten model, one family per file.
+
+A metric is a function `(Outcome) -> dict[str, float]`, named columns of the report. Retraining judged against itself
+gives the ideal value. `evaluate` calls every file of this folder.
+"""
+
+from certunl.metrics.cost import cost
+from certunl.metrics.fidelity import fidelity
+from certunl.metrics.utility import utility
+
+__all__ = ["cost", "fidelity", "utility"]

@@ -1,0 +1,23 @@
+"""How good the model is on what it should have forgotten, on what it keeps, and on new data."""
+
+import numpy as np
+
+from certunl.typing import Outcome, Scores
+
+__all__ = ["utility"]
+
+
+def utility(outcome: Outcome) -> dict[str, float]:
+    """Mean accuracy and loss on the forgotten, the retained and the test examples."""
+    result: dict[str, float] = {}
+    everyone = None if outcome.test is None else np.ones(len(outcome.test.losses), bool)
+    for split, scores, mask in (
+        ("forget", outcome.train, np.asarray(outcome.forgotten)),
+        ("retain", outcome.train, np.asarray(outcome.retained)),
+        ("test", outcome.test, everyone),
+    ):
+        if isinstance(scores, Scores):
+            if scores.correct is not None:
+                result[f"{split}_accuracy"] = float(np.mean(np.asarray(scores.correct)[mask]))
+            result[f"{split}_loss"] = float(np.mean(np.asarray(scores.losses, np.float64)[mask]))
+    return result

@@ -1,0 +1,13 @@
+"""Flax linen modules without mutable state, one per file; an NNX module comes in through `NNX`.
+
+A model has `dtype` (float32 unless told: Flax ignores x64), `activation` and, where it pools, `pooling` by name.
+Defaults are smooth: kinks, not depth, spoil the linearisation that Hessian-free statistics rest on. This module also
+decides how a convolution is lowered (`conv.py` says why).
+"""
+
+from certunl.models.cnn import CNN
+from certunl.models.linear import Linear
+from certunl.models.mlp import MLP
+from certunl.models.nnx import NNX
+
+__all__ = ["CNN", "MLP", "NNX", "Linear"]

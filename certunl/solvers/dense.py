@@ -1,0 +1,44 @@
+"""The exact inverse by eigenvalues, for few parameters."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.flatten_util
+import jax.numpy as jnp
+
+from certunl.curvature import dense
+from certunl.typing import BadInput, Diverged, Key, Operator, Params, Solution
+
+__all__ = ["Dense"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dense:
+    """x = A⁻¹ b from the d products A e_j and a symmetric eigendecomposition; d² memory, d³ time.
+
+    Raises: BadInput above `max_dimension` parameters; Diverged (in `verify`) unless A is positive definite.
+    """
+
+    max_dimension: int = 4000
+
+    def __call__(self, operator: Operator, b: Params, key: Key) -> Solution:
+        flat, unravel = jax.flatten_util.ravel_pytree(b)
+        if flat.size > self.max_dimension:
+            raise BadInput(
+                f"the dense solver takes at most max_dimension={self.max_dimension} parameters, got {flat.size}; use CG"
+            )
+        matrix = dense(operator, b, key)
+        with jax.default_matmul_precision("highest"):
+            values, vectors = jnp.linalg.eigh(matrix)
+            x = vectors @ ((vectors.T @ flat) / values)
+            error = jnp.linalg.norm(flat - matrix @ x)
+        residual = jnp.where(error > 0, error / jnp.linalg.norm(flat), 0)
+        zero = jnp.zeros_like(residual)
+        return Solution(unravel(x), residual, jnp.asarray(flat.size), values[0], values[-1], zero)
+
+    def verify(self, solution: Solution) -> None:
+        if not float(solution.lowest) > 0:
+            raise Diverged(
+                f"the damped operator is not positive definite: smallest eigenvalue {float(solution.lowest):.4g}; "
+                f'raise damping by more than {-float(solution.lowest):.4g}, or use operator="ggn"'
+            )

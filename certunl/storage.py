@@ -1,0 +1,219 @@
+"""Run folders: the nouns on disk. Every part is written beside its place and renamed into it, so that a part is whole
+or absent.
+
+    RUN/run.json, arrays/          settings, versions and fingerprint; start, schedule, params
+    RUN/prepared/NAME/             a method's statistics                      (personal data: keep secret)
+    RUN/updates/NAME-K/            the un-noised result of NAME's K-th request (keep secret)
+    RUN/releases/NAME-K/           what may be published: noised params, certificate, request
+    RUN/evaluation.json, report.html
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from certunl import rooms
+from certunl.datasets import Splits, load
+from certunl.problem import Problem, classification
+from certunl.recipe import Recipe
+from certunl.schedule import Schedule
+from certunl.training import Run
+from certunl.typing import BadInput, Params
+
+__all__ = [
+    "as_json",
+    "build",
+    "exists",
+    "load_facts",
+    "load_part",
+    "load_run",
+    "lock",
+    "parts",
+    "read_json",
+    "save_part",
+    "save_run",
+    "write_json",
+]
+
+_FORMAT = 1
+
+
+def build(settings: dict[str, Any]) -> tuple[Problem, Recipe, Splits]:
+    """The problem, recipe and data that a run's settings describe."""
+    splits = load(settings["dataset"], **_tuples(settings["dataset_settings"]))
+    model = rooms.build(
+        "models", settings["model"], **{"classes": splits.classes, **_tuples(settings["model_settings"])}
+    )
+    problem = classification(model, splits.train, l2=settings["l2"])
+    return problem, rooms.fill(Recipe, settings["recipe"], "Recipe"), splits
+
+
+def save_run(folder: Path, run: Run, settings: dict[str, Any]) -> None:
+    """Writes a new run folder. Raises: BadInput where `folder` already holds something."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BadInput(f"{folder} already exists and is not empty; choose another folder, or remove it first")
+    facts = {
+        "format": _FORMAT,
+        "settings": settings,
+        "fingerprint": _fingerprint(run, settings),
+        "versions": {name: version(name) for name in ("certunl", "jax", "jaxlib", "flax", "optax")},
+        "device": f"{jax.devices()[0].device_kind} ({jax.default_backend()}), {platform.machine()}",
+    }
+    arrays = {"start": run.start, "params": run.params, "schedule": vars(run.schedule)}
+    with _whole(folder) as partial:
+        _save_arrays(partial / "arrays", arrays)
+        write_json(partial / "run.json", facts)
+
+
+def load_run(folder: Path) -> tuple[Run, Splits, dict[str, Any]]:
+    """(run, data, facts of run.json).
+
+    Raises: BadInput where the folder is missing, half-written, changed, or the data are not those it was trained on.
+    """
+    if not folder.is_dir():
+        raise BadInput(f"there is no run folder {folder}; make one with: certunl train {folder}")
+    facts = read_json(folder / "run.json", "it is no run folder, or a half-written one; train again")
+    if facts.get("format") != _FORMAT:
+        raise BadInput(f"{folder} has format {facts.get('format')}, this version reads {_FORMAT}; train again")
+    problem, recipe, splits = build(facts["settings"])
+    arrays = _load_arrays(folder / "arrays")
+    start, params, schedule = arrays["start"], arrays["params"], Schedule(**arrays["schedule"])
+    present = jax.numpy.ones(len(problem.data), bool)
+    run = Run(problem=problem, recipe=recipe, start=start, schedule=schedule, params=params, present=present)
+    if _fingerprint(run, facts["settings"]) != facts["fingerprint"]:
+        raise BadInput(
+            f"{folder} does not match its fingerprint: its settings, arrays or the data set on this machine are not "
+            "those it was trained with; restore them or train again"
+        )
+    return run, splits, facts
+
+
+def save_part(folder: Path, kind: str, name: str, arrays: Params, facts: dict[str, Any]) -> None:
+    """Writes RUN/kind/name whole, replacing what was there; owner-only where it is not a release."""
+    place = folder / kind / name
+    place.parent.mkdir(exist_ok=True, mode=0o755 if kind == "releases" else 0o700)
+    if place.exists():
+        shutil.rmtree(place)
+    with _whole(place) as partial:
+        _save_arrays(partial / "arrays", arrays)
+        write_json(partial / "facts.json", facts)
+
+
+def load_part(folder: Path, kind: str, name: str) -> tuple[Params, dict[str, Any]]:
+    """(arrays, facts) of RUN/kind/name."""
+    return _load_arrays(folder / kind / name / "arrays"), load_facts(folder, kind, name)
+
+
+def load_facts(folder: Path, kind: str, name: str) -> dict[str, Any]:
+    """The facts of RUN/kind/name alone."""
+    return read_json(folder / kind / name / "facts.json", f"{kind}/{name} is half-written; remove it")
+
+
+def exists(folder: Path, kind: str, name: str) -> bool:
+    """Whether RUN/kind/name is there, whole."""
+    return (folder / kind / name / "facts.json").is_file()
+
+
+def parts(folder: Path, kind: str) -> list[str]:
+    """The names in RUN/kind, by lineage and number."""
+    found = [p.name for p in (folder / kind).glob("*") if exists(folder, kind, p.name)]
+    return sorted(found, key=lambda name: (name.rpartition("-")[0], int(name.rpartition("-")[2] or 0)))
+
+
+@contextlib.contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Holds `folder` against a second writer. Raises: BadInput when there is one, or no such folder."""
+    if not folder.is_dir():
+        raise BadInput(f"there is no run folder {folder}; make one with: certunl train {folder}")
+    with open(folder / ".lock", "w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BadInput(f"another certunl is working on {folder}; wait for it to end, then ask again") from None
+        yield
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes JSON whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(json.dumps(content, indent=1, default=_plain) + "\n")
+    partial.replace(path)
+
+
+def as_json(content: Any) -> Any:
+    """`content` as it comes back from a file."""
+    return json.loads(json.dumps(content, default=_plain))
+
+
+def read_json(path: Path, otherwise: str) -> Any:
+    """JSON, or BadInput that ends with `otherwise`."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise BadInput(f"{path} cannot be read ({type(error).__name__}): {otherwise}") from error
+
+
+@contextlib.contextmanager
+def _whole(place: Path) -> Iterator[Path]:
+    """A folder to write into that becomes `place` at the end, and leaves nothing behind when it fails."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    partial = place.with_name(f".{place.name}.{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        yield partial
+        try:
+            partial.rename(place)
+        except OSError as error:
+            raise BadInput(f"{place} was made by another certunl in the meantime; choose another folder") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _save_arrays(path: Path, arrays: Params) -> None:
+    import orbax.checkpoint as ocp
+
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(path.absolute(), arrays)
+
+
+def _load_arrays(path: Path) -> Params:
+    import orbax.checkpoint as ocp
+
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            return checkpointer.restore(path.absolute())
+    except Exception as error:  # orbax and tensorstore raise many kinds for missing or damaged files
+        raise BadInput(
+            f"the arrays in {path} are missing or damaged ({type(error).__name__}); make them again"
+        ) from error
+
+
+def _fingerprint(run: Run, settings: dict[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=_plain).encode())
+    for leaf in jax.tree.leaves((run.start, vars(run.schedule), run.params, run.problem.data)):
+        array = np.ascontiguousarray(leaf)
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(array.data)
+    return digest.hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | jax.Array | np.generic):
+        return np.asarray(value).tolist()
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+def _tuples(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
