@@ -7,7 +7,6 @@ import os
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -247,7 +246,6 @@ def progress(what: str) -> Iterator[Progress | None]:
 def main(args: list[str] | None = None) -> None:
     """Runs one verb; bad input and divergence end in one sentence on stderr and exit status 2."""
     verbs: dict[str, Any] = {f.__name__: f for f in (demo, train, prepare, forget, evaluate, report)}
-    warnings.showwarning = lambda message, *_: print(f"certunl: warning: {message}", file=sys.stderr)
     try:
         tyro.extras.subcommand_cli_from_dict(verbs, prog="certunl", args=args)
     except (BadInput, Diverged) as error:

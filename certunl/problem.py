@@ -131,6 +131,21 @@ class _Initializer:
         return variables["params"]
 
 
+class _ByIdentity:
+    """A model that cannot be hashed (a linen module with a list among its fields), compared by identity instead."""
+
+    def __init__(self, model: Any):
+        self.init, self.apply = model.init, model.apply
+
+
+def _hashable(model: Any) -> Any:
+    try:
+        hash(model)
+    except TypeError:
+        return _ByIdentity(model)
+    return model
+
+
 def _squared_error(outputs: jax.Array, targets: jax.Array) -> jax.Array:
     return 0.5 * jnp.sum((outputs - targets.reshape(outputs.shape)) ** 2, axis=tuple(range(1, outputs.ndim)))
 
@@ -139,7 +154,7 @@ def _supervised(model: Any, data: Dataset, output_loss: Any, l2: float) -> tuple
     """The problem, and the shape of one example's output."""
     if not l2 >= 0:
         raise BadInput(f"l2 must be at least 0, got {l2}")
-    x = jnp.asarray(data.x)
+    x, model = jnp.asarray(data.x), _hashable(model)
     init = _Initializer(model, x.shape[1:], str(x.dtype))
     losses = Supervised(model, output_loss, l2)
     outputs = jax.eval_shape(lambda key: losses.predict(init(key), x[:1]), jax.random.key(0))

@@ -54,9 +54,9 @@ def by_owner(run: Run, owners: Any) -> np.ndarray:
 
 def hardest(run: Run, size: int) -> np.ndarray:
     """The `size` present examples of largest loss under the trained model."""
-    losses = np.where(run.present, run.problem.scores(run.params, run.problem.data).losses, -np.inf)
     if not 0 < size < np.sum(run.present):
         raise BadInput(f"size must lie between 1 and {np.sum(run.present) - 1}, got {size}")
+    losses = np.where(run.present, run.problem.scores(run.params, run.problem.data).losses, -np.inf)
     return check(run, np.argsort(-losses, kind="stable")[:size])
 
 

@@ -1,6 +1,6 @@
 """The one training loop: a scan of one step along a schedule. Every way to forget is this loop, or its derivative."""
 
-import warnings
+import logging
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -108,10 +108,10 @@ def fit(
     problem.check(start)
     schedule.check(len(problem.data))
     if recipe.radius is not None and (norm := float(optax.tree.norm(start))) > recipe.radius:
-        warnings.warn(
-            f"the initial parameters have norm {norm:.4g}, outside the ball of radius {recipe.radius}: "
-            "the first step will shrink them",
-            stacklevel=2,
+        logging.getLogger("certunl").warning(
+            "the initial parameters have norm %.4g, outside the ball of radius %g: the first step will shrink them",
+            norm,
+            recipe.radius,
         )
     params, risks = follow(problem, recipe, start, schedule, progress)
     check_finite(risks, params, recipe)

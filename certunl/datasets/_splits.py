@@ -58,16 +58,18 @@ def from_tfds(
     """
     import tensorflow_datasets as tfds
 
+    trouble, sources, builder = "no prepared splits", {}, None
     try:
         builder = tfds.builder(name, data_dir=data_dir, file_format="array_record")
         sources: Any = builder.as_data_source()
     except Exception as error:  # what TFDS raises for missing data differs by version and by file format
+        trouble = type(error).__name__
+    if builder is None or not {"train", "test"} <= set(sources):
         where = f", data_dir={data_dir!r}" if data_dir else ""
         raise BadInput(
-            f"data set {name!r} is not prepared in {data_dir or 'TFDS_DATA_DIR or ~/tensorflow_datasets'}; fetch it "
-            f"once with: python -c \"import tensorflow_datasets as tfds; tfds.data_source('{name}'{where})\" "
-            f"({type(error).__name__})"
-        ) from error
+            f"data set {name!r} is not prepared in {data_dir or 'TFDS_DATA_DIR or ~/tensorflow_datasets'} ({trouble}); "
+            f"fetch it once with: python -c \"import tensorflow_datasets as tfds; tfds.data_source('{name}'{where})\""
+        )
     features: Any = builder.info.features
     classes = features["label"].num_classes
     parts = []

@@ -31,7 +31,7 @@ class NNX:
 
         _, params, rest = nnx.split(self.build(nnx.Rngs(key)), nnx.Param, ...)
         if rest:
-            kinds = sorted({type(leaf).__name__ for _, leaf in rest.flat_state()})
+            kinds = sorted({type(leaf).__name__ for _, leaf in nnx.to_flat_state(rest)})
             raise BadInput(
                 f"the NNX module keeps state beside its parameters ({', '.join(kinds)}), which no statement about "
                 "parameters covers; use stateless layers (GroupNorm instead of BatchNorm, no dropout)"

@@ -1,0 +1,53 @@
+"""Tiny problems with known answers, in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import certunl as cu
+
+
+def ridge(n: int = 24, d: int = 5, seed: int = 0, owners: np.ndarray | None = None, l2: float = 0.0) -> cu.Problem:
+    """l_i = (x_i'w − y_i)²/2 (+ l2/2 ‖w‖²): a quadratic, so first-order statistics of one deletion are exact."""
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(n, d)), rng.normal(size=n)
+
+    def losses(params, batch):
+        return 0.5 * (batch.x @ params["w"] - batch.y) ** 2 + 0.5 * l2 * jnp.sum(params["w"] ** 2)
+
+    def init(key):
+        return {"w": jax.random.normal(key, (d,))}
+
+    return cu.Problem(init=init, losses=losses, data=cu.Dataset(x, y, owners))
+
+
+def classes(n: int = 30, d: int = 4, c: int = 3, seed: int = 0, owners: np.ndarray | None = None) -> cu.Dataset:
+    """Three noisy clusters with labels."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, c, n)
+    return cu.Dataset(rng.normal(size=(c, d))[y] + 0.7 * rng.normal(size=(n, d)), y, owners)
+
+
+def network(n: int = 30, hidden: tuple[int, ...] = (6,), owners: np.ndarray | None = None, **settings) -> cu.Problem:
+    """A small float64 softplus network on `classes`."""
+    model = cu.models.MLP(hidden=hidden, classes=3, dtype=jnp.float64)
+    return cu.classification(model, classes(n, owners=owners), **settings)
+
+
+def vector(tree) -> np.ndarray:
+    """All leaves as one float64 vector."""
+    return np.concatenate([np.asarray(leaf, np.float64).ravel() for leaf in jax.tree.leaves(tree)])
+
+
+def gap(a, b) -> float:
+    """‖a − b‖/‖b‖ over all leaves."""
+    return float(np.linalg.norm(vector(a) - vector(b)) / np.linalg.norm(vector(b)))
+
+
+def trained(problem: cu.Problem, seed: int = 0, **recipe) -> cu.Run:
+    """A run with small defaults."""
+    settings = {"learning_rate": 0.1, "epochs": 3, "batch_size": 8} | recipe
+    return cu.train(problem, cu.Recipe(**settings), jax.random.key(seed))
+
+
+KEY = jax.random.key(7)

@@ -1,0 +1,31 @@
+"""Everything is tested in float64 on the CPU; data that is not in the repository is looked for beside it."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+import pytest
+
+jax.config.update("jax_enable_x64", True)
+
+_BESIDE = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def tfds_dir() -> str:
+    """A folder of prepared TFDS data sets, or a skip that says why."""
+    place = Path(os.environ.get("TFDS_DATA_DIR", _BESIDE / "tfds"))
+    if not (place / "mnist").is_dir():
+        pytest.skip("no prepared MNIST: set TFDS_DATA_DIR to a folder of TFDS data sets")
+    return str(place)
+
+
+@pytest.fixture(scope="session")
+def reference_dir() -> Path:
+    """The folder of an independent implementation's numbers, or a skip that says why."""
+    place = _BESIDE / "reference"
+    if not place.is_dir():
+        pytest.skip("the independent implementation's numbers are not beside the repository")
+    return place

@@ -1,0 +1,62 @@
+"""Shapes, label sets, ranges and scale of every data set that is at hand."""
+
+import numpy as np
+import pytest
+
+import certunl as cu
+
+
+@pytest.mark.parametrize(
+    ("name", "train", "test", "shape", "classes"),
+    [
+        ("digits", 1437, 360, (8, 8, 1), 10),
+        ("wine", 142, 36, (13,), 3),
+        ("breast_cancer", 455, 114, (30,), 2),
+    ],
+)
+def test_bundled_sets_have_their_shapes_labels_and_scale(name, train, test, shape, classes):
+    data = cu.datasets.load(name)
+    assert data.train.x.shape == (train, *shape) and data.test.x.shape == (test, *shape)
+    assert data.train.x.dtype == np.float32 and data.train.y.dtype == np.int32
+    assert set(data.train.y.tolist()) == set(data.test.y.tolist()) == set(range(classes)) and data.classes == classes
+    means, deviations = data.train.x.mean(0), data.train.x.std(0)
+    assert np.abs(means).max() < 1e-4
+    assert ((np.abs(deviations - 1) < 1e-3) | (deviations == 0)).all()
+    assert not np.isin(data.train.x.reshape(train, -1)[:, 0], np.nan).any()
+
+
+def test_sizes_limit_the_splits_and_impossible_ones_are_refused():
+    data = cu.datasets.load("wine", train=20, test=5)
+    assert len(data.train) == 20 and len(data.test) == 5
+    assert (data.train.x == cu.datasets.load("wine").train.x[:20]).all()
+    for size in (0, 143, -1, 2.5):
+        with pytest.raises(cu.BadInput, match="from 1 to 142"):
+            cu.datasets.load("wine", train=size)
+
+
+def test_unknown_names_and_settings_are_refused_with_the_known_ones():
+    with pytest.raises(cu.BadInput, match=r"digits.*mnist"):
+        cu.datasets.load("mnits")
+    with pytest.raises(cu.BadInput, match="no setting 'size'; it has train, test"):
+        cu.datasets.load("wine", size=3)
+
+
+@pytest.mark.parametrize(("name", "shape", "mean"), [("mnist", (28, 28, 1), 0.1307), ("cifar10", (32, 32, 3), 0.5)])
+def test_prepared_sets_are_read_without_tensorflow(tfds_dir, name, shape, mean):
+    import sys
+
+    data = cu.datasets.load(name, train=500, test=100, data_dir=tfds_dir)
+    assert data.train.x.shape == (500, *shape) and data.test.x.shape == (100, *shape)
+    assert set(data.train.y.tolist()) == set(range(10)) and data.classes == 10
+    std = 0.3081 if name == "mnist" else 0.5
+    pixels = data.train.x * std + mean
+    assert pixels.min() > -1e-6 and pixels.max() < 1 + 1e-6 and pixels.max() > 0.99
+    assert "tensorflow" not in sys.modules
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "svhn"])
+def test_a_missing_set_gets_a_sentence_that_says_how_to_get_it(tmp_path, name):
+    key = "svhn_cropped" if name == "svhn" else name
+    with pytest.raises(cu.BadInput, match=f"not prepared in .*tfds.data_source\\('{key}'"):
+        cu.datasets.load(name, data_dir=str(tmp_path))
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,101 @@
+"""Parameter counts of the papers, one convolution however lowered, and what is refused."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from flax import nnx
+
+import certunl as cu
+from certunl.models._layers import Conv
+from tests.cases import KEY, classes, trained
+
+SHAPES = {"linear": (28, 28, 1), "mlp": (28, 28, 1), "cnn": (28, 28, 1)}
+
+
+def count(model, shape):
+    params = jax.eval_shape(model.init, KEY, jnp.zeros((1, *shape)))["params"]
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters"), [(cu.models.Linear(), 7850), (cu.models.MLP(), 26_506), (cu.models.CNN(), 21_840)]
+)
+def test_parameter_counts_are_the_papers(model, parameters):
+    assert count(model, (28, 28, 1)) == parameters
+
+
+def test_both_lowerings_of_a_convolution_agree(monkeypatch):
+    conv, x = Conv(3, 5, jnp.float64), jax.random.normal(KEY, (2, 9, 8, 4))
+    variables = conv.init(KEY, x)
+    shifted = conv.apply(variables, x)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    np.testing.assert_allclose(conv.apply(variables, x), shifted, rtol=1e-12, atol=1e-12)
+    reference = nn.Conv(3, (5, 5), padding="VALID", dtype=jnp.float64).apply(variables, x)
+    np.testing.assert_allclose(reference, shifted, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("pooling", ["average", "max"])
+def test_pooling_is_flax_pooling(pooling):
+    from certunl.models._layers import pool
+
+    x = jax.random.normal(KEY, (2, 6, 4, 3))
+    expected = (nn.avg_pool if pooling == "average" else nn.max_pool)(x, (2, 2), (2, 2))
+    np.testing.assert_allclose(pool(pooling, x), expected, rtol=1e-12)
+    with pytest.raises(cu.BadInput, match="even height"):
+        pool(pooling, x[:, :5])
+
+
+def test_unknown_activations_and_poolings_are_refused_with_the_known_ones():
+    with pytest.raises(cu.BadInput, match="softplus"):
+        cu.classification(cu.models.MLP(activation="swash", classes=3), classes())
+    images = cu.Dataset(np.zeros((4, 28, 28, 1)), np.arange(4))
+    with pytest.raises(cu.BadInput, match="average, max"):
+        cu.classification(cu.models.CNN(pooling="min"), images)
+
+
+class Normed(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(3)(nn.BatchNorm(use_running_average=False)(x))
+
+
+def test_linen_modules_of_the_users_own_work_unless_they_keep_state():
+    run = trained(cu.classification(nn.Sequential([nn.Dense(5), nn.tanh, nn.Dense(3)]), classes()))
+    assert np.isfinite(float(run.problem.scores(run.params, run.problem.data).losses.sum()))
+    with pytest.raises(cu.BadInput, match="GroupNorm"):
+        cu.classification(Normed(), classes())
+
+
+class Twin(nnx.Module):
+    def __init__(self, rngs):
+        self.first = nnx.Linear(4, 6, param_dtype=jnp.float64, rngs=rngs)
+        self.last = nnx.Linear(6, 3, param_dtype=jnp.float64, rngs=rngs)
+
+    def __call__(self, x):
+        return self.last(nn.softplus(self.first(x)))
+
+
+def test_an_nnx_module_trains_forgets_and_equals_its_linen_twin():
+    problem = cu.classification(cu.models.NNX(lambda rngs: Twin(rngs)), classes())
+    run = trained(problem)
+    start = {"Dense_0": run.start["first"], "Dense_1": run.start["last"]}
+    linen = cu.classification(cu.models.MLP(hidden=(6,), classes=3, dtype=jnp.float64), classes())
+    twin = cu.fit(linen, run.recipe, start, run.schedule)
+    np.testing.assert_allclose(run.params["last"]["kernel"], twin.params["Dense_1"]["kernel"], rtol=1e-12)
+    correction = cu.HessianFree().prepare(run).correction([3])
+    assert jax.tree.structure(correction) == jax.tree.structure(run.params)
+
+
+class Stateful(nnx.Module):
+    def __init__(self, rngs):
+        self.norm, self.last = nnx.BatchNorm(4, rngs=rngs), nnx.Linear(4, 3, rngs=rngs)
+
+    def __call__(self, x):
+        return self.last(self.norm(x))
+
+
+def test_an_nnx_module_with_state_is_refused():
+    with pytest.raises(cu.BadInput, match="BatchStat"):
+        cu.classification(cu.models.NNX(lambda rngs: Stateful(rngs)), classes())

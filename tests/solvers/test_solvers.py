@@ -1,0 +1,134 @@
+"""Solvers on matrices of known spectrum, and what they refuse."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import certunl as cu
+from tests.cases import KEY
+
+
+def matrix(eigenvalues, seed=0):
+    """A symmetric matrix of this spectrum, as array and as an operator on a two-leaf pytree."""
+    d = len(eigenvalues)
+    q = np.linalg.qr(np.random.default_rng(seed).normal(size=(d, d)))[0]
+    a = jnp.asarray(q * np.asarray(eigenvalues) @ q.T)
+
+    def operator(v, key):
+        image = a @ jnp.concatenate([v["a"], v["b"]])
+        return {"a": image[:2], "b": image[2:]}
+
+    return a, operator
+
+
+def right_side(d):
+    b = jnp.asarray(np.random.default_rng(1).normal(size=d))
+    return b, {"a": b[:2], "b": b[2:]}
+
+
+def flat(tree):
+    return np.concatenate([tree["a"], tree["b"]])
+
+
+SPECTRUM = np.geomspace(0.01, 10, 12)
+
+
+@pytest.mark.parametrize("solver", [cu.Dense(), cu.CG(tol=1e-12)], ids=["dense", "cg"])
+def test_exact_solvers_invert_a_known_spectrum(solver):
+    a, operator = matrix(SPECTRUM)
+    b, tree = right_side(12)
+    solution = jax.jit(lambda b: solver(operator, b, KEY))(tree)
+    solver.verify(solution)
+    np.testing.assert_allclose(flat(solution.x), np.linalg.solve(a, b), rtol=1e-9)
+    assert solution.residual < 1e-11
+    assert SPECTRUM[0] * (1 - 1e-9) <= solution.lowest <= solution.highest <= SPECTRUM[-1] * (1 + 1e-9)
+
+
+def test_dense_reports_the_whole_spectrum():
+    solution = cu.Dense()(matrix(SPECTRUM)[1], right_side(12)[1], KEY)
+    np.testing.assert_allclose([solution.lowest, solution.highest], SPECTRUM[[0, -1]], rtol=1e-10)
+
+
+def test_cg_needs_one_step_per_distinct_eigenvalue_and_stops_on_the_residual():
+    _, operator = matrix([1.0] * 4 + [3.0] * 4 + [7.0] * 4)
+    exact = cu.CG(tol=1e-10)(operator, right_side(12)[1], KEY)
+    assert exact.steps == 3
+    loose = cu.CG(tol=0.2)(matrix(SPECTRUM)[1], right_side(12)[1], KEY)
+    assert loose.steps < 12 and loose.residual <= 0.2
+    short = cu.CG(tol=1e-12, max_steps=2)(matrix(SPECTRUM)[1], right_side(12)[1], KEY)
+    assert short.steps == 2 and short.residual > 1e-3
+
+
+@pytest.mark.parametrize("solver", [cu.Dense(), cu.CG()], ids=["dense", "cg"])
+def test_exact_solvers_refuse_negative_curvature(solver):
+    solution = solver(matrix([-0.5, *SPECTRUM[1:]])[1], right_side(12)[1], KEY)
+    with pytest.raises(cu.Diverged, match="not positive definite"):
+        solver.verify(solution)
+
+
+@pytest.mark.parametrize("solver", [cu.CG(), cu.LiSSA(depth=3, repeats=1)], ids=["cg", "lissa"])
+def test_a_right_side_of_zero_has_the_solution_zero(solver):
+    solution = solver(matrix(SPECTRUM)[1], {"a": jnp.zeros(2), "b": jnp.zeros(10)}, KEY)
+    solver.verify(solution)
+    assert not flat(solution.x).any()
+
+
+@pytest.mark.parametrize("depth", [1, 5, 40])
+def test_lissa_is_the_truncated_neumann_sum(depth):
+    a, operator = matrix(SPECTRUM)
+    b, tree = right_side(12)
+    solution = cu.LiSSA(depth=depth, repeats=2, scale=12.0)(operator, tree, KEY)
+    contraction, term, total = np.eye(12) - np.asarray(a) / 12, np.asarray(b) / 12, np.asarray(b) / 12
+    for _ in range(depth):
+        term = contraction @ term
+        total = total + term
+    np.testing.assert_allclose(flat(solution.x), total, rtol=1e-12)
+
+
+def test_the_mean_over_sampled_operators_is_the_closed_form_and_a_wrong_scale_is_not():
+    low, high, scale, depth, repeats = 0.5, 3.5, 6.0, 3, 20_000
+    eigenvector = {"a": jnp.array([1.0, 0.0]), "b": jnp.zeros(1)}
+
+    def operator(v, key):  # on the first axis, 0.5 or 3.5 with equal chance: mean 2
+        return jax.tree.map(lambda leaf: jnp.where(jax.random.bernoulli(key), low, high) * leaf, v)
+
+    solver = cu.LiSSA(depth=depth, repeats=1, scale=scale)
+    draws = jax.jit(jax.vmap(lambda k: solver(operator, eigenvector, k).x["a"][0]))(jax.random.split(KEY, repeats))
+    error = draws.std() / np.sqrt(repeats)
+    mean = (1 - (1 - 2 / scale) ** (depth + 1)) / 2
+    assert abs(draws.mean() - mean) < 5 * error
+    for wrong in (scale * 1.1, scale * 0.9):
+        assert abs(draws.mean() - (1 - (1 - 2 / wrong) ** (depth + 1)) / 2) > 5 * error
+
+
+def test_lissa_refuses_a_scale_below_half_the_top_eigenvalue():
+    solver = cu.LiSSA(depth=30, repeats=1, scale=4.0)
+    with pytest.raises(cu.Diverged, match=r"exceeds 2·scale = 8"):
+        solver.verify(solver(matrix(SPECTRUM)[1], right_side(12)[1], KEY))
+
+
+def test_lissa_notices_growth_along_a_negative_eigenvalue():
+    solver = cu.LiSSA(depth=200, repeats=1, scale=12.0)
+    with pytest.raises(cu.Diverged, match="the recursion grew"):
+        solver.verify(solver(matrix([-1.0, *SPECTRUM[1:]])[1], right_side(12)[1], KEY))
+
+
+def test_the_depth_the_lemma_asks_for():
+    for scale, gap, depth in ((5e4, 200, 3453.9), (5e4, 2000, 230.3)):
+        assert cu.LiSSA(scale=scale).depth_for(gap) == pytest.approx(depth, abs=0.05)
+    assert cu.LiSSA(scale=1000.0).depth_for(0.01) == pytest.approx(2.58e6, rel=1e-3)
+
+
+def test_bad_settings_are_refused():
+    for make in (
+        lambda: cu.CG(tol=0.0),
+        lambda: cu.CG(max_steps=0),
+        lambda: cu.LiSSA(depth=0),
+        lambda: cu.LiSSA(scale=-1.0),
+        lambda: cu.LiSSA(batch_size=0),
+    ):
+        with pytest.raises(cu.BadInput):
+            make()
+    with pytest.raises(cu.BadInput, match="use CG"):
+        cu.Dense(max_dimension=3)(matrix(SPECTRUM)[1], right_side(12)[1], KEY)

@@ -1,0 +1,167 @@
+"""Calibration against published numbers, verdicts by their definition, noise of the right size from a secret key."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import norm
+
+import certunl as cu
+from certunl.calibration import noise_ratio, read_epsilon
+from tests.cases import KEY
+
+BUDGET = cu.Budget(epsilon=1.0, delta=1e-5)
+PROVED = (cu.Assumption("C", 2.0, "proved"),)
+GIVEN = (cu.Assumption("M", 1.0, "given"),)
+
+
+def update(**facts):
+    params = {"a": jnp.zeros((100, 50)), "b": jnp.ones(10)}
+    return cu.Update(params=params, method="m", reference="r", **facts)
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "ratio"),
+    [(0.1, 30.750), (0.5, 7.032), (1, 3.7306316348), (2, 1.994), (5, 0.892), (10, 0.4999), (50, 0.1498)],
+)
+def test_sigma_over_distance_is_the_exact_one(epsilon, ratio):
+    assert noise_ratio(epsilon, 1e-5) == pytest.approx(ratio, rel=5e-4)
+
+
+@given(st.floats(0.05, 50), st.floats(-12, -0.5))
+def test_calibration_satisfies_the_gaussian_equation_and_epsilon_reads_back(epsilon, log_delta):
+    delta = 10**log_delta
+    r = 1 / noise_ratio(epsilon, delta)
+    got = norm.cdf(r / 2 - epsilon / r) - np.exp(epsilon + norm.logcdf(-r / 2 - epsilon / r))
+    assert got == pytest.approx(delta, rel=1e-4, abs=1e-15)
+    assert read_epsilon(1 / r, delta) == pytest.approx(epsilon, rel=1e-6)
+
+
+def test_noise_at_the_published_bounds():
+    for distance, sigma in ((46.512, 173.52), (27.904, 104.10), (42.0, 156.69)):
+        release = cu.certify(update(bound=distance), BUDGET, KEY)
+        assert release.certificate.sigma == pytest.approx(sigma, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("facts", "budget", "verdict"),
+    [
+        ({"bound": None}, BUDGET, "NOT CERTIFIED"),
+        ({"bound": 5.0, "radius": 2.0, "uniform": True}, BUDGET, "VACUOUS"),
+        ({"bound": 4.0, "radius": 2.0, "uniform": True}, BUDGET, "VACUOUS"),
+        ({"bound": 1.0, "radius": 2.0, "assumptions": PROVED, "uniform": True}, BUDGET, "PROVED"),
+        ({"bound": 1.0, "radius": 2.0, "assumptions": PROVED}, BUDGET, "CONDITIONAL"),
+        ({"bound": 1.0, "assumptions": PROVED}, cu.Budget(epsilon=1, delta=1e-5, distance=1.5), "PROVED"),
+        ({"bound": 1.0, "assumptions": PROVED}, cu.Budget(delta=1e-5, sigma=2.0), "PROVED"),
+        ({"bound": 1.0, "assumptions": PROVED + GIVEN, "uniform": True}, BUDGET, "CONDITIONAL"),
+    ],
+)
+def test_verdicts(facts, budget, verdict):
+    certificate = cu.certify(update(**facts), budget, KEY).certificate
+    assert certificate.verdict == verdict
+    assert str(certificate).startswith(verdict)
+    assert verdict == "PROVED" or "certified" not in str(certificate).replace("NOT CERTIFIED", "").lower()
+
+
+def test_noise_follows_the_distance_fixed_in_the_budget_not_the_update():
+    budget = cu.Budget(epsilon=1.0, delta=1e-5, distance=2.0)
+    sigmas = {cu.certify(update(bound=b), budget, KEY).certificate.sigma for b in (0.1, 1.0, 2.0)}
+    assert sigmas == {2 * noise_ratio(1.0, 1e-5)}
+    with pytest.raises(cu.BadInput, match=r"bound 2.5 exceeds the distance 2 fixed"):
+        cu.certify(update(bound=2.5), budget, KEY)
+
+
+def test_epsilon_is_read_off_a_fixed_sigma():
+    certificate = cu.certify(update(bound=42.0), cu.Budget(delta=1e-5, sigma=0.01), KEY).certificate
+    assert certificate.sigma == 0.01
+    assert certificate.epsilon == pytest.approx(8.84e6, rel=1e-3)
+
+
+def test_the_smaller_of_theorem_and_trivial_bound_sets_the_noise():
+    certificate = cu.certify(update(bound=59.0, radius=20.0), BUDGET, KEY).certificate
+    assert certificate.sigma == pytest.approx(40 * noise_ratio(1.0, 1e-5))
+    assert (certificate.bound, certificate.trivial_bound) == (59.0, 40.0)
+
+
+def test_without_a_theorem_there_is_no_noise_unless_sigma_is_given_or_the_trivial_bound_asked_for():
+    plain = cu.certify(update(radius=3.0), BUDGET, KEY)
+    assert plain.certificate.sigma == 0 and plain.certificate.epsilon is None
+    assert (plain.params["a"] == 0).all()
+    fixed = cu.certify(update(radius=3.0), cu.Budget(delta=1e-5, sigma=0.5), KEY)
+    assert fixed.certificate.sigma == 0.5 and fixed.certificate.verdict == "NOT CERTIFIED"
+    trivial = cu.certify(update(radius=3.0), BUDGET, KEY, trivial=True).certificate
+    assert trivial.sigma == pytest.approx(6 * noise_ratio(1.0, 1e-5)) and trivial.verdict == "VACUOUS"
+    with pytest.raises(cu.BadInput, match="radius"):
+        cu.certify(update(), BUDGET, KEY, trivial=True)
+
+
+def test_a_methods_own_noise_is_not_added_again():
+    release = cu.certify(update(bound=1.0, noise=2.0, assumptions=PROVED), BUDGET, KEY)
+    assert (release.params["a"] == 0).all()
+    assert release.certificate.sigma == 2.0
+    assert release.certificate.epsilon == pytest.approx(read_epsilon(2.0, 1e-5))
+
+
+def test_the_noise_has_the_right_scale_and_neither_half_nor_twice_it():
+    release = cu.certify(update(bound=1.0), BUDGET, cu.secret_key())
+    sigma, z = release.certificate.sigma, np.asarray(release.params["a"]).ravel()
+    error = sigma / np.sqrt(2 * z.size)
+    assert abs(z.std() - sigma) < 5 * error
+    assert abs(z.mean()) < 5 * sigma / np.sqrt(z.size)
+    for wrong in (sigma * 2 / 3, sigma * 3 / 2):
+        assert abs(z.std() - wrong) > 5 * error
+
+
+def test_two_secret_keys_give_unrelated_noise_and_one_key_the_same():
+    a, b = (cu.certify(update(bound=1.0), BUDGET, cu.secret_key()).params["a"].ravel() for _ in range(2))
+    assert abs(np.corrcoef(a, b)[0, 1]) < 5 / np.sqrt(a.size)
+    key = cu.secret_key()
+    c, d = (cu.certify(update(bound=1.0), BUDGET, key).params["a"] for _ in range(2))
+    assert (c == d).all()
+    assert jax.random.key_data(cu.secret_key()).tolist() != jax.random.key_data(cu.secret_key()).tolist()
+
+
+def test_releases_are_projected_before_noise_and_the_update_is_kept():
+    far = cu.Update(params={"w": jnp.array([3.0, 4.0])}, method="m", reference="r", radius=1.0)
+    release = cu.certify(far, BUDGET, KEY)
+    np.testing.assert_allclose(release.params["w"], [0.6, 0.8], rtol=1e-12)
+    np.testing.assert_allclose(release.update.params["w"], [3.0, 4.0])
+
+
+def test_failure_probability_is_added_to_delta_and_everything_is_printed():
+    facts = {"bound": 1.5, "radius": 2.0, "assumptions": PROVED + GIVEN, "failure_probability": 0.1}
+    certificate = cu.certify(update(**facts), BUDGET, KEY).certificate
+    assert certificate.total_delta == pytest.approx(0.10001)
+    printed = str(certificate)
+    for part in ("0.1 for the solver", "trivial bound 2C = 4", "given", "proved", "not covered", "noise norm"):
+        assert part in printed
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"epsilon": 0.0, "delta": 1e-5},
+        {"epsilon": -1.0, "delta": 1e-5},
+        {"epsilon": float("nan"), "delta": 1e-5},
+        {"epsilon": 1.0, "delta": 0.0},
+        {"epsilon": 1.0, "delta": 1.0},
+        {"delta": 1e-5},
+        {"epsilon": 1.0, "delta": 1e-5, "sigma": 0.0},
+        {"epsilon": 1.0, "delta": 1e-5, "sigma": 1.0, "distance": 1.0},
+    ],
+)
+def test_impossible_budgets_are_refused(settings):
+    with pytest.raises(cu.BadInput):
+        cu.Budget(**settings)
+
+
+def test_updates_that_are_not_numbers_are_refused():
+    broken = cu.Update(params={"w": jnp.array([jnp.nan])}, method="m", reference="r")
+    with pytest.raises(cu.BadInput, match="NaN"):
+        cu.certify(broken, BUDGET, KEY)
+    with pytest.raises(cu.BadInput, match="no noise"):
+        cu.certify(update(bound=float("inf")), BUDGET, KEY)
+    with pytest.raises(cu.BadInput, match="status"):
+        cu.Assumption("x", 1.0, "hoped")

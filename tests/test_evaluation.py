@@ -1,0 +1,80 @@
+"""Retraining judged against itself is ideal, doing nothing is 1, a planted error has its known value."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import certunl as cu
+from tests.cases import KEY, classes, network, ridge, trained, vector
+
+IDS = [1, 2, 9, 14]
+
+
+@pytest.fixture(scope="module")
+def run():
+    return trained(network())
+
+
+def test_retraining_and_doing_nothing_have_their_ideal_values(run):
+    report = cu.evaluate(run, IDS, cu.Retrain().forget(run, None, IDS, KEY), test=classes(seed=1))
+    original, retrain = report.rows["original"], report.rows["retrain"]
+    assert retrain["distance"] == 0 and retrain["relative_distance"] == 0
+    assert retrain["loss_change_correlation"] == pytest.approx(1)
+    assert original["relative_distance"] == 1 and np.isnan(original["loss_change_correlation"])
+    assert np.isnan(original["seconds"]) and retrain["seconds"] > 0
+
+
+def test_utility_by_hand(run):
+    report = cu.evaluate(run, IDS, cu.HessianFree().forget(run, None, IDS, KEY), test=classes(seed=1))
+    data, test = run.problem.data, classes(seed=1)
+    kept = np.setdiff1d(np.arange(30), IDS)
+    for split, part in (("forget", data[np.array(IDS)]), ("retain", data[kept]), ("test", test)):
+        logits = run.problem.losses.predict(run.params, jnp.asarray(part.x))
+        row = report.rows["original"]
+        assert row[f"{split}_accuracy"] == pytest.approx(np.mean(np.argmax(logits, -1) == part.y))
+        assert row[f"{split}_loss"] == pytest.approx(np.mean(run.problem.losses(run.params, part)))
+
+
+def test_a_planted_error_has_its_distance(run):
+    truth = cu.Retrain().forget(run, None, IDS, KEY)
+    off = jax.tree.map(lambda p: p + 0.01, truth.params)
+    planted = replace(truth, params=off, method="planted")
+    row = cu.evaluate(run, IDS, planted).rows["planted"]
+    nothing = np.linalg.norm(vector(run.params) - vector(truth.params))
+    assert row["distance"] == pytest.approx(0.01 * np.sqrt(vector(off).size))
+    assert row["relative_distance"] == pytest.approx(row["distance"] / nothing)
+
+
+def test_distances_are_of_the_un_noised_model_and_noise_has_its_own_row(run):
+    inside = trained(network(), radius=9.0)
+    update = cu.HessianFree().forget(inside, None, IDS, KEY)
+    release = cu.certify(update, cu.Budget(epsilon=1.0, delta=1e-5), KEY, trivial=True)
+    report = cu.evaluate(inside, IDS, {"plain": update, "noised": release})
+    assert report.rows["plain"]["distance"] == report.rows["noised"]["distance"]
+    assert report.rows["noised + noise"]["distance"] > 100 * report.rows["noised"]["distance"]
+    assert report.verdicts == {"noised": "VACUOUS", "noised + noise": "VACUOUS"}
+
+
+def test_a_report_prints_every_row_and_column(run):
+    report = cu.evaluate(run, IDS, cu.HessianFree().forget(run, None, IDS, KEY))
+    printed = str(report)
+    for word in ("original", "retrain", "hessian_free", "relative distance", "forget accuracy", "4 examples"):
+        assert word in printed
+    assert "test_accuracy" not in report.columns()
+
+
+def test_problems_without_classes_report_losses_only():
+    run = trained(ridge())
+    rows = cu.evaluate(run, [0, 1, 2], cu.HessianFree().forget(run, None, [0, 1, 2], KEY)).rows
+    assert "forget_loss" in rows["original"] and "forget_accuracy" not in rows["original"]
+
+
+def test_another_model_and_a_bad_request_are_refused(run):
+    other = cu.Retrain().forget(trained(ridge()), None, [0], KEY)
+    with pytest.raises(cu.BadInput, match="another model"):
+        cu.evaluate(run, [0], other)
+    with pytest.raises(cu.BadInput, match="empty"):
+        cu.evaluate(run, [], other)

@@ -1,0 +1,57 @@
+"""Labels and targets that fit, scores in microbatches, and losses by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import certunl as cu
+from tests.cases import KEY, classes, network, trained
+
+
+def test_classification_losses_by_hand():
+    problem = network(l2=0.3)
+    params = problem.init(KEY)
+    logits = problem.losses.predict(params, problem.data.x)
+    square = sum(float((leaf**2).sum()) for leaf in jax.tree.leaves(params))
+    expected = -jax.nn.log_softmax(logits)[jnp.arange(30), problem.data.y] + 0.15 * square
+    np.testing.assert_allclose(problem.losses(params, problem.data), expected, rtol=1e-12)
+
+
+def test_regression_losses_by_hand_and_targets_that_do_not_fit():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(9, 4)), rng.normal(size=(9, 2))
+    model = cu.models.Linear(classes=2, dtype=jnp.float64)
+    problem = cu.regression(model, cu.Dataset(x, y))
+    params = problem.init(KEY)
+    outputs = problem.losses.predict(params, x)
+    np.testing.assert_allclose(problem.losses(params, problem.data), 0.5 * ((outputs - y) ** 2).sum(1), rtol=1e-12)
+    with pytest.raises(cu.BadInput, match="do not fit"):
+        cu.regression(model, cu.Dataset(x, y[:, 0]))
+    single = cu.regression(cu.models.Linear(classes=1, dtype=jnp.float64), cu.Dataset(x, y[:, 0]))
+    assert single.losses(single.init(KEY), single.data).shape == (9,)
+
+
+@pytest.mark.parametrize(
+    "labels", [np.array([0, 1, 3]), np.array([0, -1, 2]), np.array([0.0, 1, 2]), np.eye(3, dtype=int)]
+)
+def test_labels_that_do_not_fit_the_model_are_refused(labels):
+    with pytest.raises(cu.BadInput, match="label"):
+        cu.classification(cu.models.Linear(classes=3), cu.Dataset(np.zeros((3, 2)), labels))
+
+
+def test_scores_do_not_depend_on_microbatches():
+    from certunl.problem import _scores
+
+    run = trained(network())
+    whole = _scores(run.problem.losses, run.params, run.problem.data)
+    parts = _scores(run.problem.losses, run.params, run.problem.data, 7)
+    np.testing.assert_allclose(parts.losses, whole.losses, rtol=1e-12)
+    np.testing.assert_array_equal(parts.correct, whole.correct)
+    assert whole.losses.shape == (30,)
+
+
+def test_a_dataset_indexes_like_its_arrays():
+    data = classes(owners=np.arange(30) % 4)
+    part = data[np.array([3, 1])]
+    assert len(part) == 2 and part.y.tolist() == data.y[[3, 1]].tolist() and part.owners.tolist() == [3, 1]

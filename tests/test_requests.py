@@ -1,0 +1,72 @@
+"""Who may be asked for, and every request that is refused."""
+
+import jax
+import numpy as np
+import pytest
+
+import certunl as cu
+from certunl.requests import check, parse
+from tests.cases import KEY, network, trained
+
+
+@pytest.fixture(scope="module")
+def run():
+    whole = trained(network(owners=np.arange(30) % 5))
+    return whole.minus([7], whole.params)
+
+
+def test_random_requests_are_sorted_unique_present_and_of_their_size(run):
+    request = cu.requests.random(KEY, run, size=29 - 1)
+    assert request.dtype == np.int32 and len(set(request.tolist())) == 28
+    assert (np.diff(request) > 0).all() and 7 not in request
+    assert request.tolist() == cu.requests.random(KEY, run, 28).tolist()
+    assert request.tolist() != cu.requests.random(jax.random.key(1), run, 28).tolist()
+
+
+def test_by_class_and_owner_name_exactly_their_members(run):
+    labels = np.asarray(run.problem.data.y)
+    assert cu.requests.by_class(KEY, run, 1).tolist() == [i for i in np.flatnonzero(labels == 1) if i != 7]
+    assert cu.requests.by_owner(run, [2]).tolist() == [2, 12, 17, 22, 27]
+
+
+def test_hardest_have_the_largest_losses(run):
+    losses = np.array(run.problem.losses(run.params, run.problem.data))
+    losses[7] = -np.inf
+    assert set(cu.requests.hardest(run, 3).tolist()) == set(np.argsort(-losses)[:3].tolist())
+
+
+@pytest.mark.parametrize(
+    ("request_", "sentence"),
+    [
+        ([], "empty"),
+        ([30], "ids 0 to 29"),
+        ([-1], "ids 0 to 29"),
+        ([7], "already forgotten"),
+        ([0.5], "whole numbers"),
+        ([[1, 2]], "whole numbers"),
+        ([True], "whole numbers"),
+        (list(range(7)) + list(range(8, 30)), "every remaining example"),
+    ],
+)
+def test_impossible_requests_are_refused(run, request_, sentence):
+    with pytest.raises(cu.BadInput, match=sentence):
+        check(run, request_)
+
+
+def test_order_and_repetition_do_not_matter(run):
+    assert check(run, [5, 3, 5]).tolist() == [3, 5]
+
+
+def test_words_parse_to_the_same_requests(run):
+    assert parse("ids:4,2", KEY, run).tolist() == [2, 4]
+    assert parse("owner:2", KEY, run).tolist() == [2, 12, 17, 22, 27]
+    assert parse("random:3", KEY, run).tolist() == cu.requests.random(KEY, run, 3).tolist()
+    assert parse("class:1:2", KEY, run).tolist() == cu.requests.by_class(KEY, run, 1, 2).tolist()
+    for words in ("random", "random:x", "owner:", "some:3", "random:0", "random:500", "class:9", "hardest:29", "ids:"):
+        with pytest.raises(cu.BadInput):
+            parse(words, KEY, run)
+
+
+def test_owners_must_be_known():
+    with pytest.raises(cu.BadInput, match="no owners"):
+        cu.requests.by_owner(trained(network()), [1])

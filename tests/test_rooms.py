@@ -1,0 +1,39 @@
+"""Names and settings: found, nested, or refused with the known ones."""
+
+import pytest
+
+import certunl as cu
+from certunl.rooms import build, names, parse
+
+
+def test_building_by_name_is_building_by_class():
+    assert build("methods", "newton", damping=0.2) == cu.Newton(damping=0.2)
+    assert build("methods", "newton", solver="dense") == cu.Newton(solver=cu.Dense())
+    assert build("methods", "newton", **parse(["solver=lissa", "solver.depth=7"])) == cu.Newton(
+        solver=cu.LiSSA(depth=7)
+    )
+    assert build("methods", "newton", **parse(["solver.tol=1e-3"])) == cu.Newton(solver=cu.CG(tol=1e-3))
+
+
+def test_words_become_python_values():
+    assert parse(["a=1", "b=2.5", "c=None", "d=(1, 2)", "e=relu", "f=True", "g=1e-3"]) == {
+        "a": 1, "b": 2.5, "c": None, "d": (1, 2), "e": "relu", "f": True, "g": 1e-3,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: names("kitchens"), "rooms are bounds, datasets"),
+        (lambda: build("methods", "newtom"), "known are hessian_free, newton, retrain"),
+        (lambda: build("methods", "newton", dampening=1), "no setting 'dampening'; it has damping"),
+        (lambda: build("methods", "newton", solver="qr"), "known are cg, dense, lissa"),
+        (lambda: build("methods", "newton", solver={"": "cg", "depth": 3}), "solvers/cg has no setting 'depth'"),
+        (lambda: build("methods", "newton", damping="much"), "cannot be built"),
+        (lambda: parse(["epochs"]), "name=value"),
+        (lambda: parse(["=3"]), "name=value"),
+    ],
+)
+def test_what_is_unknown_is_refused_with_what_is_known(call, sentence):
+    with pytest.raises(cu.BadInput, match=sentence):
+        call()
