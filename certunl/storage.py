@@ -67,6 +67,7 @@ def save_run(folder: Path, run: Run, settings: dict[str, Any]) -> None:
         "format": _FORMAT,
         "settings": settings,
         "fingerprint": _fingerprint(run, settings),
+        "x64": jax.config.read("jax_enable_x64"),
         "versions": {name: version(name) for name in ("certunl", "jax", "jaxlib", "flax", "optax")},
         "device": f"{jax.devices()[0].device_kind} ({jax.default_backend()}), {platform.machine()}",
     }
@@ -86,6 +87,8 @@ def load_run(folder: Path) -> tuple[Run, Splits, dict[str, Any]]:
     facts = read_json(folder / "run.json", "it is no run folder, or a half-written one; train again")
     if facts.get("format") != _FORMAT:
         raise BadInput(f"{folder} has format {facts.get('format')}, this version reads {_FORMAT}; train again")
+    if facts["x64"] != jax.config.read("jax_enable_x64"):
+        raise BadInput(f"{folder} was made with JAX_ENABLE_X64={int(facts['x64'])}; set the same to read it")
     problem, recipe, splits = build(facts["settings"])
     arrays = _load_arrays(folder / "arrays")
     start, params, schedule = arrays["start"], arrays["params"], Schedule(**arrays["schedule"])

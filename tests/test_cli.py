@@ -144,11 +144,13 @@ def test_a_half_written_a_changed_and_a_foreign_folder_are_refused(folder, tmp_p
     assert "half-written" in refused(capsys, "forget", copy)
     (copy / "run.json").unlink()
     assert "half-written" in refused(capsys, "evaluate", copy)
+    (copy / "run.json").write_text(json.dumps(json.loads((folder / "run.json").read_text()) | {"x64": False}))
+    assert "JAX_ENABLE_X64=0" in refused(capsys, "prepare", copy)
     other = tmp_path / "other"
     certunl("train", other, *SMALL, "--seed", "1")
     shutil.copytree(folder / "prepared", other / "prepared")
     assert "belongs to another run" in refused(capsys, "forget", other)
-    shutil.rmtree(other / "arrays" / "d")
+    shutil.rmtree(other / "arrays")
     assert "missing or damaged" in refused(capsys, "prepare", other)
 
 
@@ -180,7 +182,7 @@ def test_a_kill_in_the_middle_of_writing_leaves_the_folder_as_it_was(folder, tmp
         "cli.main(sys.argv[1:])\n"
     )
     words = [sys.executable, "-c", code, "forget", str(copy), "--request", "random:2"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, env={**os.environ, "JAX_PLATFORMS": "cpu"}) as process:
+    with subprocess.Popen(words, stdout=subprocess.PIPE, env=os.environ | {"JAX_ENABLE_X64": "1"}) as process:
         assert process.stdout is not None and process.stdout.readline() == b"writing\n"
         process.send_signal(signal.SIGKILL)
     time.sleep(0.1)

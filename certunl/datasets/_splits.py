@@ -1,5 +1,6 @@
 """What every data set returns, and the two ways of making it."""
 
+import os
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,6 +59,7 @@ def from_tfds(
     """
     import tensorflow_datasets as tfds
 
+    data_dir = data_dir or os.environ.get("TFDS_DATA_DIR")  # TFDS itself reads it only once, when imported
     trouble, sources, builder = "no prepared splits", {}, None
     try:
         builder = tfds.builder(name, data_dir=data_dir, file_format="array_record")
@@ -67,7 +69,7 @@ def from_tfds(
     if builder is None or not {"train", "test"} <= set(sources):
         where = f", data_dir={data_dir!r}" if data_dir else ""
         raise BadInput(
-            f"data set {name!r} is not prepared in {data_dir or 'TFDS_DATA_DIR or ~/tensorflow_datasets'} ({trouble}); "
+            f"data set {name!r} is not prepared in {data_dir or '~/tensorflow_datasets'} ({trouble}); "
             f"fetch it once with: python -c \"import tensorflow_datasets as tfds; tfds.data_source('{name}'{where})\""
         )
     features: Any = builder.info.features
