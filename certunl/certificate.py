@@ -117,7 +117,8 @@ class Certificate:
                 f"  (epsilon, delta) = ({self.epsilon:.4g}, {self.total_delta:.4g})"
                 + (f", of delta {self.failure_probability:.3g} for the solver" if self.failure_probability else "")
             )
-        lines.append(f"  compared with  {self.reference}, plus the same noise")
+        same = ", plus the same noise" if self.sigma else ""
+        lines.append(f"  compared with  {self.reference}{same}")
         bound = "none" if self.bound is None else f"{self.bound:.5g}"
         lines.append(f"  distance bound {bound}    trivial bound 2C = {self.trivial_bound:.5g}")
         lines.append(

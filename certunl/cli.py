@@ -156,7 +156,8 @@ def forget(
             if noted["fingerprint"] != facts["fingerprint"]:
                 raise BadInput(f"prepared/{method} belongs to another run; prepare again")
             prepared = Statistics(**arrays)
-        update = unlearner.forget(state, prepared, ids, forget_key)
+        with progress(f"forgetting by {method}"):
+            update = unlearner.forget(state, prepared, ids, forget_key)
         release = certify(update, budget, secret_key(), trivial=trivial)
         made = history.save_release(folder, line, earlier + 1, release, ids, {"method": method, "settings": chosen})
     how = "" if method != "hessian_free" or prepared is not None else " (nothing prepared: one pass for this request)"
@@ -175,7 +176,8 @@ def evaluate(folder: Folder, /) -> None:
         releases = history.load_releases(folder, run)
         if not releases:
             raise BadInput(f"{folder} holds no release; make one with: certunl forget {folder}")
-        reports = evaluate_all(run, releases, test=splits.test)
+        with progress("retraining, for comparison"):
+            reports = evaluate_all(run, releases, test=splits.test)
         storage.write_json(folder / "evaluation.json", [dataclasses.asdict(report) for report in reports])
     for report in reports:
         show(report)
@@ -239,7 +241,7 @@ def progress(what: str) -> Iterator[Progress | None]:
         yield None
         return
     with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what)
+        task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 

@@ -1,6 +1,7 @@
 """How a model is trained: the settings of one step and of the schedule."""
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 import jax
@@ -46,17 +47,17 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "decay", "radius", "clip_norm"):
-            value = getattr(self, name)
+            value: Any = getattr(self, name)
             optional = name in ("radius", "clip_norm")
             if value is None and optional:
                 continue
-            if not (isinstance(value, int | float) and 0 < value < np.inf):
+            if not (isinstance(value, Real) and 0 < float(value) < np.inf):
                 raise BadInput(f"{name} must be a positive number{' or None' if optional else ''}, got {value!r}")
-        if not (isinstance(self.weight_decay, int | float) and 0 <= self.weight_decay < np.inf):
+        if not (isinstance(self.weight_decay, Real) and 0 <= self.weight_decay < np.inf):
             raise BadInput(f"weight_decay must be a number of at least 0, got {self.weight_decay!r}")
         for name in ("epochs", "batch_size"):
             value = getattr(self, name)
-            if not (isinstance(value, int | np.integer) and value > 0):
+            if not (isinstance(value, Integral) and int(value) > 0):
                 raise BadInput(f"{name} must be a positive whole number, got {value!r}")
         for name, known in (
             ("denominator", ("batch", "retained")),

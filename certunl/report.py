@@ -17,15 +17,15 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1b1b1b }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 14px }
 th, td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid #ddd }
-th:first-child, td:first-child { text-align: left } div.wide { overflow-x: auto }
+th:first-child, td:first-child, td:nth-child(2):last-child { text-align: left } div.wide { overflow-x: auto }
 pre { background: #f6f6f6; padding: .8rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: 13px }
 img { max-width: 100% } h2 { margin-top: 2.5rem }
 """
 
 
 def page(title: str, facts: dict[str, Any], reports: list[tuple[Report, list[str]]]) -> str:
-    """The HTML of a report: `facts` by name, then each Report with its printed certificates."""
-    body = [f"<h1>{html.escape(title)}</h1>", _table([["", ""], *[[k, str(v)] for k, v in facts.items()]])]
+    """The HTML of a report: `facts` by name (nested ones flattened), then each Report with its printed certificates."""
+    body = [f"<h1>{html.escape(title)}</h1>", _table([["", ""], *_flat(facts)])]
     for report, certificates in reports:
         body.append(f"<h2>{report.forgotten} examples forgotten</h2>")
         body.append(_table([list(row) for row in zip(*report.cells(), strict=True)]))
@@ -37,6 +37,13 @@ def page(title: str, facts: dict[str, Any], reports: list[tuple[Report, list[str
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title>"
         f"<style>{_STYLE}</style><body>{''.join(body)}</body></html>"
     )
+
+
+def _flat(facts: dict[str, Any]) -> list[list[str]]:
+    rows: list[list[str]] = []
+    for name, value in facts.items():
+        rows += _flat(value) if isinstance(value, dict) else [[name.replace("_", " "), str(value)]]
+    return rows
 
 
 def _table(rows: list[list[str]]) -> str:
@@ -52,11 +59,14 @@ def _distances(report: Report) -> Figure:
     rows = {name: value for name, value in rows.items() if value > 0}
     figure = Figure(figsize=(8, 0.45 * len(rows) + 1.2), layout="constrained")
     axes = figure.subplots()
-    bars = axes.barh(list(rows), list(rows.values()), color=["#999999" if n == "original" else "#2166ac" for n in rows])
-    axes.bar_label(bars, fmt="%.3g", padding=4)
+    for place, (name, value) in enumerate(rows.items()):
+        axes.plot(value, place, "o", color="#999999" if name == "original" else "#2166ac")
+        axes.annotate(f"{value:.3g}", (value, place), xytext=(8, -4), textcoords="offset points")
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.grid(axis="x", color="#e5e5e5")
     axes.axvline(1, color="#b2182b", linewidth=1, linestyle="--")
     axes.set(xscale="log", xlabel="distance to retraining / distance of doing nothing (left of the line is better)")
-    axes.margins(x=0.15)
+    axes.margins(x=0.15, y=0.2)
     axes.invert_yaxis()
     return figure
 

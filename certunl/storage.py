@@ -69,7 +69,7 @@ def save_run(folder: Path, run: Run, settings: dict[str, Any]) -> None:
         "fingerprint": _fingerprint(run, settings),
         "x64": jax.config.read("jax_enable_x64"),
         "versions": {name: version(name) for name in ("certunl", "jax", "jaxlib", "flax", "optax")},
-        "device": f"{jax.devices()[0].device_kind} ({jax.default_backend()}), {platform.machine()}",
+        "device": f"{jax.devices()[0].device_kind}, {os.cpu_count()} CPUs {platform.machine()}",
     }
     arrays = {"start": run.start, "params": run.params, "schedule": vars(run.schedule)}
     with _whole(folder) as partial:

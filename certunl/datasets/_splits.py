@@ -1,5 +1,6 @@
 """What every data set returns, and the two ways of making it."""
 
+import io
 import os
 from typing import Any, NamedTuple
 
@@ -45,6 +46,14 @@ def from_sklearn(loader: Any, train: int | None, test: int | None) -> Splits:
     )
 
 
+def _pixels(encoded: bytes) -> np.ndarray:
+    """A PNG as u8[h, w, c]."""
+    from PIL import Image
+
+    pixels = np.asarray(Image.open(io.BytesIO(encoded)))
+    return pixels.reshape(*pixels.shape[:2], -1)
+
+
 def from_tfds(
     name: str,
     train: int | None,
@@ -63,7 +72,7 @@ def from_tfds(
     trouble, sources, builder = "no prepared splits", {}, None
     try:
         builder = tfds.builder(name, data_dir=data_dir, file_format="array_record")
-        sources: Any = builder.as_data_source()
+        sources: Any = builder.as_data_source(decoders={"image": tfds.decode.SkipDecoding()})
     except Exception as error:  # what TFDS raises for missing data differs by version and by file format
         trouble = type(error).__name__
     if builder is None or not {"train", "test"} <= set(sources):
@@ -80,7 +89,7 @@ def from_tfds(
         if size is not None and not 0 < size <= len(source):
             raise BadInput(f"{split} must be a number of examples from 1 to {len(source)}, got {size!r}")
         records = source.__getitems__(list(range(len(source) if size is None else size)))
-        pixels = np.stack([record["image"] for record in records]).astype(np.float32)
+        pixels = np.stack([_pixels(record["image"]) for record in records]).astype(np.float32)
         labels = np.asarray([record["label"] for record in records])
         x = (pixels / 255 - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
         parts.append(Dataset(x, labels.astype(np.int32)))

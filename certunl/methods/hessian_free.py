@@ -136,7 +136,7 @@ def _owners(run: Run) -> jax.Array:
 
 def _chunk_size(params: Params) -> int:
     row = sum(leaf.nbytes for leaf in jax.tree.leaves(params))
-    return max(1, (_CACHE_BYTES if jax.default_backend() == "cpu" else _DEVICE_BYTES) // row)
+    return max(1, min(256, _CACHE_BYTES // row) if jax.default_backend() == "cpu" else _DEVICE_BYTES // row)
 
 
 def _check_finite(rows: Params) -> None:

@@ -29,7 +29,8 @@ class Newton:
     """w~ = project(w − (H + damping I)⁻¹ v), H the curvature of the retained risk at the trained w.
 
     The risk is the one retraining minimises: (1/n) sum of retained losses + weight_decay/2 ‖w‖² for
-    `denominator="batch"`, the mean over the retained for "retained". `gradient` chooses v:
+    `denominator="batch"`, the mean over the retained for "retained", n counting the examples that the schedule visits.
+    `gradient` chooses v:
 
     * "difference": grad L(w, retained) − grad L(w, present): what forgetting changes (default; equal to the next two
       at a stationary point, and the only one that is 0 for an empty request elsewhere);
@@ -131,9 +132,11 @@ def _step(
     problem, recipe, params, data = run.problem, run.recipe, run.params, run.problem.data
     size, product = getattr(solver, "batch_size", None), CURVATURES[curvature]
 
+    visited = jnp.zeros(len(data), bool).at[run.schedule.indices].max(run.schedule.weights != 0)
+
     def shares(mask: jax.Array) -> jax.Array:
-        whole = len(data) if recipe.denominator == "batch" else jnp.sum(mask)
-        return mask / whole
+        kept = mask & visited
+        return kept / jnp.sum(visited if recipe.denominator == "batch" else kept)
 
     def gradient_of(weights: jax.Array) -> Params:
         return streamed(lambda batch, w: jax.grad(problem.risk)(params, batch, w), data, weights)

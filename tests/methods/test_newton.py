@@ -144,3 +144,12 @@ def test_the_bound_counts_the_gradient_a_form_leaves_out():
     assert updates["retained"].failure_probability == 0.01
     release = cu.certify(updates["retained"], cu.Budget(epsilon=1.0, delta=1e-5), KEY)
     assert release.certificate.verdict == "VACUOUS"
+
+
+def test_examples_the_schedule_never_visits_are_not_part_of_the_risk():
+    problem, rows = ridge(), np.arange(16)
+    schedule = cu.Schedule(rows.reshape(2, 8).astype(np.int32), np.ones((2, 8)), np.full(2, 0.1))
+    run = cu.fit(problem, cu.Recipe(weight_decay=0.1), problem.init(KEY), schedule)
+    run = replace(run, params={"w": jnp.asarray(minimum(problem, rows, 0.1, 16))})
+    update = cu.Newton(damping=0.0, solver=cu.Dense()).forget(run, None, [*IDS, 20], KEY)
+    assert np.linalg.norm(update.params["w"] - minimum(problem, np.setdiff1d(rows, IDS), 0.1, 16)) < 1e-10
