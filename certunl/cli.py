@@ -209,7 +209,7 @@ def demo(folder: Annotated[Path | None, tyro.conf.Positional] = None, /) -> None
     """
     start = time.perf_counter()
     place = folder or Path(tempfile.mkdtemp(prefix="certunl-")) / "demo"
-    train(place, "digits", "mlp", ("epochs=20", "weight_decay=5e-4", "radius=20", "learning_rate=0.05"))
+    train(place, "digits", "mlp", ("hidden=(32,)", "epochs=10", "learning_rate=0.1", "weight_decay=5e-4", "radius=20"))
     prepare(place)
     forget(place, "hessian_free", "random:50")
     forget(place, "newton", "random:50", set=("damping=0.1", "operator=ggn"))

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -44,8 +45,7 @@ def test_a_method_keeps_the_contract(name, run):
     first = method.forget(run, prepared, [3, 8, 21], KEY)
     assert (vector(run.params) == before).all()
     assert (vector(method.forget(run, prepared, [21, 3, 8, 3], KEY).params) == vector(first.params)).all()
-    shapes = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), (run.params, first.params))
-    assert shapes[0] == shapes[1]
+    chex.assert_trees_all_equal_shapes_and_dtypes(run.params, first.params)
     assert first.method == name and first.reference and first.cost["seconds"] > 0
     with Stopwatch() as watch:
         other = method.forget(run, prepared, [4, 9, 22], KEY)

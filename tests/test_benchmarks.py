@@ -1,0 +1,51 @@
+"""The question scripts run, agree with their peers and write the agreed line; nothing is said about times."""
+
+import importlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the peers need torch: pip install certunl[bench]")
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+PEERS = {"torch double backward", "torch.func vmap(jvp(grad))"}
+
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Torch's threads wait for each other by spinning, which takes seconds where something else wants the cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("question", ["hessian_free", "lissa"])
+@pytest.mark.usefixtures("one_thread")
+def test_a_question_agrees_with_its_peers_and_writes_one_line_with_the_agreed_fields(
+    question: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    monkeypatch.setattr(importlib.import_module("harness"), "HERE", tmp_path)
+    lines: list[dict[str, Any]] = importlib.import_module(question).main(["--small", "--save"])
+    assert [json.loads(text) for text in capsys.readouterr().out.splitlines()] == lines
+    saved = (tmp_path / "results" / f"{question}.jsonl").read_text().splitlines()
+    assert [json.loads(text) for text in saved] == lines
+    for line in lines:
+        assert set(line) == {"question", "settings", "commit", "date", "versions", "device", "ours", "peers"}
+        assert line["question"] == question
+        assert {"data", "seed", "runs", "flops", "relative_difference", *PEERS} <= set(line["settings"])
+        assert set(line["versions"]) == {"python", "certunl", "jax", "jaxlib", "numpy", "torch"}
+        assert {"kind", "backend", "cpu_count", "torch_threads"} <= set(line["device"])
+        assert set(line["peers"]) == PEERS
+        for result in (line["ours"], *line["peers"].values()):
+            assert len(result["seconds"]) == line["settings"]["runs"]
+            assert result["min"] <= result["median"] <= result["max"]
+        assert line["ours"]["compile_seconds"] > 0
+        assert {"gflops", "matmul_gflops", "matmul_fraction"} <= set(line["ours"])
+        assert all("ratio" in result for result in line["peers"].values())
