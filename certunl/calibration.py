@@ -25,14 +25,22 @@ def noise_ratio(epsilon: float, delta: float) -> float:
     """
     import dp_accounting  # takes half a second to import
 
-    return float(dp_accounting.get_sigma_gaussian(epsilon, delta))
+    try:
+        with np.errstate(all="ignore"):
+            return float(dp_accounting.get_sigma_gaussian(epsilon, delta))
+    except (ValueError, RuntimeError, OverflowError) as error:
+        raise BadInput(f"epsilon = {epsilon:g} at delta = {delta:g} is out of floating-point range") from error
 
 
 def read_epsilon(ratio: float, delta: float) -> float:
     """The exact epsilon at `delta` for sigma/distance = `ratio`."""
     import dp_accounting
 
-    return float(dp_accounting.get_epsilon_gaussian(ratio, delta))
+    try:
+        with np.errstate(all="ignore"):
+            return float(dp_accounting.get_epsilon_gaussian(ratio, delta))
+    except (ValueError, RuntimeError, OverflowError) as error:
+        raise BadInput(f"noise of {ratio:g} times the distance gives no finite epsilon; raise sigma") from error
 
 
 def secret_key() -> Key:
@@ -51,6 +59,13 @@ def certify(update: Update, budget: Budget, key: Key, *, trivial: bool = False) 
     """
     if not all(bool(np.isfinite(leaf).all()) for leaf in jax.tree.leaves(update.params)):
         raise BadInput("the update holds NaN or infinity; there is nothing to release")
+    if update.bound is not None and not update.bound >= 0:
+        raise BadInput(f"a bound is a distance of at least 0, got {update.bound}")
+    if not budget.delta + update.failure_probability < 1:
+        raise BadInput(
+            f"delta {budget.delta:g} and the solver's failure probability {update.failure_probability:g} leave no "
+            "guarantee; lower failure_probability"
+        )
     ceiling = math.inf if update.radius is None else 2.0 * update.radius
     bound = update.bound
     if bound is None and trivial:
@@ -74,7 +89,7 @@ def certify(update: Update, budget: Budget, key: Key, *, trivial: bool = False) 
         delta=budget.delta,
         failure_probability=update.failure_probability,
         assumptions=update.assumptions,
-        parameter_norm=float(optax.tree.norm(center)),
+        parameter_norm=float(optax.tree.norm(params)),
         dimension=sum(leaf.size for leaf in jax.tree.leaves(center)),
     )
     return Release(params=params, update=update, certificate=certificate)
@@ -84,7 +99,7 @@ def _calibrate(distance: float | None, budget: Budget, own_noise: float) -> tupl
     """(sigma to add, exact epsilon or None where nothing is proved)."""
     if distance is None:
         return budget.sigma or 0.0, None
-    if math.isnan(distance) or math.isinf(distance):
+    if math.isinf(distance):
         raise BadInput(f"the bound is {distance}: no noise can be calibrated to it; train in a ball (radius)")
     if budget.distance is not None and distance > budget.distance:
         raise BadInput(
@@ -98,6 +113,8 @@ def _calibrate(distance: float | None, budget: Budget, own_noise: float) -> tupl
     else:
         assert budget.epsilon is not None  # Budget checks it
         sigma = total = noise_ratio(budget.epsilon, budget.delta) * (budget.distance or distance)
+    if budget.distance is not None:  # what was promised before the request, not what this update would give
+        return sigma, budget.epsilon
     return sigma, read_epsilon(total / distance, budget.delta) if distance else 0.0
 
 

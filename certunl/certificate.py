@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 from flax import struct
 from optax.projections import projection_l2_ball
@@ -32,10 +33,10 @@ class Budget:
             raise BadInput("a budget needs epsilon, or a fixed sigma from which epsilon is read off")
         for name in ("epsilon", "distance", "sigma"):
             value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise BadInput(f"{name} must be a positive number, got {value}")
-        if not 0 < self.delta < 1:
-            raise BadInput(f"delta must lie strictly between 0 and 1, got {self.delta}")
+            if value is not None and not (isinstance(value, Real) and 0 < float(value) < math.inf):
+                raise BadInput(f"{name} must be a positive number, got {value!r}")
+        if not (isinstance(self.delta, Real) and 0 < float(self.delta) < 1):
+            raise BadInput(f"delta must lie strictly between 0 and 1, got {self.delta!r}")
         if self.distance is not None and self.sigma is not None:
             raise BadInput("give distance or sigma, not both: each fixes the noise")
 
@@ -84,7 +85,8 @@ class Update:
 class Certificate:
     """What may be said of a release. `bound` is the theorem's, `trivial_bound` 2·radius (output perturbation: doing
     nothing), noise is calibrated to the smaller; `epsilon` is exact for `sigma` at `delta`; the guarantee fails with
-    probability `failure_probability` more."""
+    probability `failure_probability` more. `parameter_norm` is the released model's, noise and all. Bounds and
+    assumptions measured for one request describe it: they are the owner's, not part of the release."""
 
     verdict: str
     method: str
@@ -123,7 +125,7 @@ class Certificate:
         lines.append(f"  distance bound {bound}    trivial bound 2C = {self.trivial_bound:.5g}")
         lines.append(
             f"  sigma          {self.sigma:.5g}    noise norm {self.noise_norm:.4g} "
-            f"against parameter norm {self.parameter_norm:.4g}"
+            f"in a release of norm {self.parameter_norm:.4g}"
         )
         for a in self.assumptions:
             lines.append(f"  {a.symbol:<14} {a.value:<10.5g} {a.status:<10} {a.meaning}".rstrip())

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import inspect
+import math
 import os
 import sys
 import tempfile
@@ -63,6 +64,8 @@ def train(
     fields = [p for p in inspect.signature(rooms.find("models", model)).parameters if p not in ("parent", "name")]
     if unknown := sorted(chosen.keys() - fields):
         raise BadInput(f"there is no setting {unknown[0]!r}; settings are {', '.join([*sorted(known), *fields, 'l2'])}")
+    if not 0 <= seed < 2**31:
+        raise BadInput(f"seed must be a whole number from 0 to {2**31 - 1}, got {seed}")
     limits = {"train": train_size, "test": test_size, "data_dir": data_dir}
     settings = {
         "dataset": dataset,
@@ -73,8 +76,7 @@ def train(
         "recipe": dataclasses.asdict(rooms.fill(Recipe, recipe, "Recipe")),
         "seed": seed,
     }
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise BadInput(f"{folder} already exists and is not empty; choose another folder, or remove it first")
+    storage.reserve(folder)
     problem, made, splits = storage.build(settings)
     start = time.perf_counter()
     with progress("training") as tick:
@@ -125,7 +127,7 @@ def forget(
     set: Settings = (),
     seed: int = 0,
 ) -> None:
-    """Forgets a request and writes a certified release; the next request of the same name goes on from there.
+    """Forgets a request and writes a certificate; the next request of the same name goes on from there.
 
     Args:
         folder: the run folder.
@@ -140,8 +142,10 @@ def forget(
         set: settings of the method; solver=lissa solver.depth=500 reach its solver.
         seed: decides a random request and a method's own randomness, never the noise.
     """
-    chosen, line = rooms.parse(set), name or method
+    chosen, line = rooms.parse(set), storage.check_name(method if name is None else name)
     unlearner = rooms.build("methods", method, **chosen)
+    if not 0 <= seed < 2**31:
+        raise BadInput(f"seed must be a whole number from 0 to {2**31 - 1}, got {seed}")
     if epsilon is None and sigma is None:
         epsilon = 1.0
     budget = Budget(epsilon=epsilon, delta=delta, distance=distance, sigma=sigma)
@@ -156,12 +160,15 @@ def forget(
             if noted["fingerprint"] != facts["fingerprint"]:
                 raise BadInput(f"prepared/{method} belongs to another run; prepare again")
             prepared = Statistics(**arrays)
+            if not prepared.covers(ids):
+                prepared = None
         with progress(f"forgetting by {method}"):
             update = unlearner.forget(state, prepared, ids, forget_key)
         release = certify(update, budget, secret_key(), trivial=trivial)
         made = history.save_release(folder, line, earlier + 1, release, ids, {"method": method, "settings": chosen})
     how = "" if method != "hessian_free" or prepared is not None else " (nothing prepared: one pass for this request)"
-    say(f"forgot {len(ids)} examples in {update.cost['seconds']:.4g} s{how}; written to {folder / 'releases' / made}")
+    solved = f", residual {update.cost['residual']:.2g}" if "residual" in update.cost else ""
+    say(f"forgot {len(ids)} examples in {update.cost['seconds']:.4g} s{solved}{how}; written to releases/{made}")
     say(str(release.certificate))
 
 
@@ -193,7 +200,8 @@ def report(folder: Folder, /) -> None:
         evaluate(folder)
     with storage.lock(folder):
         facts = storage.read_json(folder / "run.json", "train again")
-        reports = [Report(**r) for r in storage.read_json(folder / "evaluation.json", "evaluate again")]
+        held = storage.read_json(folder / "evaluation.json", "delete it and evaluate again")
+        reports = [Report(_numbers(r["rows"]), r["forgotten"], r["verdicts"]) for r in held]
         certificates = history.certificates(folder)
         shown = {**facts["settings"], **facts["versions"], "device": facts["device"]}
         pages = [(r, [f"{n}\n{certificates[n]}" for n in r.rows if n in certificates]) for r in reports]
@@ -202,7 +210,7 @@ def report(folder: Folder, /) -> None:
 
 
 def demo(folder: Annotated[Path | None, tyro.conf.Positional] = None, /) -> None:
-    """The whole story on bundled digits: train, prepare, forget three ways, certify, evaluate, report.
+    """The whole story on bundled digits: train, prepare, forget two ways, certify, evaluate, report.
 
     Args:
         folder: where to put the run (default: a new temporary folder).
@@ -216,6 +224,11 @@ def demo(folder: Annotated[Path | None, tyro.conf.Positional] = None, /) -> None
     evaluate(place)
     report(place)
     say(f"the whole story took {time.perf_counter() - start:.1f} s")
+
+
+def _numbers(rows: dict[str, dict[str, float | None]]) -> dict[str, dict[str, float]]:
+    """Rows as they were before JSON, which has no NaN."""
+    return {name: {c: math.nan if v is None else v for c, v in row.items()} for name, row in rows.items()}
 
 
 def say(text: str) -> None:
@@ -258,3 +271,6 @@ def main(args: list[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except (OSError, MemoryError) as error:
+        print(f"certunl: {type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from certunl import requests, rooms
+from certunl import rooms
 from certunl.certificate import Release, Update
 from certunl.methods.retrain import Retrain
 from certunl.problem import Dataset
@@ -66,7 +66,7 @@ def evaluate(
     `reference` gives the truth: a method (default `Retrain()`) or its Update. Distances are of the un-noised
     parameters; a release with noise has a second row «... + noise». `run` is the run before `request` was forgotten.
     """
-    request = requests.check(run, request)
+    request = run.check(request)
     releases = dict(release) if isinstance(release, Mapping) else {_update(release).method: release}
     truth = reference or Retrain()
     if not isinstance(truth, Update):

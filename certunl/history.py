@@ -1,6 +1,7 @@
 """Lines of requests in a run folder: each method's (or name's) requests follow one another from its un-noised state."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ from certunl import storage
 from certunl.certificate import Assumption, Budget, Certificate, Release, Update
 from certunl.training import Run
 from certunl.typing import BadInput
+
+_PUBLIC = ("verdict", "method", "reference", "sigma", "epsilon", "delta", "failure_probability")
+"""What a release says of itself: nothing that was measured on the un-noised model."""
 
 __all__ = ["certificates", "load_releases", "resume", "save_release", "stale"]
 
@@ -35,13 +39,10 @@ def save_release(
     name, update = f"{line}-{number}", release.update
     noted = {f.name: getattr(update, f.name) for f in dataclasses.fields(update) if f.name != "params"}
     noted["assumptions"] = [dataclasses.asdict(a) for a in update.assumptions]
-    storage.save_part(folder, "updates", name, update.params, noted | made_by | {"request": request})
-    public = {
-        "certificate": dataclasses.asdict(release.certificate),
-        "printed": str(release.certificate),
-        "forgotten": len(request),
-    }
-    storage.save_part(folder, "releases", name, release.params, public)
+    certificate = dataclasses.asdict(release.certificate)
+    noted |= made_by | {"request": request, "certificate": certificate, "printed": str(release.certificate)}
+    storage.save_part(folder, "updates", name, update.params, noted)
+    storage.save_part(folder, "releases", name, release.params, {n: certificate[n] for n in _PUBLIC})
     return name
 
 
@@ -52,13 +53,15 @@ def load_releases(folder: Path, run: Run) -> dict[str, tuple[np.ndarray, Release
     for name in storage.parts(folder, "releases"):
         line = name.rpartition("-")[0]
         secret, noted = storage.load_part(folder, "updates", name)
-        params, public = storage.load_part(folder, "releases", name)
+        params, _ = storage.load_part(folder, "releases", name)
         gone = np.union1d(forgotten.get(line, np.zeros(0, np.int32)), noted["request"]).astype(np.int32)
         forgotten[line] = gone
         fields = {f.name for f in dataclasses.fields(Update)} - {"params", "assumptions"}
         update = Update(params=secret, assumptions=_assumptions(noted["assumptions"]), **{k: noted[k] for k in fields})
-        held = public["certificate"]
+        held = noted["certificate"]
         held |= {"budget": Budget(**held["budget"]), "assumptions": _assumptions(held["assumptions"])}
+        if held["trivial_bound"] is None:
+            held["trivial_bound"] = math.inf
         releases[name] = gone, Release(params=params, update=update, certificate=Certificate(**held))
     return releases
 
@@ -66,7 +69,7 @@ def load_releases(folder: Path, run: Run) -> dict[str, tuple[np.ndarray, Release
 def certificates(folder: Path) -> dict[str, str]:
     """name -> the release's certificate as printed when it was made."""
     names = storage.parts(folder, "releases")
-    return {name: storage.load_facts(folder, "releases", name)["printed"] for name in names}
+    return {name: storage.load_facts(folder, "updates", name)["printed"] for name in names}
 
 
 def stale(folder: Path) -> bool:

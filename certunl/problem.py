@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from numbers import Real
 from typing import Any
 
 import jax
@@ -27,6 +28,11 @@ class Dataset:
     y: Any
     owners: Any = None
 
+    def __post_init__(self) -> None:
+        for name, held in vars(self).items():
+            if isinstance(held, list | tuple):
+                object.__setattr__(self, name, np.asarray(held))
+
     def __len__(self) -> int:
         return self.y.shape[0]
 
@@ -38,6 +44,13 @@ class Dataset:
         lengths = {name: np.shape(a)[:1] for name, a in vars(self).items() if a is not None}
         if len(set(lengths.values())) != 1 or () in lengths.values():
             raise BadInput(f"x, y and owners must have one row per example, got leading shapes {lengths}")
+        if len(self) == 0:
+            raise BadInput("the data hold no example")
+        if self.owners is not None:
+            owners = np.asarray(self.owners)
+            limit = np.iinfo(np.int32).max
+            if not (np.issubdtype(owners.dtype, np.integer) and (owners >= 0).all() and (owners <= limit).all()):
+                raise BadInput(f"owners must be whole numbers from 0 to {limit}; number yours first (np.unique)")
         for name in ("x", "y"):
             array = np.asarray(getattr(self, name))
             if np.issubdtype(array.dtype, np.inexact) and not np.isfinite(array).all():
@@ -74,8 +87,7 @@ class Problem:
         return _scores(self.losses, params, data)
 
     def check(self, params: Params) -> None:
-        """Raises BadInput where data are unusable or losses are not one per example."""
-        self.data.check()
+        """Raises BadInput where losses are not one per example."""
         got = jax.eval_shape(self.losses, params, self.data[np.zeros(2, np.int32)])
         if getattr(got, "shape", None) != (2,):
             raise BadInput(f"losses must give one loss per example: expected shape (2,) for two examples, got {got}")
@@ -152,12 +164,19 @@ def _squared_error(outputs: jax.Array, targets: jax.Array) -> jax.Array:
 
 def _supervised(model: Any, data: Dataset, output_loss: Any, l2: float) -> tuple[Problem, tuple[int, ...]]:
     """The problem, and the shape of one example's output."""
-    if not l2 >= 0:
-        raise BadInput(f"l2 must be at least 0, got {l2}")
+    if not (isinstance(l2, Real) and 0 <= float(l2) < np.inf):
+        raise BadInput(f"l2 must be a number of at least 0, got {l2!r}")
+    data.check()
     x, model = jnp.asarray(data.x), _hashable(model)
     init = _Initializer(model, x.shape[1:], str(x.dtype))
     losses = Supervised(model, output_loss, l2)
-    outputs = jax.eval_shape(lambda key: losses.predict(init(key), x[:1]), jax.random.key(0))
+    try:
+        outputs = jax.eval_shape(lambda key: losses.predict(init(key), x[:1]), jax.random.key(0))
+    except BadInput:
+        raise
+    except Exception as error:  # a model's settings can be wrong in any way
+        what = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        raise BadInput(f"the model cannot be built for inputs of shape {list(x.shape[1:])} ({what})") from error
     data = jax.tree.map(jnp.asarray, data)
     return Problem(init=init, losses=losses, data=data), outputs.shape[1:]
 

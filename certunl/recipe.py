@@ -31,7 +31,8 @@ class Recipe:
     (`optax.scale_by_rms()`), or a whole optimizer of unit learning rate (`optax.sgd(1.0)`), whose updates are
     multiplied by the rate. Rates are learning_rate · decay^t with t counting steps. `radius` projects *all*
     parameters onto ‖params‖ <= radius after each step. `denominator` says what a batch is divided by when some of its
-    examples are gone: "batch" its original size, "retained" the number left. `batches`: see `schedule.draw`.
+    examples are gone: "batch" its original size, "retained" the number left (whatever the schedule's divisors).
+    `batches`: see `schedule.draw`.
     """
 
     optimizer: Any = "sgd"
@@ -57,8 +58,8 @@ class Recipe:
             raise BadInput(f"weight_decay must be a number of at least 0, got {self.weight_decay!r}")
         for name in ("epochs", "batch_size"):
             value = getattr(self, name)
-            if not (isinstance(value, Integral) and int(value) > 0):
-                raise BadInput(f"{name} must be a positive whole number, got {value!r}")
+            if not (isinstance(value, Integral) and not isinstance(value, bool) and 0 < int(value) < 10**7):
+                raise BadInput(f"{name} must be a positive whole number (below 10 million), got {value!r}")
         for name, known in (
             ("denominator", ("batch", "retained")),
             ("batches", ("equal", "fixed", "poisson")),

@@ -5,6 +5,7 @@ import dataclasses
 import importlib
 import inspect
 import pkgutil
+import typing
 from collections.abc import Iterable
 from typing import Any
 
@@ -36,7 +37,7 @@ def find(room: str, name: str) -> Any:
     return getattr(module, module.__all__[0])
 
 
-def build(room: str, name: str, **settings: Any) -> Any:
+def build(room: str, name: str, /, **settings: Any) -> Any:
     """`find(room, name)(**settings)`, unknown settings refused with the list of known ones.
 
     A setting named after a room ("solver") may be a name in that room; its own settings come as a dictionary with
@@ -51,7 +52,9 @@ def fill(target: Any, settings: dict[str, Any], title: str) -> Any:
     for setting, value in settings.items():
         if setting not in known:
             raise BadInput(f"{title} has no setting {setting!r}; it has {', '.join(known) or 'none'}")
-        if f"{setting}s" in ROOMS and isinstance(value, str | dict):
+        if isinstance(value, dict) and (nested := _dataclass_of(target, setting)):
+            settings = {**settings, setting: fill(nested, value, setting)}
+        elif f"{setting}s" in ROOMS and isinstance(value, str | dict):
             inner = dict(value) if isinstance(value, dict) else {"": value}
             default = next((f.default for f in dataclasses.fields(target) if f.name == setting), None)
             inner_name = inner.pop("", type(default).__name__.lower())
@@ -60,6 +63,12 @@ def fill(target: Any, settings: dict[str, Any], title: str) -> Any:
         return target(**settings)
     except TypeError as error:
         raise BadInput(f"{title} cannot be built from {settings}: {error}") from error
+
+
+def _dataclass_of(target: Any, setting: str) -> Any:
+    """The dataclass that `setting` is declared to hold (or None is)."""
+    hint = typing.get_type_hints(target).get(setting) if dataclasses.is_dataclass(target) else None
+    return next((t for t in typing.get_args(hint) or (hint,) if dataclasses.is_dataclass(t)), None)
 
 
 def parse(pairs: Iterable[str]) -> dict[str, Any]:

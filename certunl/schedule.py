@@ -29,6 +29,9 @@ class Schedule:
     divisors: Any = None
 
     def __post_init__(self) -> None:
+        for name, held in vars(self).items():
+            if isinstance(held, list | tuple):
+                object.__setattr__(self, name, np.asarray(held))
         if self.divisors is None and isinstance(self.weights, np.ndarray | jax.Array):
             weights = jnp.asarray(self.weights)
             object.__setattr__(self, "divisors", jnp.sum(weights != 0, axis=1).astype(weights.dtype))
@@ -71,7 +74,8 @@ def draw(key: Key, recipe: Recipe, examples: int) -> Schedule:
       would multiply every bound on its step); the shorter are padded with weight 0.
     * "fixed": a fresh permutation each epoch, cut into batches of exactly b, the ragged last one padded.
     * "poisson": each example is in each batch with probability b/n independently, divisor b: dropping examples
-      commutes with sampling, so a replay without them has the law of a fresh run without them.
+      commutes with sampling, so a replay without them has the law of a fresh run without them at the same rate,
+      divisor and number of steps.
     """
     n, b = examples, min(recipe.batch_size, examples)
     per_epoch = -(-n // b)

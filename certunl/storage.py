@@ -1,11 +1,12 @@
 """Run folders: the nouns on disk. Every part is written beside its place and renamed into it, so that a part is whole
 or absent.
 
-    RUN/run.json, arrays/          settings, versions and fingerprint; start, schedule, params
+    RUN/run.json, arrays/          settings, versions and fingerprint; start, schedule, params (arrays: keep secret)
     RUN/prepared/NAME/             a method's statistics                      (personal data: keep secret)
     RUN/updates/NAME-K/            the un-noised result of NAME's K-th request (keep secret)
-    RUN/releases/NAME-K/           what may be published: noised params, certificate, request
-    RUN/evaluation.json, report.html
+    RUN/releases/NAME-K/           what may be published: params (noised as its certificate says), the certificate's
+                                   verdict, epsilon, delta, sigma
+    RUN/evaluation.json, report.html                         for the owner: they speak of un-noised models
 """
 
 import contextlib
@@ -14,6 +15,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -34,6 +36,7 @@ from certunl.typing import BadInput, Params
 __all__ = [
     "as_json",
     "build",
+    "check_name",
     "exists",
     "load_facts",
     "load_part",
@@ -41,12 +44,15 @@ __all__ = [
     "lock",
     "parts",
     "read_json",
+    "reserve",
     "save_part",
     "save_run",
     "write_json",
 ]
 
 _FORMAT = 1
+_NAME = re.compile(r"[A-Za-z][\w.-]{0,63}")
+_NUMBERED = re.compile(r"([A-Za-z][\w.-]*)-(\d+)")
 
 
 def build(settings: dict[str, Any]) -> tuple[Problem, Recipe, Splits]:
@@ -61,8 +67,7 @@ def build(settings: dict[str, Any]) -> tuple[Problem, Recipe, Splits]:
 
 def save_run(folder: Path, run: Run, settings: dict[str, Any]) -> None:
     """Writes a new run folder. Raises: BadInput where `folder` already holds something."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise BadInput(f"{folder} already exists and is not empty; choose another folder, or remove it first")
+    reserve(folder)
     facts = {
         "format": _FORMAT,
         "settings": settings,
@@ -74,7 +79,17 @@ def save_run(folder: Path, run: Run, settings: dict[str, Any]) -> None:
     arrays = {"start": run.start, "params": run.params, "schedule": vars(run.schedule)}
     with _whole(folder) as partial:
         _save_arrays(partial / "arrays", arrays)
+        (partial / "arrays").chmod(0o700)
         write_json(partial / "run.json", facts)
+
+
+def reserve(folder: Path) -> None:
+    """Raises BadInput unless a new run can be written to `folder`: asked before the long work, not after."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BadInput(f"{folder} already exists and is not empty; choose another folder, or remove it first")
+    parent = next(p for p in folder.absolute().parents if p.exists())
+    if not (parent.is_dir() and os.access(parent, os.W_OK)):
+        raise BadInput(f"{folder} cannot be written: {parent} is no folder this user may write to")
 
 
 def load_run(folder: Path) -> tuple[Run, Splits, dict[str, Any]]:
@@ -82,11 +97,9 @@ def load_run(folder: Path) -> tuple[Run, Splits, dict[str, Any]]:
 
     Raises: BadInput where the folder is missing, half-written, changed, or the data are not those it was trained on.
     """
-    if not folder.is_dir():
-        raise BadInput(f"there is no run folder {folder}; make one with: certunl train {folder}")
     facts = read_json(folder / "run.json", "it is no run folder, or a half-written one; train again")
-    if facts.get("format") != _FORMAT:
-        raise BadInput(f"{folder} has format {facts.get('format')}, this version reads {_FORMAT}; train again")
+    if facts["format"] != _FORMAT:
+        raise BadInput(f"{folder} has format {facts['format']}, this version reads {_FORMAT}; train again")
     if facts["x64"] != jax.config.read("jax_enable_x64"):
         raise BadInput(f"{folder} was made with JAX_ENABLE_X64={int(facts['x64'])}; set the same to read it")
     problem, recipe, splits = build(facts["settings"])
@@ -130,39 +143,61 @@ def exists(folder: Path, kind: str, name: str) -> bool:
 
 def parts(folder: Path, kind: str) -> list[str]:
     """The names in RUN/kind, by lineage and number."""
-    found = [p.name for p in (folder / kind).glob("*") if exists(folder, kind, p.name)]
-    return sorted(found, key=lambda name: (name.rpartition("-")[0], int(name.rpartition("-")[2] or 0)))
+    found = [m for p in (folder / kind).glob("*") if (m := _NUMBERED.fullmatch(p.name)) and exists(folder, kind, m[0])]
+    return [m[0] for m in sorted(found, key=lambda m: (m[1], int(m[2])))]
+
+
+def check_name(line: str) -> str:
+    """`line` where it can name a line of requests, else BadInput."""
+    if not _NAME.fullmatch(line):
+        raise BadInput(f"a name is 1 to 64 letters, digits, '_', '.' or '-', beginning with a letter; got {line!r}")
+    return line
 
 
 @contextlib.contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Holds `folder` against a second writer. Raises: BadInput when there is one, or no such folder."""
+    """Holds `folder` against a second writer and clears what a killed one left half-written.
+
+    Raises: BadInput when there is a second writer, or `folder` is no run folder.
+    """
     if not folder.is_dir():
         raise BadInput(f"there is no run folder {folder}; make one with: certunl train {folder}")
+    if not (folder / "run.json").is_file():
+        raise BadInput(f"{folder} is no run folder, or a half-written one: it has no run.json; train into a new folder")
     with open(folder / ".lock", "w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise BadInput(f"another certunl is working on {folder}; wait for it to end, then ask again") from None
+        for left in [*folder.glob("*/.*"), *folder.glob(".*.json.*")]:  # by a writer that was killed
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
         yield
 
 
 def write_json(path: Path, content: Any) -> None:
     """Writes JSON whole or not at all."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(content, indent=1, default=_plain) + "\n")
+    partial.write_text(json.dumps(as_json(content), indent=1, allow_nan=False) + "\n")
     partial.replace(path)
 
 
 def as_json(content: Any) -> Any:
-    """`content` as it comes back from a file."""
-    return json.loads(json.dumps(content, default=_plain))
+    """`content` as it comes back from a file: lists for tuples and arrays, None for NaN and infinity."""
+    return json.loads(json.dumps(content, default=_plain), parse_constant=lambda _: None)
 
 
 def read_json(path: Path, otherwise: str) -> Any:
-    """JSON, or BadInput that ends with `otherwise`."""
+    """JSON, or BadInput that ends with `otherwise`; so does reading a name that is not in it."""
+
+    class Facts(dict):
+        def __missing__(self, key: str) -> Any:
+            raise BadInput(f"{path} has no {key!r}: {otherwise}")
+
     try:
-        return json.loads(path.read_text())
+        content = json.loads(path.read_text(), object_hook=Facts)
+        if not content or not isinstance(content, Facts | list):
+            raise BadInput(f"{path} holds nothing of use: {otherwise}")
+        return content
     except (OSError, json.JSONDecodeError) as error:
         raise BadInput(f"{path} cannot be read ({type(error).__name__}): {otherwise}") from error
 

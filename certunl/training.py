@@ -15,7 +15,7 @@ from optax.projections import projection_l2_ball
 from certunl.problem import Problem
 from certunl.recipe import Recipe
 from certunl.schedule import Schedule, draw
-from certunl.typing import Diverged, Key, Params, Progress
+from certunl.typing import BadInput, Diverged, Key, Params, Progress
 
 __all__ = ["Run", "check_finite", "fit", "follow", "step", "train"]
 
@@ -77,11 +77,31 @@ class Run:
 
     def minus(self, request: Any, params: Params) -> "Run":
         """The run after `request` was forgotten with result `params`: what the next request starts from."""
-        return replace(self, params=params, present=self.present.at[jnp.asarray(request)].set(False))
+        return replace(self, params=params, present=self.retained(self.check(request)))
 
-    def retained(self, request: Any) -> jax.Array:
-        """bool[n]: present, and not in `request`."""
-        return self.present.at[jnp.asarray(request)].set(False)
+    def retained(self, request: np.ndarray) -> jax.Array:
+        """bool[n]: present, and not in `request` (as `check` returns it)."""
+        return self.present.at[request].set(False)
+
+    def check(self, request: Any) -> np.ndarray:
+        """`request` as i32[k], sorted and unique.
+
+        Raises: BadInput for an empty request, ids outside the data or already forgotten, and a request of everything.
+        """
+        ids = np.atleast_1d(np.asarray(request))
+        if ids.size == 0:
+            raise BadInput("the request is empty; name at least one example to forget")
+        if ids.ndim != 1 or not np.issubdtype(ids.dtype, np.integer):
+            raise BadInput(f"a request is a list of example ids (whole numbers), got {ids.dtype}{list(ids.shape)}")
+        ids, present = np.unique(ids), np.asarray(self.present)
+        if ids[0] < 0 or ids[-1] >= len(present):
+            wrong = ids[(ids < 0) | (ids >= len(present))]
+            raise BadInput(f"the request names example {wrong[0]}, the data have ids 0 to {len(present) - 1}")
+        if not present[ids].all():
+            raise BadInput(f"example {ids[~present[ids]][0]} is already forgotten; leave it out of the request")
+        if len(ids) == present.sum():
+            raise BadInput("the request names every remaining example; there is nothing to retain: delete the model")
+        return ids.astype(np.int32)
 
 
 def check_finite(risks: jax.Array, params: Params, recipe: Recipe) -> None:
@@ -102,6 +122,7 @@ def fit(
 
     Raises: BadInput for unusable data, losses or schedule; Diverged when the loss leaves the finite numbers.
     """
+    problem.data.check()
     problem = replace(problem, data=jax.tree.map(jnp.asarray, problem.data))
     schedule = jax.tree.map(jnp.asarray, schedule)
     start = jax.tree.map(jnp.asarray, start)

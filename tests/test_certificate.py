@@ -69,6 +69,7 @@ def test_noise_follows_the_distance_fixed_in_the_budget_not_the_update():
     budget = cu.Budget(epsilon=1.0, delta=1e-5, distance=2.0)
     sigmas = {cu.certify(update(bound=b), budget, KEY).certificate.sigma for b in (0.1, 1.0, 2.0)}
     assert sigmas == {2 * noise_ratio(1.0, 1e-5)}
+    assert {cu.certify(update(bound=b), budget, KEY).certificate.epsilon for b in (0.1, 2.0)} == {1.0}
     with pytest.raises(cu.BadInput, match=r"bound 2.5 exceeds the distance 2 fixed"):
         cu.certify(update(bound=2.5), budget, KEY)
 
@@ -114,6 +115,12 @@ def test_the_noise_has_the_right_scale_and_neither_half_nor_twice_it():
         assert abs(z.std() - wrong) > 5 * error
 
 
+def test_equal_layers_get_unrelated_noise():
+    twins = cu.Update(params={"a": jnp.zeros(4000), "b": jnp.zeros(4000)}, method="m", reference="r", bound=1.0)
+    noise = cu.certify(twins, BUDGET, KEY).params
+    assert abs(np.corrcoef(noise["a"], noise["b"])[0, 1]) < 5 / np.sqrt(4000)
+
+
 def test_two_secret_keys_give_unrelated_noise_and_one_key_the_same():
     a, b = (cu.certify(update(bound=1.0), BUDGET, cu.secret_key()).params["a"].ravel() for _ in range(2))
     assert abs(np.corrcoef(a, b)[0, 1]) < 5 / np.sqrt(a.size)
@@ -128,6 +135,12 @@ def test_releases_are_projected_before_noise_and_the_update_is_kept():
     release = cu.certify(far, BUDGET, KEY)
     np.testing.assert_allclose(release.params["w"], [0.6, 0.8], rtol=1e-12)
     np.testing.assert_allclose(release.update.params["w"], [3.0, 4.0])
+
+
+def test_the_norm_a_certificate_tells_is_the_releases_not_the_secrets():
+    release = cu.certify(update(bound=1.0), BUDGET, KEY)
+    total = np.sqrt(sum(float((leaf**2).sum()) for leaf in jax.tree.leaves(release.params)))
+    assert release.certificate.parameter_norm == pytest.approx(total)
 
 
 def test_failure_probability_is_added_to_delta_and_everything_is_printed():
@@ -148,6 +161,7 @@ def test_failure_probability_is_added_to_delta_and_everything_is_printed():
         {"epsilon": 1.0, "delta": 0.0},
         {"epsilon": 1.0, "delta": 1.0},
         {"delta": 1e-5},
+        {"epsilon": "1", "delta": 1e-5},
         {"epsilon": 1.0, "delta": 1e-5, "sigma": 0.0},
         {"epsilon": 1.0, "delta": 1e-5, "sigma": 1.0, "distance": 1.0},
     ],
@@ -163,5 +177,11 @@ def test_updates_that_are_not_numbers_are_refused():
         cu.certify(broken, BUDGET, KEY)
     with pytest.raises(cu.BadInput, match="no noise"):
         cu.certify(update(bound=float("inf")), BUDGET, KEY)
+    with pytest.raises(cu.BadInput, match="at least 0"):
+        cu.certify(update(bound=-1.0), BUDGET, KEY)
+    with pytest.raises(cu.BadInput, match="no guarantee"):
+        cu.certify(update(bound=1.0, failure_probability=1.0), BUDGET, KEY)
+    with pytest.raises(cu.BadInput, match="range"):
+        cu.certify(update(bound=1.0), cu.Budget(epsilon=1e300, delta=1e-5), KEY)
     with pytest.raises(cu.BadInput, match="status"):
         cu.Assumption("x", 1.0, "hoped")

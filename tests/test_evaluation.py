@@ -78,3 +78,22 @@ def test_another_model_and_a_bad_request_are_refused(run):
         cu.evaluate(run, [0], other)
     with pytest.raises(cu.BadInput, match="empty"):
         cu.evaluate(run, [], other)
+
+
+def test_a_release_by_retraining_is_the_truth_of_its_group(run, monkeypatch):
+    from certunl.evaluation import evaluate_all
+
+    budget, ids = cu.Budget(epsilon=1.0, delta=1e-5), np.array(IDS, np.int32)
+    truth = cu.Retrain().forget(run, None, IDS, KEY)
+    releases = {
+        "hessian_free-1": (ids, cu.certify(cu.HessianFree().forget(run, None, IDS, KEY), budget, KEY)),
+        "retrain-1": (ids, cu.certify(truth, budget, KEY)),
+        "other-1": (ids[:2], cu.certify(cu.HessianFree().forget(run, None, IDS[:2], KEY), budget, KEY)),
+    }
+    retrained = []
+    forget = cu.Retrain.forget
+    monkeypatch.setattr(cu.Retrain, "forget", lambda self, *words: retrained.append(1) or forget(self, *words))
+    first, second = evaluate_all(run, releases)
+    assert len(retrained) == 1 and (first.forgotten, second.forgotten) == (4, 2)
+    assert set(first.rows) == {"original", "retrain", "hessian_free-1"}
+    assert first.rows["retrain"]["seconds"] == truth.cost["seconds"]

@@ -55,3 +55,23 @@ def test_a_dataset_indexes_like_its_arrays():
     data = classes(owners=np.arange(30) % 4)
     part = data[np.array([3, 1])]
     assert len(part) == 2 and part.y.tolist() == data.y[[3, 1]].tolist() and part.owners.tolist() == [3, 1]
+
+
+def test_lists_become_arrays_and_unusable_owners_are_refused():
+    data = cu.Dataset([[0.0, 1.0], [2.0, 3.0]], [0, 1], [4, 5])
+    assert data.x.shape == (2, 2) and data[np.array([1])].owners.tolist() == [5]
+    for owners in ([5, 5 + 2**32], [-1, 0], ["ann", "bob"], [0.5, 1.0]):
+        with pytest.raises(cu.BadInput, match="owners must be whole numbers"):
+            cu.Dataset(np.zeros((2, 2)), np.zeros(2), np.array(owners)).check()
+    with pytest.raises(cu.BadInput, match="no example"):
+        cu.classification(cu.models.Linear(), cu.Dataset(np.zeros((0, 2)), np.zeros(0, int)))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [cu.models.MLP(hidden=h) for h in (3, ("a",))] + [cu.models.MLP(classes=2.5), cu.models.CNN()],
+    ids=["hidden number", "hidden word", "classes fraction", "images wanted"],
+)
+def test_models_that_cannot_be_built_are_refused_in_a_sentence(model):
+    with pytest.raises(cu.BadInput, match=r"cannot be built|labels"):
+        cu.classification(model, classes())

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import certunl as cu
-from certunl.requests import check, parse
+from certunl.requests import parse
 from tests.cases import KEY, network, trained
 
 
@@ -50,11 +50,18 @@ def test_hardest_have_the_largest_losses(run):
 )
 def test_impossible_requests_are_refused(run, request_, sentence):
     with pytest.raises(cu.BadInput, match=sentence):
-        check(run, request_)
+        run.check(request_)
+
+
+def test_a_run_cannot_lose_an_example_twice_or_one_it_never_had(run):
+    for wrong in ([7], [-1], [30], []):
+        with pytest.raises(cu.BadInput):
+            run.minus(wrong, run.params)
+    assert np.flatnonzero(~np.asarray(run.minus([2], run.params).present)).tolist() == [2, 7]
 
 
 def test_order_and_repetition_do_not_matter(run):
-    assert check(run, [5, 3, 5]).tolist() == [3, 5]
+    assert run.check([5, 3, 5]).tolist() == [3, 5]
 
 
 def test_words_parse_to_the_same_requests(run):
@@ -62,7 +69,19 @@ def test_words_parse_to_the_same_requests(run):
     assert parse("owner:2", KEY, run).tolist() == [2, 12, 17, 22, 27]
     assert parse("random:3", KEY, run).tolist() == cu.requests.random(KEY, run, 3).tolist()
     assert parse("class:1:2", KEY, run).tolist() == cu.requests.by_class(KEY, run, 1, 2).tolist()
-    for words in ("random", "random:x", "owner:", "some:3", "random:0", "random:500", "class:9", "hardest:29", "ids:"):
+    for words in (
+        "random",
+        "random:x",
+        "owner:",
+        "some:3",
+        "random:0",
+        "random:500",
+        "class:9",
+        "hardest:29",
+        "ids:",
+        "ids:1.5",
+        "ids:9999999999999999999999",
+    ):
         with pytest.raises(cu.BadInput):
             parse(words, KEY, run)
 

@@ -29,7 +29,7 @@ def test_words_become_python_values():
         (lambda: build("methods", "newton", dampening=1), "no setting 'dampening'; it has damping"),
         (lambda: build("methods", "newton", solver="qr"), "known are cg, dense, lissa"),
         (lambda: build("methods", "newton", solver={"": "cg", "depth": 3}), "solvers/cg has no setting 'depth'"),
-        (lambda: build("methods", "newton", damping="much"), "cannot be built"),
+        (lambda: build("models", "mlp", hidden=(3,), name=lambda: 0), "no setting 'name'"),
         (lambda: parse(["epochs"]), "name=value"),
         (lambda: parse(["=3"]), "name=value"),
     ],

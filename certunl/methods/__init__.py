@@ -5,7 +5,7 @@ A method is a frozen dataclass of settings with
     prepare(run, *, progress=None) -> Any                 before anyone asks; None where there is nothing to prepare
     forget(run, prepared, request, key) -> Update         `prepared` may be None
 
-`forget` checks the request with `requests.check`, never changes `run`, waits for its result and puts the seconds it
+`forget` checks the request with `run.check`, never changes `run`, waits for its result and puts the seconds it
 took, compilation apart, into `Update.cost`. `Update.bound` is None unless a theorem of `bounds/` applies.
 """
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from numbers import Integral
 from typing import Any
 
 import jax
@@ -10,7 +11,6 @@ import numpy as np
 import optax
 from flax import struct
 
-from certunl import requests
 from certunl.certificate import REPLAY, Update
 from certunl.timing import Stopwatch
 from certunl.training import Run, step
@@ -26,24 +26,33 @@ _DEVICE_BYTES = 2 * 2**30
 @struct.dataclass
 class Statistics:
     """One row per unit: `rows` is a pytree like params with a leading axis m; `units i32[m]`, sorted, names the unit
-    of each row, `owners i32[n]` the unit of each example (itself, where the data name no owners)."""
+    of each row, `owners i32[n]` the unit of each example (itself, where the data name no owners); `start` are the
+    parameters that the training they belong to started from."""
 
     rows: Params
     units: jax.Array
     owners: jax.Array
+    start: Params
+
+    def covers(self, request: Any) -> bool:
+        """Whether every unit of `request` has a row."""
+        return bool(np.isin(np.asarray(self.owners)[np.asarray(request)], self.units).all())
 
     def correction(self, request: Any) -> Params:
         """The sum of the rows of `request`: what forgetting it adds to the parameters; a pytree like params.
 
         Raises: BadInput where a unit has no row, or the request names only a part of an owner.
         """
-        ids, owners, units = np.asarray(request).reshape(-1), np.asarray(self.owners), np.asarray(self.units)
+        owners, units = np.asarray(self.owners), np.asarray(self.units)
+        ids = np.unique(np.asarray(request, np.int64))
+        if not ids.size or ids[0] < 0 or ids[-1] >= len(owners):
+            raise BadInput(f"a request names examples 0 to {len(owners) - 1}, got {np.asarray(request).tolist()}")
         asked = np.unique(owners[ids])
         rows = np.minimum(np.searchsorted(units, asked), len(units) - 1)
         if (missing := asked[units[rows] != asked]).size:
             raise BadInput(f"no statistics were prepared for unit {missing[0]}; prepare it, or pass prepared=None")
         members = np.flatnonzero(np.isin(owners, asked))
-        if len(members) != len(np.unique(ids)):
+        if len(members) != len(ids):
             left = np.setdiff1d(members, ids)[0]
             raise BadInput(
                 f"statistics are kept per owner: the request names a part of owner {owners[left]} but not its example "
@@ -73,16 +82,19 @@ class HessianFree:
     in the paper and unlike its code; with `Recipe.radius` the sum is projected only for release.
     """
 
-    units: tuple[int, ...] | None = None
+    units: Any = None
     chunk: int | None = None
 
     def __post_init__(self) -> None:
         if self.units is not None:
-            object.__setattr__(self, "units", tuple(int(u) for u in np.unique(np.asarray(self.units))))
-            if not self.units:
+            units = np.unique(np.asarray(self.units))
+            if not units.size:
                 raise BadInput("units is empty; name at least one, or None for all")
-        if self.chunk is not None and not self.chunk >= 1:
-            raise BadInput(f"chunk must be at least 1, got {self.chunk}")
+            if not np.issubdtype(units.dtype, np.integer):
+                raise BadInput(f"units must be whole numbers, got {self.units!r}")
+            object.__setattr__(self, "units", tuple(units.tolist()))
+        if self.chunk is not None and not (isinstance(self.chunk, Integral) and self.chunk >= 1):
+            raise BadInput(f"chunk must be a whole number of at least 1, got {self.chunk!r}")
 
     def prepare(self, run: Run, *, progress: Progress | None = None) -> Statistics:
         """The rows of all tracked units, chunk by chunk; each chunk is one program over the whole schedule.
@@ -105,19 +117,19 @@ class HessianFree:
             if progress is not None:
                 progress(min(done + size, len(units)), len(units))
         rows = jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[: len(units)], *blocks)
-        return Statistics(rows=rows, units=jnp.asarray(units), owners=owners)
+        return Statistics(rows=rows, units=jnp.asarray(units), owners=owners, start=run.start)
 
     def forget(self, run: Run, prepared: Statistics | None, request: Any, key: Key) -> Update:
         """params + sum of the request's rows; `key` is not used. The sum is left unprojected: requests add up."""
-        request = requests.check(run, request)
+        request = run.check(request)
         with Stopwatch() as watch:
             if prepared is None:
                 gone = run.present & ~run.retained(request)
                 correction = _vector(run, gone)
                 _check_finite(correction)
             else:
-                if len(prepared.owners) != len(run.problem.data):
-                    raise BadInput("these statistics belong to another run: they cover another number of examples")
+                if not _same(prepared.start, run.start) or len(prepared.owners) != len(run.problem.data):
+                    raise BadInput("these statistics belong to another run; prepare this one")
                 correction = prepared.correction(request)
             params = jax.block_until_ready(optax.tree.add(run.params, correction))
         return Update(
@@ -127,6 +139,12 @@ class HessianFree:
             radius=run.recipe.radius,
             cost={"seconds": watch.seconds, "compile_seconds": watch.compile_seconds},
         )
+
+
+def _same(a: Params, b: Params) -> bool:
+    if jax.tree.structure(a) != jax.tree.structure(b):
+        return False
+    return all(x is y or np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
 
 
 def _owners(run: Run) -> jax.Array:

@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass
 from functools import partial
+from numbers import Real
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from optax.projections import projection_l2_ball
 
-from certunl import requests
 from certunl.bounds.newton import NewtonConstants, newton_bound
 from certunl.certificate import MINIMISER, REPLAY, Assumption, Update
 from certunl.curvature import CURVATURES, damped, sampled, streamed
@@ -38,9 +39,10 @@ class Newton:
     * "forgotten": −(k/(n−k)) grad L(w, forgotten), the paper's formula; for "batch", where the forgotten leave an
       unchanged divisor, −(1/n) sum of their gradients: "difference" again.
 
-    `operator` is "hessian" or "ggn" (positive semi-definite; not the paper's). Damping is added to the product itself.
-    `solver` decides between mini-batches (LiSSA) and the full data; the residual is always measured on the full data.
-    `assumed`: the constants of the paper's bound; without them, or without a ball, there is no theorem.
+    `operator` is "hessian" or "ggn" (positive semi-definite; not the paper's, and without its theorem). Damping is
+    added to the product itself. `solver` decides between mini-batches (LiSSA) and the full data; the residual is always
+    measured on the full data. `assumed`: the constants of the paper's bound; without them, or without a ball, there is
+    no theorem. Every retained example counts once, whatever its weights in the schedule.
     Source: Zhang et al. 2024, Algorithm 1.  Differs: projected after the step; damped by product, not in the loss.
     """
 
@@ -51,8 +53,10 @@ class Newton:
     assumed: NewtonConstants | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.damping < float("inf"):
+        if not (isinstance(self.damping, Real) and 0 <= float(self.damping) < float("inf")):
             raise BadInput(f"damping must be a number of at least 0, got {self.damping}")
+        if not (callable(self.solver) and hasattr(self.solver, "verify")):
+            raise BadInput(f"solver must be one of solvers/ (Dense(), CG(), LiSSA()), got {self.solver!r}")
         for name, known in (
             ("gradient", ("difference", "retained", "forgotten")),
             ("operator", tuple(CURVATURES)),
@@ -68,20 +72,24 @@ class Newton:
 
         Raises: Diverged with the measured facts when the solver says so or the result is not finite.
         """
-        request = requests.check(run, request)
+        request = run.check(request)
         settings = (self.gradient, self.operator, self.solver)
         with Stopwatch() as watch:
-            params, solution, residual, shift = jax.block_until_ready(
+            params, solution, norms, counts = jax.block_until_ready(
                 _step(run, run.retained(request), jnp.asarray(self.damping), key, settings)
             )
+        if not int(counts):
+            raise BadInput("no example that training visited is left; there is nothing to retain")
         self.solver.verify(solution)
-        if not jnp.isfinite(residual):
+        facts = {name: float(value) for name, value in norms.items()}
+        if not np.isfinite([facts["error"], facts["gradient"], facts["norm"]]).all():
             raise Diverged("the Newton step is not finite; raise damping (or scale, for LiSSA)")
-        bound, assumptions = self._bound(run, float(shift))
+        bound, assumptions = self._bound(run, facts, float(solution.highest))
+        random = isinstance(self.solver, LiSSA)
         cost = {
             "seconds": watch.seconds,
             "compile_seconds": watch.compile_seconds,
-            "residual": float(residual),
+            "residual": facts["error"] / facts["gradient"] if facts["gradient"] else 0.0,
             "solver_steps": float(solution.steps),
         }
         return Update(
@@ -89,8 +97,8 @@ class Newton:
             method="newton",
             reference=self._reference(bound),
             bound=bound,
-            uniform=float(shift) == 0,
-            failure_probability=self.assumed.failure_probability if self.assumed and bound is not None else 0.0,
+            uniform=random and facts["shift"] == 0,
+            failure_probability=self.assumed.failure_probability if self.assumed and random and bound else 0.0,
             radius=run.recipe.radius,
             assumptions=assumptions,
             cost=cost,
@@ -99,26 +107,32 @@ class Newton:
     def _reference(self, bound: float | None) -> str:
         if bound is None or self.assumed is None:
             return REPLAY if self.gradient == "difference" else MINIMISER
-        return (
-            f"a point of the ball where the retained risk has gradient norm <= G = {self.assumed.gradient_residual:g}"
-        )
+        residual = self.assumed.gradient_residual
+        return f"a point of the ball where the retained risk has gradient norm <= G = {residual:g}"
 
-    def _bound(self, run: Run, shift: float) -> tuple[float | None, tuple[Assumption, ...]]:
-        """The paper's bound where its constants are given, there is a ball, and the recursion is deep enough for it."""
-        if self.assumed is None or run.recipe.radius is None:
+    def _bound(self, run: Run, facts: dict[str, float], top: float) -> tuple[float | None, tuple[Assumption, ...]]:
+        """The theorem where it applies: constants given, the Hessian itself, and a model inside its ball."""
+        radius = run.recipe.radius
+        if self.assumed is None or self.operator != "hessian" or radius is None:
             return None, ()
-        gap = self.damping + self.assumed.smallest_eigenvalue
-        scale = ()
+        if facts["norm"] > radius * (1 + 1e-5):  # left unprojected by another method's request
+            return None, ()
+        gap, scale, residual = self.damping + self.assumed.smallest_eigenvalue, (), facts["error"]
         if isinstance(self.solver, LiSSA):
             if gap > 0 and self.solver.depth < self.solver.depth_for(gap):
                 return None, ()
+            if self.solver.scale < max(1.0, top):  # the lemma's own conditions, seen to fail
+                return None, ()
             scale = (Assumption("S", self.solver.scale, "given", "at least the norm of every mini-batch operator"),)
+            residual = None
         bound, assumptions = newton_bound(
             self.assumed,
-            radius=run.recipe.radius,
+            radius=radius,
             damping=self.damping,
             dimension=sum(leaf.size for leaf in jax.tree.leaves(run.params)),
-            shift=shift,
+            weight_decay=run.recipe.weight_decay,
+            shift=facts["shift"],
+            residual=residual,
         )
         return bound, assumptions + scale
 
@@ -126,8 +140,9 @@ class Newton:
 @partial(jax.jit, static_argnames="settings")
 def _step(
     run: Run, retained: jax.Array, damping: jax.Array, key: Key, settings: tuple[str, str, Solver]
-) -> tuple[Params, Solution, jax.Array, jax.Array]:
-    """(parameters, solution, relative residual on the full retained data, ‖v − grad L(w, retained)‖)."""
+) -> tuple[Params, Solution, dict[str, jax.Array], jax.Array]:
+    """(parameters, solution, norms: of v, of its error v − A x on the full retained data, of its shift from the
+    retained gradient, and of the parameters the step starts from; number of retained examples)."""
     gradient, curvature, solver = settings
     problem, recipe, params, data = run.problem, run.recipe, run.params, run.problem.data
     size, product = getattr(solver, "batch_size", None), CURVATURES[curvature]
@@ -136,7 +151,7 @@ def _step(
 
     def shares(mask: jax.Array) -> jax.Array:
         kept = mask & visited
-        return kept / jnp.sum(visited if recipe.denominator == "batch" else kept)
+        return kept / jnp.maximum(jnp.sum(visited if recipe.denominator == "batch" else kept), 1)
 
     def gradient_of(weights: jax.Array) -> Params:
         return streamed(lambda batch, w: jax.grad(problem.risk)(params, batch, w), data, weights)
@@ -156,15 +171,16 @@ def _step(
         v = retained_gradient
     elif gradient == "forgotten" and recipe.denominator == "retained":
         forgotten = run.present & ~retained
-        odds = jnp.sum(forgotten) / jnp.sum(retained)
+        odds = jnp.sum(forgotten & visited) / jnp.maximum(jnp.sum(retained & visited), 1)
         v = optax.tree.scale(-odds, optax.tree.add(gradient_of(shares(forgotten)), decay))
     else:
         v = gradient_of(shares(retained) - shares(run.present))
-    shift = optax.tree.norm(optax.tree.sub(v, retained_gradient))
     solution = solver(damped(partial(operator, size=size), damping), v, key)
-    error = optax.tree.norm(optax.tree.sub(v, full(solution.x, key)))
-    norm = optax.tree.norm(v)
-    residual = jnp.where(norm > 0, error / jnp.where(norm > 0, norm, 1), 0)
-    moved = optax.tree.sub(params, solution.x)
-    moved = moved if recipe.radius is None else projection_l2_ball(moved, recipe.radius)
-    return moved, solution, residual, shift
+    norms = {
+        "gradient": optax.tree.norm(v),
+        "error": optax.tree.norm(optax.tree.sub(v, full(solution.x, key))),
+        "shift": optax.tree.norm(optax.tree.sub(v, retained_gradient)),
+        "norm": optax.tree.norm(params),
+    }
+    moved, counts = optax.tree.sub(params, solution.x), jnp.sum(retained & visited)
+    return moved if recipe.radius is None else projection_l2_ball(moved, recipe.radius), solution, norms, counts

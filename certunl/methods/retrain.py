@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 
-from certunl import requests
 from certunl.certificate import REPLAY, Update
 from certunl.timing import Stopwatch
 from certunl.training import Run, check_finite, follow
@@ -24,7 +23,7 @@ class Retrain:
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
         """Trains again without `request` and all that was forgotten before; `key` is not used."""
-        request = requests.check(run, request)
+        request = run.check(request)
         with Stopwatch() as watch:
             params, risks = jax.block_until_ready(_replay(run, run.retained(request)))
         check_finite(risks, params, run.recipe)

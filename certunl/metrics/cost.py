@@ -6,5 +6,10 @@ __all__ = ["cost"]
 
 
 def cost(outcome: Outcome) -> dict[str, float]:
-    """`seconds` of the call that forgot, compilation apart (NaN where nothing was done)."""
-    return {"seconds": outcome.cost.get("seconds", float("nan"))}
+    """`seconds` of the call that forgot, compilation apart; `solver_residual` ‖v − A x‖/‖v‖ on the full retained data
+    (NaN where nothing was done or solved)."""
+    nothing = float("nan")
+    return {
+        "seconds": outcome.cost.get("seconds", nothing),
+        "solver_residual": outcome.cost.get("residual", nothing),
+    }

@@ -2,7 +2,7 @@
 
 A model has `dtype` (float32 unless told: Flax ignores x64), `activation` and, where it pools, `pooling` by name.
 Defaults are smooth: kinks, not depth, spoil the linearisation that Hessian-free statistics rest on. This module also
-decides how a convolution is lowered (`conv.py` says why).
+decides how a convolution is lowered (`_layers.Conv` says why).
 """
 
 from certunl.models.cnn import CNN

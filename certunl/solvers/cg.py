@@ -1,6 +1,7 @@
 """Conjugate gradients (Hestenes and Stiefel 1952), stopped on the residual, negative curvature noticed."""
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 import jax
@@ -23,10 +24,10 @@ class CG:
     max_steps: int = 1000
 
     def __post_init__(self) -> None:
-        if not 0 < self.tol < 1:
-            raise BadInput(f"CG tol must lie between 0 and 1, got {self.tol}")
-        if not self.max_steps >= 1:
-            raise BadInput(f"CG max_steps must be at least 1, got {self.max_steps}")
+        if not (isinstance(self.tol, Real) and 0 < float(self.tol) < 1):
+            raise BadInput(f"CG tol must lie between 0 and 1, got {self.tol!r}")
+        if not (isinstance(self.max_steps, Integral) and self.max_steps >= 1):
+            raise BadInput(f"CG max_steps must be a whole number of at least 1, got {self.max_steps!r}")
 
     def __call__(self, operator: Operator, b: Params, key: Key) -> Solution:
         dot: Any = optax.tree.vdot

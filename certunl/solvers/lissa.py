@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import jax
 import jax.numpy as jnp
@@ -36,10 +37,10 @@ class LiSSA:
 
     def __post_init__(self) -> None:
         for name in ("depth", "repeats", "batch_size"):
-            if not getattr(self, name) >= 1:
-                raise BadInput(f"LiSSA {name} must be at least 1, got {getattr(self, name)}")
-        if not 0 < self.scale < float("inf"):
-            raise BadInput(f"LiSSA scale must be positive, got {self.scale}")
+            if not (isinstance(getattr(self, name), Integral) and getattr(self, name) >= 1):
+                raise BadInput(f"LiSSA {name} must be a whole number of at least 1, got {getattr(self, name)!r}")
+        if not (isinstance(self.scale, Real) and 0 < float(self.scale) < float("inf")):
+            raise BadInput(f"LiSSA scale must be a positive number, got {self.scale!r}")
 
     def depth_for(self, gap: float) -> float:
         """2 kappa ln(4 kappa), kappa = scale/gap: the depth the LiSSA lemma asks for, all eigenvalues >= `gap` > 0."""

@@ -81,6 +81,14 @@ def test_requests_one_by_one_equal_one_request_of_all():
     np.testing.assert_allclose(vector(state.params), vector(together.params), rtol=1e-12, atol=1e-14)
 
 
+def test_a_single_vector_for_a_second_request_does_not_count_the_first_again():
+    run = trained(network())
+    method, prepared = cu.HessianFree(), cu.HessianFree().prepare(run)
+    after = run.minus([5], method.forget(run, prepared, [5], KEY).params)
+    single, stored = (method.forget(after, p, [2, 8], KEY) for p in (None, prepared))
+    np.testing.assert_allclose(vector(single.params), vector(stored.params), rtol=1e-11, atol=1e-13)
+
+
 def test_the_radius_does_not_break_additivity_but_releases_stay_in_the_ball():
     run = trained(network(), radius=1.5)
     method = cu.HessianFree()
@@ -185,7 +193,13 @@ def test_bad_units_are_refused():
     with pytest.raises(cu.BadInput, match="units is empty"):
         cu.HessianFree(units=())
     with pytest.raises(cu.BadInput, match="another run"):
-        cu.HessianFree().forget(run, cu.HessianFree().prepare(trained(network(n=20))), [1], KEY)
+        cu.HessianFree().forget(run, cu.HessianFree().prepare(trained(network(), seed=1)), [1], KEY)
+    for settings in ({"units": (1.5,)}, {"units": "abc"}, {"chunk": 2.5}, {"chunk": 0}):
+        with pytest.raises(cu.BadInput):
+            cu.HessianFree(**settings)
+    for wrong in ([], [-1], [30]):
+        with pytest.raises(cu.BadInput):
+            cu.HessianFree().prepare(run).correction(wrong)
 
 
 def test_a_derivative_that_explodes_is_reported():

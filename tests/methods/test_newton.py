@@ -112,7 +112,14 @@ def test_gauss_newton_needs_a_loss_of_outputs():
 
 
 def test_bad_settings_are_refused():
-    for settings in ({"damping": -1.0}, {"gradient": "full"}, {"operator": "fisher"}, {"damping": float("nan")}):
+    for settings in (
+        {"damping": -1.0},
+        {"damping": "much"},
+        {"solver": 5},
+        {"gradient": "full"},
+        {"operator": "fisher"},
+        {"damping": float("nan")},
+    ):
         with pytest.raises(cu.BadInput):
             cu.Newton(**settings)
 
@@ -122,34 +129,108 @@ CONSTANTS = cu.NewtonConstants(
 )
 
 
-def test_no_bound_without_constants_or_ball_or_enough_depth():
-    inside, outside = trained(network(), radius=5.0), trained(network())
-    shallow = cu.LiSSA(depth=10, repeats=1, scale=100.0)
-    for run, method in (
-        (inside, cu.Newton(damping=2.0)),
-        (outside, cu.Newton(damping=2.0, assumed=CONSTANTS)),
-        (inside, cu.Newton(damping=2.0, assumed=CONSTANTS, solver=shallow)),
-    ):
-        assert method.forget(run, None, IDS, KEY).bound is None
+LISSA = cu.LiSSA(depth=20, repeats=1, scale=6.0)  # deep enough: 2·3·ln 12 = 14.9 for a gap of 2
+
+
+def bounded(run, **settings):
+    return cu.Newton(**{"damping": 2.0, "assumed": CONSTANTS, "solver": LISSA} | settings).forget(run, None, IDS, KEY)
+
+
+def test_no_bound_where_the_theorem_does_not_apply():
+    inside, exact = trained(network(), radius=5.0), cu.CG()
+    assert bounded(inside, solver=exact).bound is not None
+    assert bounded(inside, solver=exact, assumed=None).bound is None
+    assert bounded(trained(network()), solver=exact).bound is None
+    assert bounded(inside, solver=exact, operator="ggn").bound is None
+    assert bounded(inside, solver=cu.LiSSA(depth=10, repeats=1, scale=6.0)).bound is None  # too shallow
+    left_the_ball = replace(inside, params=jax.tree.map(lambda p: 10 * p, inside.params))
+    assert bounded(left_the_ball, damping=50.0, solver=exact).bound is None
+
+
+def test_no_bound_where_the_scale_was_seen_below_the_top_eigenvalue():
+    run = trained(ridge(), radius=5.0)
+    constants = replace(CONSTANTS, smoothness=20.0)
+    method = cu.Newton(damping=9.0, solver=cu.LiSSA(depth=20, repeats=1, scale=6.0), assumed=constants)
+    assert method.forget(run, None, IDS, KEY).bound is None
+
+
+def test_each_form_names_what_it_is_compared_with():
+    run = trained(ridge())
+    for form, word in (("difference", "replayed"), ("retained", "minimiser"), ("forgotten", "minimiser")):
+        update = cu.Newton(solver=cu.Dense(), gradient=form).forget(run, None, IDS, KEY)
+        assert word in update.reference
+    inside = trained(ridge(), radius=5.0)
+    assert "gradient norm <= G = 0" in bounded(inside, solver=cu.Dense()).reference
+
+
+def test_a_second_request_starts_from_the_first_and_knows_who_is_gone():
+    problem = ridge()
+    for denominator in ("batch", "retained"):
+        run = trained(problem, weight_decay=0.1, denominator=denominator)
+        left = np.setdiff1d(np.arange(24), [0, 1])
+        start = minimum(problem, left, 0.1, 24 if denominator == "batch" else 22)
+        after = run.minus([0, 1], {"w": jnp.asarray(start)})
+        update = cu.Newton(damping=0.0, solver=cu.Dense()).forget(after, None, IDS, KEY)
+        rows = np.setdiff1d(left, IDS)
+        truth = minimum(problem, rows, 0.1, 24 if denominator == "batch" else len(rows))
+        assert np.linalg.norm(update.params["w"] - truth) < 1e-10
+
+
+def test_what_is_not_a_number_is_never_silently_returned():
+    run = trained(ridge())
+    broken = replace(run, params={"w": jnp.full(5, jnp.nan)})
+    for solver in (cu.CG(), cu.Dense()):
+        with pytest.raises(cu.Diverged):
+            cu.Newton(solver=solver).forget(broken, None, IDS, KEY)
+    schedule = cu.Schedule(np.arange(3, dtype=np.int32)[None], np.ones((1, 3)), np.ones(1))
+    few = cu.fit(run.problem, cu.Recipe(denominator="retained", weight_decay=0.1), run.start, schedule)
+    with pytest.raises(cu.BadInput, match="no example that training visited"):
+        cu.Newton(solver=cu.Dense()).forget(few, None, [0, 1, 2], KEY)
 
 
 def test_the_bound_counts_the_gradient_a_form_leaves_out():
     run = trained(network(), radius=5.0)
-    updates = {
-        form: cu.Newton(damping=2.0, assumed=CONSTANTS, gradient=form).forget(run, None, IDS, KEY)
-        for form in ("retained", "difference")
-    }
-    assert updates["retained"].uniform and not updates["difference"].uniform
-    assert updates["difference"].bound > updates["retained"].bound
-    assert updates["retained"].failure_probability == 0.01
-    release = cu.certify(updates["retained"], cu.Budget(epsilon=1.0, delta=1e-5), KEY)
-    assert release.certificate.verdict == "VACUOUS"
+    retained, difference = bounded(run, gradient="retained"), bounded(run)
+    assert retained.uniform and not difference.uniform
+    assert difference.bound > retained.bound
+    assert retained.failure_probability == 0.01
+    release = cu.certify(retained, cu.Budget(epsilon=1.0, delta=1e-5), KEY)
+    assert release.certificate.verdict == "VACUOUS" and release.certificate.total_delta == 0.01001
+
+
+def test_a_deterministic_solver_is_bounded_by_its_residual_and_cannot_fail():
+    update = bounded(trained(network(), radius=5.0), solver=cu.CG(tol=1e-2), gradient="retained")
+    residual = {a.symbol: a.value for a in update.assumptions}["residual"]
+    assert residual > 0 and update.bound == pytest.approx((10 * (5 + 2) + residual) / 2)
+    assert update.failure_probability == 0 and not update.uniform
+
+
+def test_on_a_convex_problem_the_bound_holds_for_random_requests():
+    problem = ridge()
+    x = np.asarray(problem.data.x)
+    run = trained(problem, weight_decay=0.1, radius=4.0, epochs=200)
+    worst = 0.0
+    for seed in range(20):
+        ids = cu.requests.random(jax.random.key(seed), run, 3)
+        left = np.setdiff1d(np.arange(24), ids)
+        truth = minimum(problem, left, 0.1, 24)
+        assert np.linalg.norm(truth) < 4.0
+        smallest = float(np.linalg.eigvalsh(x[left].T @ x[left] / 24)[0]) + 0.1
+        constants = replace(CONSTANTS, hessian_lipschitz=0.0, smallest_eigenvalue=smallest)
+        method = cu.Newton(damping=0.05, solver=cu.CG(tol=0.3), gradient="retained", assumed=constants)
+        update = method.forget(run, None, ids, KEY)
+        worst = max(worst, float(np.linalg.norm(update.params["w"] - truth)) / update.bound)
+    assert 0 < worst <= 1
 
 
 def test_examples_the_schedule_never_visits_are_not_part_of_the_risk():
     problem, rows = ridge(), np.arange(16)
     schedule = cu.Schedule(rows.reshape(2, 8).astype(np.int32), np.ones((2, 8)), np.full(2, 0.1))
-    run = cu.fit(problem, cu.Recipe(weight_decay=0.1), problem.init(KEY), schedule)
-    run = replace(run, params={"w": jnp.asarray(minimum(problem, rows, 0.1, 16))})
-    update = cu.Newton(damping=0.0, solver=cu.Dense()).forget(run, None, [*IDS, 20], KEY)
-    assert np.linalg.norm(update.params["w"] - minimum(problem, np.setdiff1d(rows, IDS), 0.1, 16)) < 1e-10
+    for denominator, whole in (("batch", 16), ("retained", 13)):
+        recipe = cu.Recipe(weight_decay=0.1, denominator=denominator)
+        run = cu.fit(problem, recipe, problem.init(KEY), schedule)
+        run = replace(run, params={"w": jnp.asarray(minimum(problem, rows, 0.1, 16))})
+        truth = minimum(problem, np.setdiff1d(rows, IDS), 0.1, whole)
+        for gradient in ("difference", "retained", "forgotten"):
+            method = cu.Newton(damping=0.0, solver=cu.Dense(), gradient=gradient)
+            assert np.linalg.norm(method.forget(run, None, [*IDS, 20], KEY).params["w"] - truth) < 1e-10
