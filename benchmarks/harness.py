@@ -1,0 +1,113 @@
+"""Ours and its peers, timed in turn in one process: one JSON line per question."""
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from machine import commit, device, versions
+
+from certunl.timing import Stopwatch
+
+HERE = Path(__file__).resolve().parent
+SIDE = 2048  # of the matrices whose product gives the machine's own rate
+
+
+@dataclass(frozen=True)
+class Part:
+    """A peer too slow to run whole: its seconds are rest + factor · (run − rest), `rest` what does not grow."""
+
+    run: Callable[[], Any]
+    factor: float
+    rest: Callable[[], Any]
+
+
+def arguments(doc: str | None, argv: Sequence[str] | None) -> argparse.Namespace:
+    """`--save` and `--small`, the command line of every question."""
+    parser = argparse.ArgumentParser(description=doc)
+    parser.add_argument("--save", action="store_true", help="append the lines to benchmarks/results/")
+    parser.add_argument("--small", action="store_true", help="tiny settings, which measure nothing")
+    return parser.parse_args(argv)
+
+
+def torch_found() -> bool:
+    return util.find_spec("torch") is not None
+
+
+def measure(
+    *,
+    question: str,
+    settings: Mapping[str, Any],
+    ours: Callable[[], Any],
+    peers: Mapping[str, Callable[[], Any] | Part],
+    check: Callable[[Any], Mapping[str, Any]] | None = None,
+    flops: float | None = None,
+    runs: int = 5,
+    save: bool = False,
+) -> dict[str, Any]:
+    """The printed line. Each callable warms up twice (ours compiles here), then goes `runs` times in turn.
+
+    `check` gets the first result of ours before anything is timed; it raises, or returns facts that join the settings.
+    Seconds are wall time after the warm-up, so a compilation that came back would show in them. `flops` are those of
+    one call of `ours`; the rate they give is also told as a fraction of a float32 matrix product of side 2048.
+    """
+    contenders: dict[str, Callable[[], Any] | Part] = {"ours": ours, **peers}
+    if flops:
+        square = jax.random.normal(jax.random.key(0), (SIDE, SIDE), jnp.float32)
+        product = jax.jit(lambda a: jnp.matmul(a, a, precision="highest"))
+        contenders["matmul"] = lambda: product(square)
+    result, _, compile_seconds = _run(ours)
+    facts = check(result) if check else {}
+    del result
+    for contender in (ours, *list(contenders.values())[1:] * 2):
+        _run(contender)
+    rounds = [{name: _run(contender)[1] for name, contender in contenders.items()} for _ in range(runs)]
+    seconds = {name: _spread([one[name] for one in rounds]) for name in contenders}
+    own = seconds["ours"] | {"compile_seconds": compile_seconds}
+    if flops:
+        rate, top = flops / own["median"] / 1e9, 2 * SIDE**3 / seconds["matmul"]["median"] / 1e9
+        own |= {"gflops": rate, "matmul_gflops": top, "matmul_fraction": rate / top}
+    line: dict[str, Any] = {
+        "question": question,
+        "settings": {**settings, **facts, "runs": runs, "flops": flops},
+        "commit": commit(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": versions(bool(peers)),
+        "device": device(bool(peers)),
+        "ours": own,
+        "peers": {name: seconds[name] | {"ratio": seconds[name]["median"] / own["median"]} for name in peers},
+    }
+    if not peers and not torch_found():
+        line["peers_omitted"] = "torch is not installed"
+    print(json.dumps(line))
+    if save:
+        path = HERE / "results" / f"{question}.jsonl"
+        path.parent.mkdir(exist_ok=True)
+        with path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+    return line
+
+
+def _run(work: Callable[[], Any] | Part) -> tuple[Any, float, float]:
+    """(result, wall seconds, those of them that JAX spent compiling)."""
+    if isinstance(work, Part):
+        rest, (result, run, compiling) = _run(work.rest)[1], _run(work.run)
+        return result, rest + work.factor * (run - rest), compiling
+    with Stopwatch() as watch:
+        result = jax.block_until_ready(work())
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():
+            torch.cuda.synchronize()
+    return result, watch.seconds + watch.compile_seconds, watch.compile_seconds
+
+
+def _spread(seconds: list[float]) -> dict[str, Any]:
+    return {"median": statistics.median(seconds), "min": min(seconds), "max": max(seconds), "seconds": seconds}

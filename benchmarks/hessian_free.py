@@ -1,0 +1,152 @@
+"""How long do the statistics of all units take, for logistic regression and a small network on MNIST?
+
+python benchmarks/hessian_free.py [--save] [--small]
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from harness import Part, arguments, measure, torch_found
+from problems import classifier, difference, images, product_flops, tensors, torch_images, torch_losses
+
+import certunl as cu
+
+RECIPE = cu.Recipe(learning_rate=0.05, decay=0.995, epochs=15, batch_size=32)
+FULL = (
+    {"hidden": (), "examples": 1000, "units": 1000, "sample": 10, "chunk": 500},
+    {"hidden": (32, 32), "examples": 1000, "units": 100, "sample": 10, "chunk": 100},
+)
+SMALL = ({"hidden": (), "examples": 40, "units": 6, "sample": 2, "chunk": 3},)
+TOLERANCE = 1e-3
+
+
+def main(argv: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    given = arguments(__doc__, argv)
+    return [ask(save=given.save, small=given.small, **setting) for setting in (SMALL if given.small else FULL)]
+
+
+def ask(
+    *, hidden: tuple[int, ...], examples: int, units: int, sample: int, chunk: int, save: bool, small: bool
+) -> dict[str, Any]:
+    """One line: the rows of the first `units` examples, by `prepare` and by torch along the same schedule."""
+    data, source = images(examples, real=not small)
+    problem = classifier(hidden, data)
+    recipe = cu.Recipe(learning_rate=0.05, epochs=2, batch_size=8) if small else RECIPE
+    run = cu.train(problem, recipe, jax.random.key(0))
+    settings: dict[str, Any] = {
+        "model": "-".join(map(str, (784, *hidden, 10))),
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(run.params)),
+        "data": source,
+        "examples": examples,
+        "units": units,
+        "steps": len(run.schedule),
+        **{name: getattr(recipe, name) for name in ("learning_rate", "decay", "epochs", "batch_size")},
+        "seed": 0,
+    }
+    peers: dict[str, Callable[[], Any] | Part] = {}
+    check: Callable[[Any], dict[str, float]] | None = None
+    if torch_found():
+        loop, mapped = torch_peers(run)
+        some = range(sample)
+        peers = {
+            "torch double backward": Part(lambda: loop(some), units / sample, lambda: loop(())),
+            "torch.func vmap(jvp(grad))": lambda: mapped(range(units), chunk),
+        }
+        settings |= {
+            "torch double backward": f"extrapolated from {sample} units; training itself counted once",
+            "torch.func vmap(jvp(grad))": f"all units, in chunks of {chunk}",
+        }
+
+        def agreement(rows: Any) -> dict[str, float]:
+            """The largest relative difference of a sampled unit's row from torch's."""
+            theirs = (loop(some), mapped(some, chunk))
+            pairs = [(jax.tree.map(lambda a, u=u: a[u], rows), [a[u] for a in other]) for other in theirs for u in some]
+            worst = max(difference(*pair) for pair in pairs)
+            if not worst < TOLERANCE:
+                raise RuntimeError(f"ours and torch differ by {worst:.3g} on {sample} units, allowed are {TOLERANCE}")
+            return {"relative_difference": worst}
+
+        check = agreement
+
+    method = cu.HessianFree(units=tuple(range(units)))
+    slots = float(np.sum(np.asarray(run.schedule.weights) != 0))
+    return measure(
+        question="hessian_free",
+        settings=settings,
+        ours=lambda: method.prepare(run).rows,
+        peers=peers,
+        check=check,
+        flops=units * slots * product_flops(run.params, primal=False),
+        runs=2 if small else 5,
+        save=save,
+    )
+
+
+def torch_peers(run: cu.Run) -> tuple[Callable[..., list[Any]], Callable[..., list[Any]]]:
+    """Two ways to the rows of some units, plain SGD: a' = a − rate H a + (rate/|B|) g_u when u is in the batch B."""
+    import torch
+    from torch.autograd import grad as differentiate
+    from torch.func import grad, jvp, vmap
+
+    x, y = torch_images(run.problem.data)
+    start = tensors(run.start)
+    rates = np.asarray(run.schedule.rates).tolist()
+    kept = np.asarray(run.schedule.weights) != 0
+    members = [row[mask].tolist() for row, mask in zip(np.asarray(run.schedule.indices), kept, strict=True)]
+    batches = [torch.tensor(ids, device=x.device) for ids in members]
+    places = [{unit: slot for slot, unit in enumerate(ids)} for ids in members]
+
+    def loop(units: Sequence[int]) -> list[Any]:
+        """Unit by unit, each product a backward pass through one shared graph of the batch's gradient."""
+        params = [p.clone().requires_grad_() for p in start]
+        rows = {unit: [torch.zeros_like(p) for p in start] for unit in units}
+        for batch, rate, place in zip(batches, rates, places, strict=True):
+            losses = torch_losses(params, x[batch], y[batch])
+            grads = differentiate(losses.mean(), params, create_graph=True)
+            for unit, row in rows.items():
+                for a, h in zip(row, differentiate(grads, params, row, retain_graph=True), strict=True):
+                    a.sub_(h, alpha=rate)
+                if unit in place:
+                    own = differentiate(losses[place[unit]], params, retain_graph=True)
+                    for a, g in zip(row, own, strict=True):
+                        a.add_(g, alpha=rate / len(batch))
+            with torch.no_grad():
+                for p, g in zip(params, grads, strict=True):
+                    p.sub_(g, alpha=rate)
+        return [torch.stack(leaves) for leaves in zip(*rows.values(), strict=True)]
+
+    def pushed(inputs: Any, labels: Any, point: Any, row: list[Any], removed: Any) -> tuple[Any, ...]:
+        """The gradient at point = (params, weights), and its derivative along (row, removed)."""
+
+        def risk(p: list[Any], w: Any) -> Any:
+            return (torch_losses(p, inputs, labels) * w).sum()
+
+        return jvp(grad(risk), point, (row, removed))
+
+    shared: Any = (None, 0)  # the gradient is one for all units
+
+    def mapped(units: Sequence[int], chunk: int) -> list[Any]:
+        """A chunk of units at once along the whole schedule; the weights' tangent brings in the units' gradients."""
+        blocks = []
+        for part in torch.tensor(list(units), device=x.device).split(chunk):
+            params = start
+            block = [torch.zeros(len(part), *p.shape, dtype=p.dtype, device=p.device) for p in start]
+            for batch, rate in zip(batches, rates, strict=True):
+                weights = torch.full_like(batch, 1 / len(batch), dtype=x.dtype)
+                removed = -weights * (part[:, None] == batch)
+                push = partial(pushed, x[batch], y[batch], (params, weights))
+                grads, changes = vmap(push, out_dims=shared)(block, removed)
+                for a, h in zip(block, changes, strict=True):
+                    a.sub_(h, alpha=rate)
+                params = [p - rate * g for p, g in zip(params, grads, strict=True)]
+            blocks.append(block)
+        return [torch.cat(leaves) for leaves in zip(*blocks, strict=True)]
+
+    return loop, mapped
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""The networks that the questions are asked of, once for JAX and once for torch."""
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+
+import certunl as cu
+
+
+def images(examples: int, *, real: bool) -> tuple[cu.Dataset, str]:
+    """The first training images of MNIST where they are prepared and `real`, else seeded noise around class means."""
+    if real:
+        try:
+            return cu.datasets.load("mnist", train=examples, test=1).train, "mnist"
+        except cu.BadInput:
+            pass
+    generator = np.random.default_rng(0)
+    means = generator.normal(size=(10, 28, 28, 1))
+    y = generator.integers(10, size=examples).astype(np.int32)
+    x = means[y] * 0.5 + generator.normal(size=(examples, 28, 28, 1))
+    return cu.Dataset(x.astype(np.float32), y), "synthetic, shaped like mnist, seed 0"
+
+
+def classifier(hidden: tuple[int, ...], data: cu.Dataset) -> cu.Problem:
+    """784-hidden-10 with softplus; no hidden layer is logistic regression."""
+    problem = cu.classification(cu.models.MLP(hidden=hidden), data)
+    return replace(problem, init=jax.jit(problem.init))
+
+
+def product_flops(params: Any, *, primal: bool) -> float:
+    """Floating-point operations in the matrix products of one Hessian product, per example.
+
+    Each kernel is met in the tangent of the forward pass (by the input, and by the input's tangent), of the weight
+    gradient (2) and of the input gradient (2); with `primal` also once each in the passes themselves. The first layer's
+    input has neither tangent nor gradient.
+    """
+    sizes = [leaf.size for leaf in jax.tree.leaves(params) if leaf.ndim == 2]
+    first, later = (4, 9) if primal else (2, 6)
+    return 2.0 * (first * sizes[0] + later * sum(sizes[1:]))
+
+
+def tensors(tree: Any) -> list[Any]:
+    """The leaves of a pytree as torch tensors, copied, on the GPU where torch sees one."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return [torch.from_numpy(np.array(leaf)).to(device) for leaf in jax.tree.leaves(tree)]
+
+
+def torch_images(data: cu.Dataset) -> tuple[Any, Any]:
+    """`data` as tensors f32[n, 784] and i64[n]."""
+    x, y = tensors((np.reshape(data.x, (len(data), -1)), data.y))
+    return x, y.long()
+
+
+def torch_losses(params: Any, x: Any, y: Any) -> Any:
+    """Softmax cross-entropy per example of `classifier`'s network; `params` are [bias, kernel, bias, kernel, ...]."""
+    from torch.nn.functional import cross_entropy, softplus
+
+    *hidden, (bias, kernel) = zip(params[::2], params[1::2], strict=True)
+    for inner_bias, inner_kernel in hidden:
+        x = softplus(x @ inner_kernel + inner_bias)
+    return cross_entropy(x @ kernel + bias, y, reduction="none")
+
+
+def difference(ours: Any, peers: Any) -> float:
+    """‖ours − peers‖/‖ours‖ over all leaves, `peers` a list of tensors in the order of the leaves."""
+    one = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(ours)]).astype(float)
+    other = np.concatenate([tensor.detach().cpu().numpy().ravel() for tensor in peers]).astype(float)
+    return float(np.linalg.norm(one - other) / np.linalg.norm(one))
