@@ -18,8 +18,10 @@ from certunl.certificate import Release as Release
 from certunl.certificate import Update as Update
 from certunl.evaluation import Report as Report
 from certunl.evaluation import evaluate as evaluate
+from certunl.methods.finetune import FineTune as FineTune
 from certunl.methods.hessian_free import HessianFree as HessianFree
 from certunl.methods.hessian_free import Statistics as Statistics
+from certunl.methods.neggrad import NegGrad as NegGrad
 from certunl.methods.newton import Newton as Newton
 from certunl.methods.retrain import Retrain as Retrain
 from certunl.problem import Dataset as Dataset

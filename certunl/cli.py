@@ -131,7 +131,7 @@ def forget(
 
     Args:
         folder: the run folder.
-        method: hessian_free, newton or retrain.
+        method: hessian_free, newton, retrain, finetune or neggrad.
         request: random:SIZE, class:LABEL[:SIZE], owner:ID,..., hardest:SIZE or ids:ID,ID,...
         epsilon: the budget's epsilon (default 1, or read off where sigma is given).
         delta: the budget's delta.

@@ -56,7 +56,7 @@ def test_a_method_keeps_the_contract(name, run):
             method.forget(run, prepared, wrong, KEY)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ["hessian_free", "newton", "retrain"])  # the others are heuristics
 def test_a_method_comes_closer_to_retraining_than_doing_nothing(name, run):
     truth = cu.Retrain().forget(run, None, [3], KEY).params
     method = rooms.build("methods", name, **METHODS[name])

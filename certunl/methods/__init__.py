@@ -9,8 +9,10 @@ A method is a frozen dataclass of settings with
 took, compilation apart, into `Update.cost`. `Update.bound` is None unless a theorem of `bounds/` applies.
 """
 
+from certunl.methods.finetune import FineTune
 from certunl.methods.hessian_free import HessianFree, Statistics
+from certunl.methods.neggrad import NegGrad
 from certunl.methods.newton import Newton
 from certunl.methods.retrain import Retrain
 
-__all__ = ["HessianFree", "Newton", "Retrain", "Statistics"]
+__all__ = ["FineTune", "HessianFree", "NegGrad", "Newton", "Retrain", "Statistics"]

@@ -1,0 +1,39 @@
+"""The training loop, gone on with: what fine-tuning and negative gradient share."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+
+from certunl.certificate import REPLAY, Update
+from certunl.schedule import draw
+from certunl.timing import Stopwatch
+from certunl.training import Run, check_finite, follow
+from certunl.typing import Key
+
+__all__ = ["continued"]
+
+
+def continued(
+    run: Run, rows: np.ndarray, sign: float, epochs: int, learning_rate: float | None, key: Key, method: str
+) -> Update:
+    """The Update after `epochs` more on `rows`, each weighted `sign`, by the run's own recipe at a constant rate.
+
+    `learning_rate` defaults to that of the run's last step. No theorem: NOT CERTIFIED.
+    """
+    rate = float(run.schedule.rates[-1]) if learning_rate is None else learning_rate
+    recipe = replace(run.recipe, epochs=epochs, learning_rate=rate, decay=1.0)
+    schedule = draw(key, recipe, len(rows))
+    schedule = replace(
+        schedule, indices=jax.numpy.asarray(rows, "int32")[schedule.indices], weights=sign * schedule.weights
+    )
+    with Stopwatch() as watch:
+        params, risks = jax.block_until_ready(follow(run.problem, recipe, run.params, schedule))
+    check_finite(risks, params, recipe)
+    return Update(
+        params=params,
+        method=method,
+        reference=REPLAY,
+        radius=run.recipe.radius,
+        cost={"seconds": watch.seconds, "compile_seconds": watch.compile_seconds},
+    )
