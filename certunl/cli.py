@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from certunl import history, requests, rooms, storage
+from certunl import disk, history, requests, rooms, storage
 from certunl.calibration import certify, secret_key
 from certunl.certificate import Budget
 from certunl.evaluation import Report, evaluate_all
@@ -99,7 +99,7 @@ def prepare(folder: Folder, /, method: str = "hessian_free", set: Settings = ())
     """
     chosen = rooms.parse(set)
     unlearner = rooms.build("methods", method, **chosen)
-    with storage.lock(folder):
+    with disk.lock(folder):
         run, _, facts = storage.load_run(folder)
         start = time.perf_counter()
         with progress(f"preparing {method}") as tick:
@@ -149,7 +149,7 @@ def forget(
     if epsilon is None and sigma is None:
         epsilon = 1.0
     budget = Budget(epsilon=epsilon, delta=delta, distance=distance, sigma=sigma)
-    with storage.lock(folder):
+    with disk.lock(folder):
         run, _, facts = storage.load_run(folder)
         state, earlier = history.resume(folder, run, line, {"method": method, "settings": chosen})
         ask_key, forget_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), earlier))
@@ -178,14 +178,14 @@ def evaluate(folder: Folder, /) -> None:
     Args:
         folder: the run folder.
     """
-    with storage.lock(folder):
+    with disk.lock(folder):
         run, splits, _ = storage.load_run(folder)
         releases = history.load_releases(folder, run)
         if not releases:
             raise BadInput(f"{folder} holds no release; make one with: certunl forget {folder}")
         with progress("retraining, for comparison"):
             reports = evaluate_all(run, releases, test=splits.test)
-        storage.write_json(folder / "evaluation.json", [dataclasses.asdict(report) for report in reports])
+        disk.write_json(folder / "evaluation.json", [dataclasses.asdict(report) for report in reports])
     for report in reports:
         show(report)
 
@@ -198,9 +198,9 @@ def report(folder: Folder, /) -> None:
     """
     if history.stale(folder):
         evaluate(folder)
-    with storage.lock(folder):
-        facts = storage.read_json(folder / "run.json", "train again")
-        held = storage.read_json(folder / "evaluation.json", "delete it and evaluate again")
+    with disk.lock(folder):
+        facts = disk.read_json(folder / "run.json", "train again")
+        held = disk.read_json(folder / "evaluation.json", "delete it and evaluate again")
         reports = [Report(_numbers(r["rows"]), r["forgotten"], r["verdicts"]) for r in held]
         certificates = history.certificates(folder)
         shown = {**facts["settings"], **facts["versions"], "device": facts["device"]}

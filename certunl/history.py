@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from certunl import storage
+from certunl import disk, storage
 from certunl.certificate import Assumption, Budget, Certificate, Release, Update
 from certunl.training import Run
 from certunl.typing import BadInput
@@ -26,7 +26,7 @@ def resume(folder: Path, run: Run, line: str, made_by: dict[str, Any]) -> tuple[
     earlier = [name for name in storage.parts(folder, "releases") if name.rpartition("-")[0] == line]
     for name in earlier:
         params, facts = storage.load_part(folder, "updates", name)
-        if (held := {key: facts[key] for key in made_by}) != storage.as_json(made_by):
+        if (held := {key: facts[key] for key in made_by}) != disk.as_json(made_by):
             raise BadInput(f"the line {line!r} was begun with {held}; give the new one its own --name")
         run = run.minus(np.asarray(facts["request"]), params)
     return run, len(earlier)

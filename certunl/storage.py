@@ -9,15 +9,12 @@ or absent.
     RUN/evaluation.json, report.html                         for the owner: they speak of un-noised models
 """
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import platform
 import re
 import shutil
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,6 +24,7 @@ import numpy as np
 
 from certunl import rooms
 from certunl.datasets import Splits, load
+from certunl.disk import load_arrays, plain, read_json, save_arrays, whole, write_json
 from certunl.problem import Problem, classification
 from certunl.recipe import Recipe
 from certunl.schedule import Schedule
@@ -34,20 +32,16 @@ from certunl.training import Run
 from certunl.typing import BadInput, Params
 
 __all__ = [
-    "as_json",
     "build",
     "check_name",
     "exists",
     "load_facts",
     "load_part",
     "load_run",
-    "lock",
     "parts",
-    "read_json",
     "reserve",
     "save_part",
     "save_run",
-    "write_json",
 ]
 
 _FORMAT = 1
@@ -77,8 +71,8 @@ def save_run(folder: Path, run: Run, settings: dict[str, Any]) -> None:
         "device": f"{jax.devices()[0].device_kind}, {os.cpu_count()} CPUs {platform.machine()}",
     }
     arrays = {"start": run.start, "params": run.params, "schedule": vars(run.schedule)}
-    with _whole(folder) as partial:
-        _save_arrays(partial / "arrays", arrays)
+    with whole(folder) as partial:
+        save_arrays(partial / "arrays", arrays)
         (partial / "arrays").chmod(0o700)
         write_json(partial / "run.json", facts)
 
@@ -103,7 +97,7 @@ def load_run(folder: Path) -> tuple[Run, Splits, dict[str, Any]]:
     if facts["x64"] != jax.config.read("jax_enable_x64"):
         raise BadInput(f"{folder} was made with JAX_ENABLE_X64={int(facts['x64'])}; set the same to read it")
     problem, recipe, splits = build(facts["settings"])
-    arrays = _load_arrays(folder / "arrays")
+    arrays = load_arrays(folder / "arrays")
     start, params, schedule = arrays["start"], arrays["params"], Schedule(**arrays["schedule"])
     present = jax.numpy.ones(len(problem.data), bool)
     run = Run(problem=problem, recipe=recipe, start=start, schedule=schedule, params=params, present=present)
@@ -121,14 +115,14 @@ def save_part(folder: Path, kind: str, name: str, arrays: Params, facts: dict[st
     place.parent.mkdir(exist_ok=True, mode=0o755 if kind == "releases" else 0o700)
     if place.exists():
         shutil.rmtree(place)
-    with _whole(place) as partial:
-        _save_arrays(partial / "arrays", arrays)
+    with whole(place) as partial:
+        save_arrays(partial / "arrays", arrays)
         write_json(partial / "facts.json", facts)
 
 
 def load_part(folder: Path, kind: str, name: str) -> tuple[Params, dict[str, Any]]:
     """(arrays, facts) of RUN/kind/name."""
-    return _load_arrays(folder / kind / name / "arrays"), load_facts(folder, kind, name)
+    return load_arrays(folder / kind / name / "arrays"), load_facts(folder, kind, name)
 
 
 def load_facts(folder: Path, kind: str, name: str) -> dict[str, Any]:
@@ -154,103 +148,13 @@ def check_name(line: str) -> str:
     return line
 
 
-@contextlib.contextmanager
-def lock(folder: Path) -> Iterator[None]:
-    """Holds `folder` against a second writer and clears what a killed one left half-written.
-
-    Raises: BadInput when there is a second writer, or `folder` is no run folder.
-    """
-    if not folder.is_dir():
-        raise BadInput(f"there is no run folder {folder}; make one with: certunl train {folder}")
-    if not (folder / "run.json").is_file():
-        raise BadInput(f"{folder} is no run folder, or a half-written one: it has no run.json; train into a new folder")
-    with open(folder / ".lock", "w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BadInput(f"another certunl is working on {folder}; wait for it to end, then ask again") from None
-        for left in [*folder.glob("*/.*"), *folder.glob(".*.json.*")]:  # by a writer that was killed
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
-        yield
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes JSON whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(as_json(content), indent=1, allow_nan=False) + "\n")
-    partial.replace(path)
-
-
-def as_json(content: Any) -> Any:
-    """`content` as it comes back from a file: lists for tuples and arrays, None for NaN and infinity."""
-    return json.loads(json.dumps(content, default=_plain), parse_constant=lambda _: None)
-
-
-def read_json(path: Path, otherwise: str) -> Any:
-    """JSON, or BadInput that ends with `otherwise`; so does reading a name that is not in it."""
-
-    class Facts(dict):
-        def __missing__(self, key: str) -> Any:
-            raise BadInput(f"{path} has no {key!r}: {otherwise}")
-
-    try:
-        content = json.loads(path.read_text(), object_hook=Facts)
-        if not content or not isinstance(content, Facts | list):
-            raise BadInput(f"{path} holds nothing of use: {otherwise}")
-        return content
-    except (OSError, json.JSONDecodeError) as error:
-        raise BadInput(f"{path} cannot be read ({type(error).__name__}): {otherwise}") from error
-
-
-@contextlib.contextmanager
-def _whole(place: Path) -> Iterator[Path]:
-    """A folder to write into that becomes `place` at the end, and leaves nothing behind when it fails."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    partial = place.with_name(f".{place.name}.{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    try:
-        yield partial
-        try:
-            partial.rename(place)
-        except OSError as error:
-            raise BadInput(f"{place} was made by another certunl in the meantime; choose another folder") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _save_arrays(path: Path, arrays: Params) -> None:
-    import orbax.checkpoint as ocp
-
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(path.absolute(), arrays)
-
-
-def _load_arrays(path: Path) -> Params:
-    import orbax.checkpoint as ocp
-
-    try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            return checkpointer.restore(path.absolute())
-    except Exception as error:  # orbax and tensorstore raise many kinds for missing or damaged files
-        raise BadInput(
-            f"the arrays in {path} are missing or damaged ({type(error).__name__}); make them again"
-        ) from error
-
-
 def _fingerprint(run: Run, settings: dict[str, Any]) -> str:
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=_plain).encode())
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=plain).encode())
     for leaf in jax.tree.leaves((run.start, vars(run.schedule), run.params, run.problem.data)):
         array = np.ascontiguousarray(leaf)
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(array.data)
     return digest.hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray | jax.Array | np.generic):
-        return np.asarray(value).tolist()
-    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
 def _tuples(settings: dict[str, Any]) -> dict[str, Any]:

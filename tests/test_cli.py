@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from certunl import cli, storage
+from certunl import cli, disk, storage
 
 SMALL = ("--dataset", "wine", "--model", "mlp", "--set", "epochs=4", "hidden=(8,)", "batch_size=32", "radius=20")
 
@@ -190,7 +190,7 @@ def test_unknown_verbs_and_options_exit_with_2(capsys):
 
 
 def test_two_at_once_on_one_folder_the_second_is_told_to_wait(folder, capsys):
-    with storage.lock(folder):
+    with disk.lock(folder):
         assert "another certunl" in refused(capsys, "forget", folder)
 
 
@@ -203,7 +203,6 @@ def test_a_kill_in_the_middle_of_writing_leaves_the_folder_as_it_was(folder, tmp
     code = (
         "import sys, time, os\n"
         "from certunl import cli, storage\n"
-        "write = storage.write_json\n"
         "def slow(path, content):\n"
         "    print('writing', flush=True); time.sleep(60)\n"
         "storage.write_json = slow\n"

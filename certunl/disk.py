@@ -1,0 +1,110 @@
+"""Files that are whole or absent: JSON without NaN, pytrees of arrays, folders renamed into place; one writer."""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from certunl.typing import BadInput, Params
+
+__all__ = ["as_json", "load_arrays", "lock", "plain", "read_json", "save_arrays", "whole", "write_json"]
+
+
+@contextlib.contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Holds `folder` against a second writer and clears what a killed one left half-written.
+
+    Raises: BadInput when there is a second writer, or `folder` is no run folder.
+    """
+    if not folder.is_dir():
+        raise BadInput(f"there is no run folder {folder}; make one with: certunl train {folder}")
+    if not (folder / "run.json").is_file():
+        raise BadInput(f"{folder} is no run folder, or a half-written one: it has no run.json; train into a new folder")
+    with open(folder / ".lock", "w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BadInput(f"another certunl is working on {folder}; wait for it to end, then ask again") from None
+        for left in [*folder.glob("*/.*"), *folder.glob(".*.json.*")]:  # by a writer that was killed
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        yield
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes JSON whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(json.dumps(as_json(content), indent=1, allow_nan=False) + "\n")
+    partial.replace(path)
+
+
+def as_json(content: Any) -> Any:
+    """`content` as it comes back from a file: lists for tuples and arrays, None for NaN and infinity."""
+    return json.loads(json.dumps(content, default=plain), parse_constant=lambda _: None)
+
+
+def read_json(path: Path, otherwise: str) -> Any:
+    """JSON, or BadInput that ends with `otherwise`; so does reading a name that is not in it."""
+
+    class Facts(dict):
+        def __missing__(self, key: str) -> Any:
+            raise BadInput(f"{path} has no {key!r}: {otherwise}")
+
+    try:
+        content = json.loads(path.read_text(), object_hook=Facts)
+        if not content or not isinstance(content, Facts | list):
+            raise BadInput(f"{path} holds nothing of use: {otherwise}")
+        return content
+    except (OSError, json.JSONDecodeError) as error:
+        raise BadInput(f"{path} cannot be read ({type(error).__name__}): {otherwise}") from error
+
+
+@contextlib.contextmanager
+def whole(place: Path) -> Iterator[Path]:
+    """A folder to write into that becomes `place` at the end, and leaves nothing behind when it fails."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    partial = place.with_name(f".{place.name}.{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        yield partial
+        try:
+            partial.rename(place)
+        except OSError as error:
+            raise BadInput(f"{place} was made by another certunl in the meantime; choose another folder") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def save_arrays(path: Path, arrays: Params) -> None:
+    """Writes a pytree of arrays to the new folder `path`."""
+    import orbax.checkpoint as ocp
+
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(path.absolute(), arrays)
+
+
+def load_arrays(path: Path) -> Params:
+    """The pytree in `path`, nested dictionaries of arrays. Raises: BadInput where it is missing or damaged."""
+    import orbax.checkpoint as ocp
+
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            return checkpointer.restore(path.absolute())
+    except Exception as error:  # orbax and tensorstore raise many kinds for missing or damaged files
+        raise BadInput(
+            f"the arrays in {path} are missing or damaged ({type(error).__name__}); make them again"
+        ) from error
+
+
+def plain(value: Any) -> Any:
+    """A NumPy or JAX value as JSON can hold it."""
+    if isinstance(value, np.ndarray | jax.Array | np.generic):
+        return np.asarray(value).tolist()
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
