@@ -106,16 +106,13 @@ def _calibrate(distance: float | None, budget: Budget, own_noise: float) -> tupl
             f"the update's bound {distance:.5g} exceeds the distance {budget.distance:.5g} fixed in the budget; "
             "retrain, or forget fewer at once"
         )
-    if own_noise:
-        sigma, total = 0.0, own_noise
-    elif budget.sigma is not None:
-        sigma = total = budget.sigma
-    else:
+    total = own_noise or budget.sigma
+    if not total:
         assert budget.epsilon is not None  # Budget checks it
-        sigma = total = noise_ratio(budget.epsilon, budget.delta) * (budget.distance or distance)
-    if budget.distance is not None:  # what was promised before the request, not what this update would give
-        return sigma, budget.epsilon
-    return sigma, read_epsilon(total / distance, budget.delta) if distance else 0.0
+        total = noise_ratio(budget.epsilon, budget.delta) * (budget.distance or distance)
+        if budget.distance is not None:  # what was promised before the request, not what this update would give
+            return total, budget.epsilon
+    return 0.0 if own_noise else total, read_epsilon(total / distance, budget.delta) if distance else 0.0
 
 
 def _verdict(update: Update, bound: float | None, ceiling: float, budget: Budget) -> str:

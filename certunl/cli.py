@@ -26,7 +26,7 @@ from certunl.methods import Statistics
 from certunl.recipe import Recipe
 from certunl.report import page
 from certunl.training import train as train_run
-from certunl.typing import BadInput, Diverged, Progress
+from certunl.typing import BadInput, Diverged, Key, Progress
 
 __all__ = ["main"]
 
@@ -64,8 +64,7 @@ def train(
     fields = [p for p in inspect.signature(rooms.find("models", model)).parameters if p not in ("parent", "name")]
     if unknown := sorted(chosen.keys() - fields):
         raise BadInput(f"there is no setting {unknown[0]!r}; settings are {', '.join([*sorted(known), *fields, 'l2'])}")
-    if not 0 <= seed < 2**31:
-        raise BadInput(f"seed must be a whole number from 0 to {2**31 - 1}, got {seed}")
+    key = _key(seed)
     limits = {"train": train_size, "test": test_size, "data_dir": data_dir}
     settings = {
         "dataset": dataset,
@@ -80,7 +79,7 @@ def train(
     problem, made, splits = storage.build(settings)
     start = time.perf_counter()
     with progress("training") as tick:
-        run = train_run(problem, made, jax.random.key(seed), progress=tick)
+        run = train_run(problem, made, key, progress=tick)
     seconds = time.perf_counter() - start
     storage.save_run(folder, run, settings)
     correct: Any = problem.scores(run.params, jax.tree.map(jax.numpy.asarray, splits.test)).correct
@@ -144,15 +143,14 @@ def forget(
     """
     chosen, line = rooms.parse(set), storage.check_name(method if name is None else name)
     unlearner = rooms.build("methods", method, **chosen)
-    if not 0 <= seed < 2**31:
-        raise BadInput(f"seed must be a whole number from 0 to {2**31 - 1}, got {seed}")
+    key = _key(seed)
     if epsilon is None and sigma is None:
         epsilon = 1.0
     budget = Budget(epsilon=epsilon, delta=delta, distance=distance, sigma=sigma)
     with disk.lock(folder):
         run, _, facts = storage.load_run(folder)
         state, earlier = history.resume(folder, run, line, {"method": method, "settings": chosen})
-        ask_key, forget_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), earlier))
+        ask_key, forget_key = jax.random.split(jax.random.fold_in(key, earlier))
         ids = requests.parse(request, ask_key, state)
         prepared = None
         if storage.exists(folder, "prepared", method):
@@ -205,7 +203,7 @@ def report(folder: Folder, /) -> None:
         certificates = history.certificates(folder)
         shown = {**facts["settings"], **facts["versions"], "device": facts["device"]}
         pages = [(r, [f"{n}\n{certificates[n]}" for n in r.rows if n in certificates]) for r in reports]
-        (folder / "report.html").write_text(page(f"certunl: {folder.name}", shown, pages))
+        disk.write_text(folder / "report.html", page(f"certunl: {folder.name}", shown, pages))
     say(f"wrote {folder / 'report.html'}")
 
 
@@ -224,6 +222,12 @@ def demo(folder: Annotated[Path | None, tyro.conf.Positional] = None, /) -> None
     evaluate(place)
     report(place)
     say(f"the whole story took {time.perf_counter() - start:.1f} s")
+
+
+def _key(seed: int) -> Key:
+    if not 0 <= seed < 2**31:
+        raise BadInput(f"seed must be a whole number from 0 to {2**31 - 1}, got {seed}")
+    return jax.random.key(seed)
 
 
 def _numbers(rows: dict[str, dict[str, float | None]]) -> dict[str, dict[str, float]]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from certunl.typing import BadInput, Params
 
-__all__ = ["as_json", "load_arrays", "lock", "plain", "read_json", "save_arrays", "whole", "write_json"]
+__all__ = ["as_json", "load_arrays", "lock", "plain", "read_json", "save_arrays", "whole", "write_json", "write_text"]
 
 
 @contextlib.contextmanager
@@ -32,16 +32,21 @@ def lock(folder: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise BadInput(f"another certunl is working on {folder}; wait for it to end, then ask again") from None
-        for left in [*folder.glob("*/.*"), *folder.glob(".*.json.*")]:  # by a writer that was killed
+        for left in [*folder.glob("*/.*"), *folder.glob(".*.*.*")]:  # by a writer that was killed
             shutil.rmtree(left) if left.is_dir() else left.unlink()
         yield
 
 
+def write_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(text)
+    partial.replace(path)
+
+
 def write_json(path: Path, content: Any) -> None:
     """Writes JSON whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(as_json(content), indent=1, allow_nan=False) + "\n")
-    partial.replace(path)
+    write_text(path, json.dumps(as_json(content), indent=1, allow_nan=False) + "\n")
 
 
 def as_json(content: Any) -> Any:
@@ -66,20 +71,27 @@ def read_json(path: Path, otherwise: str) -> Any:
 
 
 @contextlib.contextmanager
-def whole(place: Path) -> Iterator[Path]:
-    """A folder to write into that becomes `place` at the end, and leaves nothing behind when it fails."""
+def whole(place: Path, replacing: bool = False) -> Iterator[Path]:
+    """A folder to write into that becomes `place` at the end, and leaves nothing behind when it fails.
+
+    What was at `place` stays until then; without `replacing` it stays for good, and BadInput is raised.
+    """
     place.parent.mkdir(parents=True, exist_ok=True)
     partial = place.with_name(f".{place.name}.{os.getpid()}")
+    old = place.with_name(f".{place.name}.{os.getpid()}.old")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
         yield partial
+        if replacing and place.exists():
+            place.rename(old)
         try:
             partial.rename(place)
         except OSError as error:
             raise BadInput(f"{place} was made by another certunl in the meantime; choose another folder") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def save_arrays(path: Path, arrays: Params) -> None:

@@ -41,12 +41,9 @@ class Report:
 
     def __str__(self) -> str:
         cells = self.cells()
-        names = [row[0] for row in cells[1:]]
-        table = [[column, *values] for column, *values in zip(*(row[0:] for row in cells), strict=True)][1:]
-        width = [max(map(len, c)) for c in zip(["", *names], *table, strict=True)]
-        lines = [f"forgotten: {self.forgotten} examples"]
-        lines += ["  ".join(v.rjust(w) for v, w in zip(row, width, strict=True)) for row in [["", *names], *table]]
-        return "\n".join(lines)
+        width = [max(map(len, row)) for row in cells]
+        lines = ["  ".join(c.rjust(w) for c, w in zip(line, width, strict=True)) for line in zip(*cells, strict=True)]
+        return "\n".join([f"forgotten: {self.forgotten} examples", *lines])
 
 
 def _number(value: float) -> str:

@@ -14,7 +14,6 @@ import json
 import os
 import platform
 import re
-import shutil
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -113,9 +112,7 @@ def save_part(folder: Path, kind: str, name: str, arrays: Params, facts: dict[st
     """Writes RUN/kind/name whole, replacing what was there; owner-only where it is not a release."""
     place = folder / kind / name
     place.parent.mkdir(exist_ok=True, mode=0o755 if kind == "releases" else 0o700)
-    if place.exists():
-        shutil.rmtree(place)
-    with whole(place) as partial:
+    with whole(place, replacing=True) as partial:
         save_arrays(partial / "arrays", arrays)
         write_json(partial / "facts.json", facts)
 

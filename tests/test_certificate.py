@@ -103,6 +103,9 @@ def test_a_methods_own_noise_is_not_added_again():
     assert (release.params["a"] == 0).all()
     assert release.certificate.sigma == 2.0
     assert release.certificate.epsilon == pytest.approx(read_epsilon(2.0, 1e-5))
+    promised = cu.Budget(epsilon=0.1, delta=1e-5, distance=1.5)
+    certificate = cu.certify(update(bound=1.0, noise=2.0, assumptions=PROVED), promised, KEY).certificate
+    assert certificate.epsilon == pytest.approx(read_epsilon(2.0, 1e-5)) and certificate.epsilon > 0.1
 
 
 def test_the_noise_has_the_right_scale_and_neither_half_nor_twice_it():

@@ -182,6 +182,18 @@ def test_a_half_written_a_changed_and_a_foreign_folder_are_refused(folder, tmp_p
     assert "missing or damaged" in refused(capsys, "prepare", other)
 
 
+def test_preparing_again_keeps_the_old_rows_until_the_new_are_whole(folder, monkeypatch):
+    before = listing(folder / "prepared")
+    monkeypatch.setattr(storage, "write_json", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(SystemExit):
+        certunl("prepare", folder)
+    assert listing(folder / "prepared") == before
+    monkeypatch.undo()
+    certunl("prepare", folder)
+    assert listing(folder / "prepared") != before
+    assert [p.name for p in (folder / "prepared").iterdir()] == ["hessian_free"]
+
+
 def test_unknown_verbs_and_options_exit_with_2(capsys):
     for words in (["fortget"], ["train", "x", "--speed", "3"], ["train"]):
         with pytest.raises(SystemExit) as stop:
