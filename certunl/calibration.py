@@ -89,6 +89,7 @@ def certify(update: Update, budget: Budget, key: Key, *, trivial: bool = False) 
         delta=budget.delta,
         failure_probability=update.failure_probability,
         assumptions=update.assumptions,
+        unchecked=update.unchecked,
         parameter_norm=float(optax.tree.norm(params)),
         dimension=sum(leaf.size for leaf in jax.tree.leaves(center)),
     )
@@ -121,5 +122,5 @@ def _verdict(update: Update, bound: float | None, ceiling: float, budget: Budget
     if bound >= ceiling:
         return "VACUOUS"
     fixed = budget.distance is not None or budget.sigma is not None or update.noise or update.uniform
-    proved = all(a.status == "proved" for a in update.assumptions)
+    proved = all(a.status == "proved" for a in update.assumptions) and not update.unchecked
     return "PROVED" if proved and fixed else "CONDITIONAL"

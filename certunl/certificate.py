@@ -62,7 +62,8 @@ class Update:
     `bound` is a proved distance to `reference` (None where there is no theorem), over failure probability
     `failure_probability`; `uniform` says that it holds for every request of this size; `noise` is the standard
     deviation the method's own steps already added; `radius` the ball that training keeps to (releases are projected
-    onto it); `cost` what it took, in seconds and solver facts.
+    onto it); `unchecked` what the bound takes for granted beyond `assumptions`, in words; `cost` what it took, in
+    seconds and solver facts.
     """
 
     params: Params
@@ -74,6 +75,7 @@ class Update:
     noise: float = struct.field(pytree_node=False, default=0.0)
     radius: float | None = struct.field(pytree_node=False, default=None)
     assumptions: tuple[Assumption, ...] = struct.field(pytree_node=False, default=())
+    unchecked: tuple[str, ...] = struct.field(pytree_node=False, default=())
     cost: dict[str, float] = struct.field(default_factory=dict)
 
     def projected(self) -> Params:
@@ -99,6 +101,7 @@ class Certificate:
     delta: float
     failure_probability: float
     assumptions: tuple[Assumption, ...]
+    unchecked: tuple[str, ...]
     parameter_norm: float
     dimension: int
 
@@ -129,6 +132,7 @@ class Certificate:
         )
         for a in self.assumptions:
             lines.append(f"  {a.symbol:<14} {a.value:<10.5g} {a.status:<10} {a.meaning}".rstrip())
+        lines += [f"  unchecked      {what}" for what in self.unchecked]
         lines.append(f"  not covered    {_NOT_COVERED}")
         return "\n".join(lines)
 

@@ -50,7 +50,7 @@ def train(
     Args:
         folder: the run folder to make.
         dataset: digits, wine, breast_cancer, mnist, fashion_mnist, cifar10 or svhn.
-        model: linear, mlp or cnn.
+        model: linear, mlp, cnn, allcnn or resnet18.
         set: settings of the recipe, of the model, or l2.
         train_size: how many training examples to use (default: all).
         test_size: how many test examples to use (default: all).

@@ -56,10 +56,11 @@ def load_releases(folder: Path, run: Run) -> dict[str, tuple[np.ndarray, Release
         params, _ = storage.load_part(folder, "releases", name)
         gone = np.union1d(forgotten.get(line, np.zeros(0, np.int32)), noted["request"]).astype(np.int32)
         forgotten[line] = gone
-        fields = {f.name for f in dataclasses.fields(Update)} - {"params", "assumptions"}
-        update = Update(params=secret, assumptions=_assumptions(noted["assumptions"]), **{k: noted[k] for k in fields})
+        fields = {f.name for f in dataclasses.fields(Update)} - {"params", "assumptions", "unchecked"}
+        assumed = {"assumptions": _assumptions(noted["assumptions"]), "unchecked": tuple(noted["unchecked"])}
+        update = Update(params=secret, **assumed, **{k: noted[k] for k in fields})
         held = noted["certificate"]
-        held |= {"budget": Budget(**held["budget"]), "assumptions": _assumptions(held["assumptions"])}
+        held |= assumed | {"budget": Budget(**held["budget"])}
         if held["trivial_bound"] is None:
             held["trivial_bound"] = math.inf
         releases[name] = gone, Release(params=params, update=update, certificate=Certificate(**held))

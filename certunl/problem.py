@@ -86,6 +86,11 @@ class Problem:
         """Loss of each example of `data`, and whether its largest output is its class; in microbatches, compiled."""
         return _scores(self.losses, params, data)
 
+    @property
+    def unchecked(self) -> tuple[str, ...]:
+        """What the model says no statement about its parameters covers; named on every certificate."""
+        return getattr(getattr(self.losses, "model", None), "unchecked", ())
+
     def check(self, params: Params) -> None:
         """Raises BadInput where losses are not one per example."""
         got = jax.eval_shape(self.losses, params, self.data[np.zeros(2, np.int32)])
@@ -138,7 +143,8 @@ class _Initializer:
         if extra := sorted(set(variables) - {"params"}):
             raise BadInput(
                 f"{type(self.model).__name__} keeps mutable state ({', '.join(extra)}), which no statement about its "
-                "parameters covers; use a stateless layer such as GroupNorm instead of BatchNorm"
+                "parameters covers; use a stateless layer such as GroupNorm instead of BatchNorm, or freeze its "
+                "statistics: models.Frozen(module, statistics)"
             )
         return variables["params"]
 
@@ -148,6 +154,7 @@ class _ByIdentity:
 
     def __init__(self, model: Any):
         self.init, self.apply = model.init, model.apply
+        self.unchecked = getattr(model, "unchecked", ())
 
 
 def _hashable(model: Any) -> Any:

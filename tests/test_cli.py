@@ -104,7 +104,7 @@ def test_another_setting_needs_another_name(folder, capsys):
     ("words", "sentence"),
     [
         (("train", "NEW", "--dataset", "mnits"), "known are breast_cancer"),
-        (("train", "NEW", "--model", "transformer"), "known are cnn, linear, mlp"),
+        (("train", "NEW", "--model", "transformer"), "known are allcnn, cnn"),
         (("train", "NEW", "--set", "epoch=3"), "no setting 'epoch'"),
         (("train", "NEW", "--set", "epochs"), "name=value"),
         (("train", "NEW", "--set", "epochs=-3"), "positive whole number"),
@@ -118,7 +118,7 @@ def test_another_setting_needs_another_name(folder, capsys):
         (("train", "NEW", "--set", "radius=abc"), "radius must be a positive number"),
         (("train", "NEW", "--set", "activation=5"), "unknown activation"),
         (("train", "NEW", "--set", "l2=abc"), "l2 must be"),
-        (("train", "NEW", "--model", "cnn"), "cannot be built"),
+        (("train", "NEW", "--model", "cnn"), "does not fit"),
         (("train", "NEW", "--seed", str(2**70)), "seed must be"),
         (("prepare", "NEW"), "no run folder"),
         (("prepare", "RUN", "--method", "hessianfree"), "known are finetune, hessian_free"),

@@ -15,7 +15,7 @@ from certunl.timing import Stopwatch
 from tests.cases import KEY, gap, network, trained, vector
 
 ALL = [(room, name) for room in rooms.ROOMS for name in rooms.names(room)]
-BY_HAND = {"nnx"}  # takes the user's own module
+BY_HAND = {"frozen", "nnx"}  # they take the user's own module
 
 
 @pytest.mark.parametrize(("room", "name"), ALL)
@@ -74,14 +74,15 @@ def test_a_solver_is_frozen_hashable_and_solves_the_identity(name):
     np.testing.assert_allclose(solution.x["w"], b["w"], rtol=1e-12)
 
 
-SHAPES = {"cnn": (28, 28, 1)}
+SHAPES = {"cnn": (28, 28, 1), "allcnn": (8, 8, 3), "resnet18": (8, 8, 3)}
+SMALL = {"allcnn": {"width": 32}, "resnet18": {"width": 32}}
 
 
 @pytest.mark.parametrize("name", [n for n in rooms.names("models") if n not in BY_HAND])
 def test_a_model_has_outputs_a_finite_gradient_a_symmetric_hessian_and_a_dtype(name):
     from certunl.curvature import hvp
 
-    model = rooms.build("models", name, classes=3, dtype=jnp.float64)
+    model = rooms.build("models", name, classes=3, dtype=jnp.float64, **SMALL.get(name, {}))
     x = np.random.default_rng(0).normal(size=(4, *SHAPES.get(name, (5,))))
     problem = cu.classification(model, cu.Dataset(x, np.array([0, 1, 2, 1])))
     init = jax.jit(problem.init)

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from certunl.certificate import REPLAY, Update
+from certunl.methods._updated import updated
 from certunl.schedule import draw
 from certunl.timing import Stopwatch
 from certunl.training import Run, check_finite, follow
@@ -30,10 +31,10 @@ def continued(
     with Stopwatch() as watch:
         params, risks = jax.block_until_ready(follow(run.problem, recipe, run.params, schedule))
     check_finite(risks, params, recipe)
-    return Update(
-        params=params,
+    return updated(
+        run,
+        params,
+        watch,
         method=method,
         reference=REPLAY,
-        radius=run.recipe.radius,
-        cost={"seconds": watch.seconds, "compile_seconds": watch.compile_seconds},
     )

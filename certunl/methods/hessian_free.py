@@ -12,6 +12,7 @@ import optax
 from flax import struct
 
 from certunl.certificate import REPLAY, Update
+from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
 from certunl.training import Run, step
 from certunl.typing import BadInput, Diverged, Key, Params, Progress
@@ -132,12 +133,12 @@ class HessianFree:
                     raise BadInput("these statistics belong to another run; prepare this one")
                 correction = prepared.correction(request)
             params = jax.block_until_ready(optax.tree.add(run.params, correction))
-        return Update(
-            params=params,
+        return updated(
+            run,
+            params,
+            watch,
             method="hessian_free",
             reference=REPLAY,
-            radius=run.recipe.radius,
-            cost={"seconds": watch.seconds, "compile_seconds": watch.compile_seconds},
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 from certunl.certificate import REPLAY, Update
+from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
 from certunl.training import Run, check_finite, follow
 from certunl.typing import Key, Params, Progress
@@ -27,14 +28,14 @@ class Retrain:
         with Stopwatch() as watch:
             params, risks = jax.block_until_ready(_replay(run, run.retained(request)))
         check_finite(risks, params, run.recipe)
-        return Update(
-            params=params,
+        return updated(
+            run,
+            params,
+            watch,
             method="retrain",
             reference=REPLAY,
             bound=0.0,
             uniform=True,
-            radius=run.recipe.radius,
-            cost={"seconds": watch.seconds, "compile_seconds": watch.compile_seconds},
         )
 
 

@@ -27,7 +27,7 @@ class CNN(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         for features in self.channels:
-            x = activate(self.activation, pool(self.pooling, Conv(features, 5, self.dtype)(x)))
+            x = activate(self.activation, pool(self.pooling, Conv(features, 5, dtype=self.dtype)(x)))
         x = x.reshape(x.shape[0], -1)
         x = activate(self.activation, nn.Dense(self.hidden, dtype=self.dtype, param_dtype=self.dtype)(x))
         return nn.Dense(self.classes, dtype=self.dtype, param_dtype=self.dtype)(x)

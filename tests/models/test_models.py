@@ -8,7 +8,7 @@ from flax import linen as nn
 from flax import nnx
 
 import certunl as cu
-from certunl.models._layers import Conv
+from certunl.models._layers import Conv, GroupNorm, Norm
 from tests.cases import KEY, classes, trained
 
 SHAPES = {"linear": (28, 28, 1), "mlp": (28, 28, 1), "cnn": (28, 28, 1)}
@@ -27,7 +27,7 @@ def test_parameter_counts_are_the_papers(model, parameters):
 
 
 def test_both_lowerings_of_a_convolution_agree(monkeypatch):
-    conv, x = Conv(3, 5, jnp.float64), jax.random.normal(KEY, (2, 9, 8, 4))
+    conv, x = Conv(3, 5, dtype=jnp.float64), jax.random.normal(KEY, (2, 9, 8, 4))
     variables = conv.init(KEY, x)
     shifted = conv.apply(variables, x)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
@@ -99,3 +99,61 @@ class Stateful(nnx.Module):
 def test_an_nnx_module_with_state_is_refused():
     with pytest.raises(cu.BadInput, match="BatchStat"):
         cu.classification(cu.models.NNX(lambda rngs: Stateful(rngs)), classes())
+
+
+@pytest.mark.parametrize(("model", "parameters"), [(cu.models.AllCNN, 1_620_010), (cu.models.ResNet18, 11_171_274)])
+def test_the_large_networks_have_the_papers_sizes_with_either_norm(model, parameters):
+    assert count(model(), (32, 32, 3)) == count(model(norm="batch"), (32, 32, 3)) == parameters
+
+
+def test_a_strided_padded_convolution_is_flax_s_however_lowered(monkeypatch):
+    for size, padding in ((3, 1), (1, 0)):
+        conv, x = Conv(3, size, 2, padding, bias=False, dtype=jnp.float64), jax.random.normal(KEY, (2, 9, 8, 4))
+        variables = conv.init(KEY, x)
+        borders = [(padding, padding)] * 2
+        reference = nn.Conv(3, (size, size), 2, borders, use_bias=False, dtype=jnp.float64).apply(variables, x)
+        np.testing.assert_allclose(conv.apply(variables, x), reference, rtol=1e-12, atol=1e-12)
+        with monkeypatch.context() as patch:
+            patch.setattr(jax, "default_backend", lambda: "gpu")
+            np.testing.assert_allclose(conv.apply(variables, x), reference, rtol=1e-12, atol=1e-12)
+
+
+def test_group_norm_is_flax_s():
+    norm, x = GroupNorm(groups=2, dtype=jnp.float32), jax.random.normal(KEY, (3, 4, 5, 6), jnp.float32)
+    params = {"params": {"scale": jnp.arange(6.0, dtype="float32"), "bias": jnp.ones(6, "float32")}}
+    reference = nn.GroupNorm(num_groups=2, epsilon=1e-5).apply(params, x)
+    np.testing.assert_allclose(norm.apply(params, x), reference, rtol=1e-4, atol=1e-5)
+    with pytest.raises(cu.BadInput, match="4 groups divide"):
+        GroupNorm(groups=4).init(KEY, x)
+
+
+class Frozenable(nn.Module):
+    @nn.compact
+    def __call__(self, x, train=False):
+        return nn.Dense(3, param_dtype=jnp.float64)(nn.softplus(Norm("batch", jnp.float64)(x, train)))
+
+
+def test_batch_norm_is_refused_until_it_is_frozen_and_then_named_on_the_certificate():
+    module, data = Frozenable(), classes()
+    with pytest.raises(cu.BadInput, match=r"GroupNorm.*Frozen"):
+        cu.classification(module, data)
+    model = cu.models.Frozen(module, module.init(KEY, data.x)["batch_stats"])
+    run = trained(cu.classification(model, data), epochs=1, radius=40.0)
+    release = cu.certify(cu.Retrain().forget(run, None, [1], KEY), cu.Budget(epsilon=1.0, delta=1e-5), KEY)
+    assert "8 frozen BatchNorm statistics" in str(release.certificate)
+    assert release.certificate.verdict == "CONDITIONAL"  # exact retraining, but for the statistics
+    with pytest.raises(cu.BadInput, match="do not belong"):
+        cu.classification(cu.models.Frozen(module, {"stray": np.zeros(3)}), data)
+    with pytest.raises(cu.BadInput, match="norm must be"):
+        cu.classification(cu.models.AllCNN(norm="layer"), cu.Dataset(np.zeros((3, 8, 8, 3)), np.arange(3)))
+
+
+def test_measured_statistics_are_those_of_one_pass():
+    module, x = Frozenable(), classes().x
+    variables = module.init(KEY, x)
+    frozen = cu.models.Frozen.measured(module, variables["params"], x)
+    statistics = frozen.statistics["Norm_0"]["BatchNorm_0"]
+    np.testing.assert_allclose(statistics["mean"], x.mean(0), rtol=1e-10)
+    np.testing.assert_allclose(statistics["var"], x.var(0), rtol=1e-10)
+    passed = module.apply(variables, x, train=True, mutable=["batch_stats"])[0]
+    np.testing.assert_allclose(frozen.apply({"params": variables["params"]}, x), passed, rtol=1e-10)

@@ -1,0 +1,57 @@
+"""The door for BatchNorm: a module whose statistics no longer change."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from certunl.typing import BadInput, Key, Params
+
+__all__ = ["Frozen"]
+
+
+@dataclass(frozen=True, eq=False)
+class Frozen:
+    """A linen module as a model, its `batch_stats` held fixed: each BatchNorm becomes an affine layer.
+
+    `statistics` is the collection `batch_stats` of trained variables; `Frozen.measured` takes them from a pass over
+    given inputs. They get no update and no noise, so every certificate names them as unchecked: measured on data that
+    were never to be forgotten, they leak nothing; measured on the training data, they may.
+    Raises: BadInput where the module keeps any other state, or `statistics` are not its own.
+    """
+
+    module: Any
+    statistics: Params
+
+    @classmethod
+    def measured(cls, module: Any, params: Params, x: Any) -> "Frozen":
+        """The module with the means and variances of one pass over `x` with `params`; momentum plays no part."""
+        variables = module.init(jax.random.key(0), x[:1])
+        zero = jax.tree.map(lambda s: s * 0, variables["batch_stats"])
+
+        def once(old: Params) -> Params:
+            held = {"params": params, "batch_stats": old}
+            return module.apply(held, x, train=True, mutable=["batch_stats"])[1]["batch_stats"]
+
+        # one step is old · momentum + new · (1 − momentum), so two starts tell momentum and statistics apart
+        one = jax.tree.map(lambda s: s * 0 + 1, zero)
+        low, high = once(zero), once(one)
+        return cls(module, jax.tree.map(lambda a, b: a / (1 - (b - a)), low, high))
+
+    @property
+    def unchecked(self) -> tuple[str, ...]:
+        """What no statement about parameters covers."""
+        count = sum(leaf.size for leaf in jax.tree.leaves(self.statistics))
+        return (f"{count:,} frozen BatchNorm statistics, which may have seen the forgotten examples",)
+
+    def init(self, key: Key, x: Any) -> dict[str, Params]:
+        variables = self.module.init(key, x)
+        if extra := sorted(set(variables) - {"params", "batch_stats"}):
+            raise BadInput(f"only BatchNorm can be frozen, the module keeps {', '.join(extra)}; use GroupNorm")
+        expected = jax.tree.map(lambda a: a.shape, variables.get("batch_stats"))
+        if jax.tree.map(lambda a: a.shape, self.statistics) != expected:
+            raise BadInput(f"the statistics do not belong to this module, whose batch_stats have shapes {expected}")
+        return {"params": variables["params"]}
+
+    def apply(self, variables: dict[str, Params], x: jax.Array) -> jax.Array:
+        return self.module.apply({**variables, "batch_stats": self.statistics}, x)
