@@ -8,7 +8,7 @@ from certunl import models as models
 from certunl import requests as requests
 from certunl import rooms as rooms
 from certunl import solvers as solvers
-from certunl.bounds.newton import NewtonConstants as NewtonConstants
+from certunl.bounds._constants import NewtonConstants as NewtonConstants
 from certunl.calibration import certify as certify
 from certunl.calibration import secret_key as secret_key
 from certunl.certificate import Assumption as Assumption
@@ -19,8 +19,11 @@ from certunl.certificate import Update as Update
 from certunl.evaluation import Report as Report
 from certunl.evaluation import evaluate as evaluate
 from certunl.methods.finetune import FineTune as FineTune
+from certunl.methods.fisher import FisherForgetting as FisherForgetting
 from certunl.methods.hessian_free import HessianFree as HessianFree
 from certunl.methods.hessian_free import Statistics as Statistics
+from certunl.methods.influence import DiagonalInfluence as DiagonalInfluence
+from certunl.methods.lcodec import LCODEC as LCODEC
 from certunl.methods.neggrad import NegGrad as NegGrad
 from certunl.methods.newton import Newton as Newton
 from certunl.methods.retrain import Retrain as Retrain

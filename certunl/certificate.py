@@ -12,7 +12,7 @@ from certunl.typing import BadInput, Params
 __all__ = ["MINIMISER", "REPLAY", "Assumption", "Budget", "Certificate", "Release", "Update"]
 
 REPLAY = "retraining replayed from the same start on the same schedule without the request"
-MINIMISER = "the minimiser of the retained risk in the ball"
+MINIMISER = "the minimiser of the retained risk"
 
 
 @dataclass(frozen=True, kw_only=True)

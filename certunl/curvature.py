@@ -1,4 +1,4 @@
-"""Matrices as functions: Hessian and Gauss-Newton products of a weighted risk, streamed over the data."""
+"""Matrices as functions: Hessian, Gauss-Newton and Fisher products of a weighted risk, streamed over the data."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,11 +6,24 @@ from typing import Any
 import jax
 import jax.flatten_util
 import jax.numpy as jnp
+import optax
 
 from certunl.problem import Dataset, Problem, Supervised
 from certunl.typing import BadInput, Key, Operator, Params
 
-__all__ = ["CURVATURES", "damped", "dense", "ggn", "hvp", "sampled", "streamed"]
+__all__ = [
+    "CURVATURES",
+    "damped",
+    "dense",
+    "extreme_eigenvalues",
+    "fisher",
+    "fisher_diagonal",
+    "ggn",
+    "hutchinson_diagonal",
+    "hvp",
+    "sampled",
+    "streamed",
+]
 
 Product = Callable[[Problem, Params, Params, Dataset, jax.Array], Params]
 
@@ -44,7 +57,22 @@ def ggn(problem: Problem, params: Params, v: Params, batch: Dataset, weights: ja
     return jax.tree.map(lambda a, b: a + losses.l2 * jnp.sum(weights).astype(b.dtype) * b, product, v)
 
 
-CURVATURES: dict[str, Product] = {"hessian": hvp, "ggn": ggn}
+def fisher(problem: Problem, params: Params, v: Params, batch: Dataset, weights: jax.Array) -> Params:
+    """F v, F = sum_i weights_i (grad l_i)(grad l_i)': the empirical Fisher, positive semi-definite for weights >= 0.
+
+    Differs: not the paper's operator; the true Fisher would draw the labels from the model.
+    """
+
+    def losses_of(p: Params) -> jax.Array:
+        with jax.default_matmul_precision("highest"):
+            return problem.losses(p, batch)
+
+    losses, transposed = jax.vjp(losses_of, params)
+    slopes = jax.jvp(losses_of, (params,), (v,))[1]
+    return transposed(slopes * weights.astype(losses.dtype))[0]
+
+
+CURVATURES: dict[str, Product] = {"hessian": hvp, "ggn": ggn, "fisher": fisher}
 
 
 def streamed(part: Callable[[Dataset, jax.Array], Any], data: Dataset, weights: jax.Array, size: int = 1024) -> Any:
@@ -78,6 +106,68 @@ def sampled(part: Callable[[Dataset, jax.Array], Any], data: Dataset, weights: j
 def damped(operator: Operator, damping: jax.Array | float) -> Operator:
     """v -> A v + damping v."""
     return lambda v, key: jax.tree.map(lambda h, x: h + jnp.asarray(damping, x.dtype) * x, operator(v, key), v)
+
+
+def extreme_eigenvalues(operator: Operator, like: Params, key: Key, steps: int = 16) -> tuple[jax.Array, jax.Array]:
+    """(lowest, highest) Ritz values of a symmetric operator on pytrees shaped like `like`, by `steps` Lanczos products
+    from a random start: the lowest eigenvalue from above, the highest from below.
+
+    The operator always gets the same key, so a sampling one is one fixed mini-batch. Three vectors are kept and none
+    reorthogonalised: lost orthogonality repeats extreme values, it does not move them (Paige 1980).
+    Source: Lanczos 1950.
+    """
+    dot: Any = optax.tree.vdot
+    norm: Any = optax.tree.norm
+    start_key, fixed = jax.random.split(key)
+    start = optax.tree.random_like(start_key, like)
+    size = sum(leaf.size for leaf in jax.tree.leaves(like))
+    zero = jnp.zeros_like(norm(start))
+    tiny = jnp.sqrt(jnp.finfo(zero.dtype).eps)
+
+    def advance(state: Any, _: None) -> tuple[Any, tuple[jax.Array, jax.Array]]:
+        before, now, beta, top, first = state
+        image = operator(now, fixed)
+        alpha = dot(now, image)
+        image = jax.tree.map(lambda w, v, u: w - alpha * v - beta * u, image, now, before)
+        top = jnp.maximum(top, jnp.abs(alpha) + beta)
+        after = norm(image)
+        alive = after > tiny * top  # else an invariant space is found: the rest repeats what is known
+        value = jnp.where(dot(now, now) > 0, alpha, first)
+        link = jnp.where(alive, after, 0)
+        follower = jax.tree.map(lambda w: w * jnp.where(alive, 1 / jnp.where(alive, after, 1), 0), image)
+        return (now, follower, link, top, value), (value, link)
+
+    unit = jax.tree.map(lambda leaf: leaf / norm(start), start)
+    state = (optax.tree.zeros_like(unit), unit, zero, zero, zero)
+    _, (diagonal, beside) = jax.lax.scan(advance, state, None, length=min(steps, size))
+    values = jnp.linalg.eigvalsh(jnp.diag(diagonal) + jnp.diag(beside[:-1], 1) + jnp.diag(beside[:-1], -1))
+    return values[0], values[-1]
+
+
+def hutchinson_diagonal(operator: Operator, like: Params, key: Key, probes: int) -> Params:
+    """The mean of z · (A z) over `probes` vectors z of random signs: unbiased for the diagonal of A
+    (Bekas et al. 2007), with the variance of each row's other entries."""
+
+    def one(total: Params, k: Key) -> tuple[Params, None]:
+        z = optax.tree.random_like(k, like, sampler=jax.random.rademacher)
+        return jax.tree.map(lambda t, zi, ai: t + zi * ai, total, z, operator(z, k)), None
+
+    total = jax.lax.scan(one, optax.tree.zeros_like(like), jax.random.split(key, probes))[0]
+    return optax.tree.scale(1 / probes, total)
+
+
+def fisher_diagonal(problem: Problem, params: Params, data: Dataset, weights: jax.Array, size: int = 32) -> Params:
+    """sum_i weights_i (grad l_i)², elementwise: the diagonal of `fisher`, from `size` gradients at a time."""
+
+    def gradient(example: Dataset) -> Params:
+        batch = jax.tree.map(lambda a: a[None], example)
+        return jax.grad(problem.risk)(params, batch, jnp.ones(1))
+
+    def part(batch: Dataset, share: jax.Array) -> Params:
+        gradients = jax.vmap(gradient)(batch)
+        return jax.tree.map(lambda g: jnp.tensordot(share.astype(g.dtype), g**2, axes=1), gradients)
+
+    return streamed(part, data, weights, size)
 
 
 def dense(operator: Operator, like: Params, key: Key, size: int = 64) -> jax.Array:

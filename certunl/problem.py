@@ -165,7 +165,11 @@ def _hashable(model: Any) -> Any:
     return model
 
 
-def _squared_error(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+softmax_loss = optax.softmax_cross_entropy_with_integer_labels
+
+
+def squared_loss(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+    """‖outputs_i − targets_i‖²/2."""
     return 0.5 * jnp.sum((outputs - targets.reshape(outputs.shape)) ** 2, axis=tuple(range(1, outputs.ndim)))
 
 
@@ -200,7 +204,7 @@ def classification(model: Any, data: Dataset, *, l2: float = 0.0) -> Problem:
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise BadInput(f"labels must be integers of shape [n], got {labels.dtype}{list(labels.shape)}")
     data = replace(data, y=labels.astype(np.int32))
-    problem, shape = _supervised(model, data, optax.softmax_cross_entropy_with_integer_labels, l2)
+    problem, shape = _supervised(model, data, softmax_loss, l2)
     low, high = labels.min(initial=0), labels.max(initial=0)
     if len(shape) != 1 or low < 0 or high >= shape[0]:
         raise BadInput(
@@ -212,7 +216,7 @@ def classification(model: Any, data: Dataset, *, l2: float = 0.0) -> Problem:
 
 def regression(model: Any, data: Dataset, *, l2: float = 0.0) -> Problem:
     """l_i = ‖model(x_i) - y_i‖²/2 + (l2/2) ‖all parameters‖²; `data.y` has the outputs' shape (or f[n] for one)."""
-    problem, shape = _supervised(model, data, _squared_error, l2)
+    problem, shape = _supervised(model, data, squared_loss, l2)
     if np.prod(shape) != np.prod(np.shape(data.y)[1:]):
         raise BadInput(f"targets of shape {list(np.shape(data.y)[1:])} do not fit outputs of shape {list(shape)}")
     return problem

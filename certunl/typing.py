@@ -53,7 +53,7 @@ class Solution:
     `residual` is ‖b − A x‖/‖b‖ as the solver knows it (LiSSA knows only a mini-batch estimate: NaN), `steps` the
     operator applications per chain, `lowest` and `highest` the extreme values of v'Av/v'v met (NaN where none was
     measured), `growth` the norm of the final iterate over the largest norm it can have where
-    ‖I − A/scale‖ <= 1 (LiSSA; elsewhere 0).
+    ‖I − A/scale‖ <= 1 (LiSSA; elsewhere 0), `scale` the one used (LiSSA; elsewhere NaN).
     """
 
     x: Params
@@ -62,6 +62,7 @@ class Solution:
     lowest: jax.Array
     highest: jax.Array
     growth: jax.Array
+    scale: jax.Array | float = float("nan")
 
 
 class Solver(Protocol):

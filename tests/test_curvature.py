@@ -5,7 +5,7 @@ import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 
-from certunl.curvature import dense, ggn, hvp, sampled, streamed
+from certunl.curvature import dense, extreme_eigenvalues, fisher, ggn, hvp, sampled, streamed
 from tests.cases import KEY, network, vector
 
 PROBLEM = network(hidden=(3,), l2=0.3)
@@ -64,3 +64,30 @@ def test_sampled_sums_are_unbiased_and_never_draw_an_example_of_weight_zero():
     assert abs(draws.mean() - weights @ values) < 5 * error
     assert abs(draws.mean() - weights @ jnp.roll(values, 1)) > 5 * error
     assert not zeros.any()
+
+
+def test_the_fisher_is_the_weighted_sum_of_squared_gradients():
+    def losses(flat):
+        return PROBLEM.losses(UNRAVEL(flat), PROBLEM.data)
+
+    gradients = jax.jacobian(losses)(FLAT)
+    np.testing.assert_allclose(matrix(fisher), gradients.T @ (WEIGHTS[:, None] * gradients), rtol=1e-9, atol=1e-12)
+
+
+def test_lanczos_finds_the_extreme_eigenvalues_from_inside():
+    values = np.array([-3.0, -0.5, 0.1, 0.2, 0.3, 1.0, 7.0])
+    basis = np.linalg.qr(np.random.default_rng(0).normal(size=(7, 7)))[0]
+    a = jnp.asarray(basis * values @ basis.T)
+    operator, like = lambda v, key: {"w": a @ v["w"]}, {"w": jnp.zeros(7)}
+    np.testing.assert_allclose(extreme_eigenvalues(operator, like, KEY), (-3.0, 7.0), rtol=1e-9)  # 7 products suffice
+    low, high = extreme_eigenvalues(operator, like, KEY, steps=3)
+    assert -3.0 <= low < 0 and 5.0 < high <= 7.0
+
+
+def test_lanczos_invents_no_eigenvalue_where_it_breaks_down():
+    like = {"w": jnp.zeros(9)}
+    for factor in (2.0, -2.0, 0.0):
+        found = extreme_eigenvalues(lambda v, key, f=factor: {"w": f * v["w"]}, like, KEY, steps=6)
+        np.testing.assert_allclose(found, (factor, factor), rtol=1e-12)
+    two = jnp.array([1.0, 1.0, 1.0, 4.0, 4.0, 4.0, 4.0, 4.0, 4.0])
+    np.testing.assert_allclose(extreme_eigenvalues(lambda v, key: {"w": two * v["w"]}, like, KEY, steps=8), (1.0, 4.0))

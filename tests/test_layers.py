@@ -13,7 +13,7 @@ LAYERS = [
     {"rooms", "recipe"},
     {"problem", "models", "schedule"},
     {"training", "curvature", "certificate"},
-    {"requests", "calibration", "datasets", "solvers", "bounds", "disk"},
+    {"requests", "calibration", "datasets", "solvers", "bounds", "disk", "risk"},
     {"storage"},
     {"methods", "metrics", "history"},
     {"evaluation"},

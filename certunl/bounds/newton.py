@@ -1,65 +1,41 @@
-"""One damped Newton step with an estimated inverse (Zhang et al., ICML 2024)."""
+"""One damped Newton step: the general form of every bound on it (Zhang et al., ICML 2024)."""
 
 import math
-from dataclasses import dataclass
 
+from certunl.bounds._constants import NewtonConstants
+from certunl.bounds._inverse import printed_error
 from certunl.certificate import Assumption
 from certunl.typing import BadInput
 
-__all__ = ["NewtonConstants", "newton_bound"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class NewtonConstants:
-    """What Theorem 3.6 needs and no code can see in a deep network; the user answers for each.
-
-    `smoothness` L and `hessian_lipschitz` M: Lipschitz constants of the gradient and the Hessian of each example's
-    loss (without the recipe's weight decay); `smallest_eigenvalue` lambda_min of the (mini-batch) Hessians of the
-    retained risk; `gradient_residual` G >= ‖grad L(w~*, D_r)‖ at the reference; `failure_probability` rho of the
-    randomised inverse.
-    """
-
-    smoothness: float
-    hessian_lipschitz: float
-    smallest_eigenvalue: float
-    gradient_residual: float
-    failure_probability: float
-
-    def __post_init__(self) -> None:
-        for name in ("smoothness", "hessian_lipschitz", "gradient_residual"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise BadInput(f"{name} must be a number of at least 0, got {getattr(self, name)}")
-        if not math.isfinite(self.smallest_eigenvalue):
-            raise BadInput(f"smallest_eigenvalue must be finite, got {self.smallest_eigenvalue}")
-        if not 0 < self.failure_probability < 1:
-            raise BadInput(f"failure_probability must lie between 0 and 1, got {self.failure_probability}")
+__all__ = ["newton_bound"]
 
 
 def newton_bound(
     constants: NewtonConstants,
     *,
-    radius: float,
+    radius: float | None,
     damping: float,
     dimension: int,
     weight_decay: float = 0.0,
     shift: float = 0.0,
-    residual: float | None = None,
+    gradient: float | None = None,
+    solver: tuple[float, tuple[Assumption, ...]] | None = None,
 ) -> tuple[float, tuple[Assumption, ...]]:
-    """‖w~ − w~*‖ for one damped Newton step in the ball of `radius`, w.p. >= 1 − rho:
+    """‖w~ − w~*‖ for w~ = w − x, x ~ (H + lambda I)⁻¹ v, against any w~* of gradient norm at most G:
 
-        (16 √ln(d/rho) / (lambda + lambda_min) + 1/16)(2 L C + G)  +  (2 C (M C + lambda) + G)/(lambda + lambda_min)
+        Delta = ‖error of x‖ + (M D²/2 + lambda D + G + shift)/(lambda + lambda_min),   D >= ‖w − w~*‖
 
-    with L + weight_decay for L (the risk's own decay is not part of any example's loss).
-    `shift` = ‖v − grad L(w, D_r)‖ for a step along another v than the retained gradient (forms "difference" and
-    "forgotten"): G grows by it in the first term and the second by shift/(lambda + lambda_min), because the solution is
-    linear in v. It is measured for one request.
-    The first term is the estimated inverse, the second the exact one. It never falls below 2 C while
-    lambda_min <= M C: on a non-convex network it is no better than doing nothing. `residual` = ‖v − (H + lambda I) x‖
-    on the full retained data, where a deterministic solver measured it, replaces the first term by
-    residual/(lambda + lambda_min), with no failure probability.
-    Source: Zhang et al. 2024, Theorem 3.6 and Proposition 4.1 (as printed: it drops repeats >= 1 and scale >= 1 from
-    the LiSSA lemma, and asks lambda + lambda_min to bound every mini-batch Hessian and enough depth).
-    Raises: BadInput unless damping + smallest_eigenvalue > 0.
+    D is 2 C in the ball of `radius` C, and (gradient + G)/mu where the risk is mu-strongly convex and `gradient` =
+    ‖grad L(w, D_r)‖ is given; the smaller counts. `shift` = ‖v − grad L(w, D_r)‖ for a step along another v than the
+    retained gradient (forms "difference" and "forgotten"), because x is linear in v; it is measured for one request.
+    `solver` is the error of x with what it rests on, as `residual_error` and its kind give it: (0, ()) for an exact
+    inverse; by default the paper's estimate, `printed_error`.
+
+    Proof: w~ − w~* = (H + lambda I)⁻¹ {H(w − w~*) − [grad L(w) − grad L(w~*)] + lambda (w − w~*) − grad L(w~*)}, and
+    the first two terms are an integral of differences of Hessians, of norm at most M D²/2.
+    With D = 2 C it never falls below 2 C while lambda_min <= M C: on a non-convex network it is no better than doing
+    nothing. Source: Zhang et al. 2024, Theorems 3.4 and 3.6, Proposition 4.1.
+    Raises: BadInput unless damping + smallest_eigenvalue > 0, and where neither a ball nor convexity gives a D.
 
     >>> constants = NewtonConstants(smoothness=1, hessian_lipschitz=1, smallest_eigenvalue=0, gradient_residual=0,
     ...                             failure_probability=0.1)
@@ -73,24 +49,52 @@ def newton_bound(
         raise BadInput(
             f"the bound needs damping + smallest_eigenvalue > 0, got {damping} + {constants.smallest_eigenvalue}"
         )
-    L, M, G, C = constants.smoothness + weight_decay, constants.hessian_lipschitz, constants.gradient_residual, radius
-    rho = constants.failure_probability
-    step = (2 * C * (M * C + damping) + G + shift) / gap
-    if residual is None:
-        solve = (16 * math.sqrt(math.log(dimension / rho)) / gap + 1 / 16) * (2 * L * C + G + shift)
-        solved = (
-            Assumption("L", L, "given", "Lipschitz constant of the gradient of each loss, plus weight decay"),
-            Assumption("rho", rho, "given", "failure probability of the estimated inverse"),
+    M, G, mu = constants.hessian_lipschitz, constants.gradient_residual, constants.strong_convexity
+    reach, of_reach = _distance(constants, radius, gradient)
+    if solver is None:
+        solver = printed_error(
+            L=constants.smoothness + weight_decay,
+            radius=reach / 2,
+            gap=gap,
+            dimension=dimension,
+            residual=G + shift,
+            failure_probability=constants.failure_probability,
+            status=constants.status("smoothness"),
         )
-    else:
-        solve = residual / gap
-        solved = (Assumption("residual", residual, "estimated", "norm left by the solver, for this request"),)
-    return solve + step, (
-        Assumption("C", C, "proved", "radius of the ball, projected after each step"),
+    error, of_solver = solver
+    bound = error + (M * reach**2 / 2 + damping * reach + G + shift) / gap
+    convex = Assumption("mu", mu, constants.status("strong_convexity"), "strong convexity of the retained risk")
+    return bound, (
+        *of_reach,
+        *((convex,) if mu else ()),
         Assumption("lambda", damping, "proved", "damping of the solved system"),
-        Assumption("M", M, "given", "Lipschitz constant of the Hessian of each loss"),
-        Assumption("lambda_min", constants.smallest_eigenvalue, "given", "smallest eigenvalue of mini-batch Hessians"),
-        Assumption("G", G, "given", "gradient norm of the retained risk at the reference"),
+        Assumption("M", M, constants.status("hessian_lipschitz"), "Lipschitz constant of the Hessian of each loss"),
+        Assumption(
+            "lambda_min",
+            constants.smallest_eigenvalue,
+            constants.status("smallest_eigenvalue"),
+            "smallest eigenvalue of the retained Hessians",
+        ),
+        Assumption(
+            "G", G, constants.status("gradient_residual"), "gradient norm of the retained risk at the reference"
+        ),
         Assumption("shift", shift, "estimated", "norm of the gradient left out of the step, for this request"),
-        *solved,
+        *of_solver,
     )
+
+
+def _distance(
+    constants: NewtonConstants, radius: float | None, gradient: float | None
+) -> tuple[float, tuple[Assumption, ...]]:
+    """(D, what it rests on)."""
+    reach, rests = math.inf, ()
+    if radius is not None:
+        reach, rests = 2 * radius, (Assumption("C", radius, "proved", "radius of the ball, projected after each step"),)
+    if constants.strong_convexity and gradient is not None:
+        convex = (gradient + constants.gradient_residual) / constants.strong_convexity
+        if convex < reach:
+            meaning = "gradient norm of the retained risk before the step, for this request"
+            reach, rests = convex, (Assumption("gradient", gradient, "estimated", meaning),)
+    if math.isinf(reach):
+        raise BadInput("the bound needs a ball (Recipe(radius=...)) or a strongly convex risk")
+    return reach, rests

@@ -10,9 +10,22 @@ took, compilation apart, into `Update.cost`. `Update.bound` is None unless a the
 """
 
 from certunl.methods.finetune import FineTune
+from certunl.methods.fisher import FisherForgetting
 from certunl.methods.hessian_free import HessianFree, Statistics
+from certunl.methods.influence import DiagonalInfluence
+from certunl.methods.lcodec import LCODEC
 from certunl.methods.neggrad import NegGrad
 from certunl.methods.newton import Newton
 from certunl.methods.retrain import Retrain
 
-__all__ = ["FineTune", "HessianFree", "NegGrad", "Newton", "Retrain", "Statistics"]
+__all__ = [
+    "LCODEC",
+    "DiagonalInfluence",
+    "FineTune",
+    "FisherForgetting",
+    "HessianFree",
+    "NegGrad",
+    "Newton",
+    "Retrain",
+    "Statistics",
+]

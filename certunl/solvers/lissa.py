@@ -3,17 +3,21 @@
 import math
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from certunl.curvature import extreme_eigenvalues
 from certunl.typing import BadInput, Diverged, Key, Operator, Params, Solution
 
 __all__ = ["LiSSA"]
 
-_PROBES = 20
-"""Power-iteration products spent on the top eigenvalue before the recursion."""
+_PROBES, _PROBE_STEPS = 4, 12
+"""Mini-batches whose extreme eigenvalues are looked at before the recursion, and Lanczos products on each."""
+_MARGIN = 1.5
+"""An automatic scale over the largest eigenvalue met: other mini-batches have larger ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,73 +26,99 @@ class LiSSA:
 
     A_t are fresh samples of A on mini-batches of `batch_size`. On an eigenvector of value m of E[A_t] the mean is
     (1 − (1 − m/scale)^(depth+1))/m: too little depth biases towards b (depth+1)/scale and is not an error, it shows in
-    the residual. Chains are vmapped, so one program advances all of them.
+    the residual. `scale` (default: 1.5 times the largest eigenvalue met on a few mini-batches) must exceed half the
+    largest eigenvalue of every mini-batch. Chains advance side by side in one program ("vmap"), or one after another
+    ("map"): a convolution under vmap becomes a grouped one, so `chains="auto"` maps where the operator holds one.
 
     Raises (in `verify`): Diverged when the top eigenvalue met exceeds 2·scale or the iterate outgrew
     (depth+1) ‖b‖/scale, its largest norm while ‖I − A_t/scale‖ <= 1.
     Source: Zhang et al. 2024, Algorithm 1 and Proposition 3.5.  Differs: started at b/scale, so nothing is divided at
-    the end; the top eigenvalue is measured.
+    the end; the extreme eigenvalues of mini-batches are measured.
     """
 
     depth: int = 1000
     repeats: int = 10
-    scale: float = 100.0
+    scale: float | None = None
     batch_size: int = 10
+    chains: str = "auto"
 
     def __post_init__(self) -> None:
         for name in ("depth", "repeats", "batch_size"):
             if not (isinstance(getattr(self, name), Integral) and getattr(self, name) >= 1):
                 raise BadInput(f"LiSSA {name} must be a whole number of at least 1, got {getattr(self, name)!r}")
-        if not (isinstance(self.scale, Real) and 0 < float(self.scale) < float("inf")):
-            raise BadInput(f"LiSSA scale must be a positive number, got {self.scale!r}")
-
-    def depth_for(self, gap: float) -> float:
-        """2 kappa ln(4 kappa), kappa = scale/gap: the depth the LiSSA lemma asks for, all eigenvalues >= `gap` > 0."""
-        kappa = max(self.scale / gap, 1.0)
-        return 2 * kappa * math.log(4 * kappa)
+        if self.scale is not None and not (isinstance(self.scale, Real) and 0 < float(self.scale) < float("inf")):
+            raise BadInput(f"LiSSA scale must be a positive number, or None to measure it, got {self.scale!r}")
+        if self.chains not in ("auto", "vmap", "map"):
+            raise BadInput(f'LiSSA chains must be "auto", "vmap" or "map", got {self.chains!r}')
 
     def __call__(self, operator: Operator, b: Params, key: Key) -> Solution:
         probe_key, chain_key = jax.random.split(key)
-        top = _top_eigenvalue(operator, b, probe_key)
-        start = optax.tree.scale(1 / self.scale, b)
+        probes = jax.random.split(probe_key, _PROBES)
+        lows, highs = jax.lax.map(lambda k: extreme_eigenvalues(operator, b, k, _PROBE_STEPS), probes)
+        lowest, highest = jnp.min(lows), jnp.max(jnp.maximum(highs, -lows))
+        scale = jnp.where(highest > 0, _MARGIN * highest, 1.0) if self.scale is None else jnp.asarray(self.scale)
+        scale = scale.astype(highest.dtype)
+        start = jax.tree.map(lambda leaf: leaf / scale.astype(leaf.dtype), b)
 
-        def advance(x, k):
+        def advance(x: Params, k: Key) -> tuple[Params, None]:
             image = operator(x, k)
-            return jax.tree.map(lambda xi, bi, ai: xi + (bi - ai) / self.scale, x, b, image), None
+            return jax.tree.map(lambda xi, bi, ai: xi + bi - ai / scale.astype(xi.dtype), x, start, image), None
 
-        def chain(k):
+        def chain(k: Key) -> Params:
             return jax.lax.scan(advance, start, jax.random.split(k, self.depth), unroll=2)[0]  # 15% faster on CPU
 
-        chains = jax.vmap(chain)(jax.random.split(chain_key, self.repeats))
-        norms = jax.vmap(optax.tree.norm)(chains)
+        keys = jax.random.split(chain_key, self.repeats)
+        mapped = self.chains == "map" or (self.chains == "auto" and _convolves(operator, b, key))
+        mean, largest = _average(chain, keys) if mapped else _side_by_side(chain, keys)
         size = optax.tree.norm(start)
-        growth = jnp.where(size > 0, jnp.max(norms) / jnp.where(size > 0, (self.depth + 1) * size, 1), 0)
+        growth = jnp.where(size > 0, largest / jnp.where(size > 0, (self.depth + 1) * size, 1), 0)
         unknown = jnp.full_like(growth, jnp.nan)
-        mean = jax.tree.map(lambda a: a.mean(0), chains)
-        return Solution(mean, unknown, jnp.asarray(self.depth), unknown, top, growth)
+        return Solution(mean, unknown, jnp.asarray(self.depth), lowest, highest, growth, scale)
 
     def verify(self, solution: Solution) -> None:
-        top, growth = float(solution.highest), float(solution.growth)
-        if top > 2 * self.scale:
-            raise Diverged(
-                f"top eigenvalue about {top:.4g} exceeds 2·scale = {2 * self.scale:.4g}; raise scale above {top:.4g}"
-            )
+        top, growth, scale = float(solution.highest), float(solution.growth), float(solution.scale)
+        if not top <= 2 * scale:
+            raise Diverged(f"top eigenvalue about {top:.4g} exceeds 2·scale = {2 * scale:.4g}; raise scale or damping")
         if not growth <= 1 + 1e-3:
             raise Diverged(
-                f"the recursion grew: final norm {growth:.4g} times the largest a contraction allows; the damped "
-                f"mini-batch operators have negative eigenvalues or some above 2·scale = {2 * self.scale:.4g}: "
+                f"the recursion grew: final norm {growth:.4g} times the largest a contraction allows, eigenvalues of "
+                f"mini-batches from {float(solution.lowest):.4g} to {top:.4g} were met, 2·scale = {2 * scale:.4g}: "
                 'raise damping or scale, or use operator="ggn"'
             )
 
+    @staticmethod
+    def lemma_depth(gap: float, scale: float) -> float:
+        """2 kappa ln(4 kappa), kappa = scale/gap: the depth the LiSSA lemma asks for, all eigenvalues >= `gap` > 0."""
+        kappa = max(scale / gap, 1.0)
+        return 2 * kappa * math.log(4 * kappa)
 
-def _top_eigenvalue(operator: Operator, like: Params, key: Key) -> jax.Array:
-    """Largest ‖A_t v‖/‖v‖ met in a power iteration on fresh mini-batches: an estimate from below."""
-    start_key, steps_key = jax.random.split(key)
-    start = optax.tree.random_like(start_key, like)
+    @staticmethod
+    def depth_for(gap: float, scale: float, tol: float = 0.01) -> float:
+        """The depth at which the relative bias (1 − gap/scale)^(depth+1) is `tol`; infinite unless gap > 0."""
+        if not gap > 0:
+            return math.inf
+        return 0.0 if gap >= scale else max(math.ceil(math.log(tol) / math.log1p(-gap / scale)) - 1.0, 0.0)
 
-    def advance(v, k):
-        v = optax.tree.scale(1 / optax.tree.norm(v), v)
-        image = operator(v, k)
-        return image, optax.tree.norm(image)
 
-    return jnp.max(jax.lax.scan(advance, start, jax.random.split(steps_key, _PROBES))[1])
+def _side_by_side(chain: Any, keys: jax.Array) -> tuple[Params, jax.Array]:
+    """(mean of the chains, their largest norm), all at once."""
+    ends = jax.vmap(chain)(keys)
+    return jax.tree.map(lambda a: a.mean(0), ends), jnp.max(jax.vmap(optax.tree.norm)(ends))
+
+
+def _average(chain: Any, keys: jax.Array) -> tuple[Params, jax.Array]:
+    """The same, one after another: the memory of one chain and the sum."""
+
+    def add(state: tuple[Params, jax.Array], k: Key) -> tuple[tuple[Params, jax.Array], None]:
+        end = chain(k)
+        return (optax.tree.add(state[0], end), jnp.maximum(state[1], optax.tree.norm(end))), None
+
+    shapes = jax.eval_shape(chain, keys[0])
+    zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+    (total, largest), _ = jax.lax.scan(add, (zero, jnp.zeros_like(optax.tree.norm(zero))), keys)
+    return optax.tree.scale(1 / len(keys), total), largest
+
+
+def _convolves(operator: Operator, like: Params, key: Key) -> bool:
+    """Whether the operator's program holds a convolution."""
+    return "conv_general_dilated" in str(jax.make_jaxpr(operator)(like, key))

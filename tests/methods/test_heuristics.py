@@ -1,11 +1,13 @@
-"""Fine-tuning and negative gradient are the loop itself, on other rows and with another sign."""
+"""The heuristics by hand: the loop on other rows or with another sign, Fisher noise, a diagonal, a few units."""
+
+from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
 
 import certunl as cu
-from tests.cases import KEY, gap, ridge, trained
+from tests.cases import KEY, gap, network, ridge, trained
 
 IDS = [2, 5, 11]
 
@@ -36,8 +38,71 @@ def test_they_never_touch_who_is_already_gone():
     run = trained(ridge())
     after = run.minus([0, 1], run.params)
     poisoned = jax.tree.map(lambda a: a.at[:2].set(1e6) if a.ndim else a, after.problem.data)
-    from dataclasses import replace
-
     other = replace(after, problem=replace(after.problem, data=poisoned))
     for method in (cu.FineTune(), cu.NegGrad()):
         assert gap(method.forget(other, None, IDS, KEY).params, method.forget(after, None, IDS, KEY).params) < 1e-12
+
+
+def test_fisher_noise_has_the_fourth_root_of_the_inverse_diagonal_and_not_the_square_root():
+    run = trained(ridge(), batch_size=24)
+    x, y, w = (np.asarray(a) for a in (run.problem.data.x, run.problem.data.y, run.params["w"]))
+    left = np.setdiff1d(np.arange(24), IDS)
+    diagonal = ((x[left] * (x[left] @ w - y[left])[:, None]) ** 2).sum(axis=0) / 24
+    method = cu.FisherForgetting(alpha=0.1)
+    draws = np.stack([method.forget(run, None, IDS, key).params["w"] - w for key in jax.random.split(KEY, 400)])
+    for power, right in ((-0.25, True), (-0.5, False)):
+        ratio = draws.std(axis=0) / (0.1 * diagonal**power)
+        assert (abs(ratio - 1) < 5 / np.sqrt(800)).all() == right
+    assert (abs(draws.mean(axis=0)) < 5 * draws.std(axis=0) / 20).all()
+
+
+def test_influence_is_newton_where_the_hessian_is_diagonal():
+    problem = ridge()
+    axes = np.kron(np.eye(5), np.ones((5, 1)))[:24] * np.linspace(0.5, 2.0, 24)[:, None]
+    run = trained(replace(problem, data=cu.Dataset(axes, problem.data.y)), weight_decay=0.1)
+    exact = cu.Newton(damping=0.3, solver=cu.Dense()).forget(run, None, IDS, KEY).params
+    for probes in (1, 3):  # signs cancel exactly on a diagonal
+        update = cu.DiagonalInfluence(damping=0.3, probes=probes).forget(run, None, IDS, KEY)
+        assert gap(update.params, exact) < 1e-12
+
+
+def test_lcodec_moves_whole_units_only_and_all_of_them_is_newton():
+    run = trained(network(hidden=(6,)), weight_decay=0.1)
+    few = cu.LCODEC(units=2, draws=16).forget(run, None, IDS, KEY)
+    moved = jax.tree.map(
+        lambda a, b: np.abs(np.asarray(a - b)).reshape(-1, a.shape[-1]).max(0) > 0, few.params, run.params
+    )
+    for layer in moved.values():
+        assert (layer["kernel"] == layer["bias"]).all()
+    assert 1 <= sum(layer["bias"].sum() for layer in moved.values()) == few.cost["units"] <= 2
+
+
+def test_lcodec_selects_the_columns_the_loss_depends_on():
+    from certunl.methods.lcodec import _select
+
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(200, 12))
+    chosen = _select(features, features[:, 3] ** 2 + 0.5 * features[:, 8], 5)
+    assert set(chosen[:2]) == {3, 8}
+    assert _select(features, rng.normal(size=200), 1) != [3]
+
+
+def test_lcodec_needs_a_model_whose_features_it_can_see():
+    with pytest.raises(cu.BadInput, match="linen"):
+        cu.LCODEC().forget(trained(ridge()), None, IDS, KEY)
+
+
+def test_the_settings_of_heuristics_are_checked():
+    for method, settings in (
+        (cu.FisherForgetting, {"alpha": 0.0}),
+        (cu.FisherForgetting, {"floor": float("nan")}),
+        (cu.DiagonalInfluence, {"damping": 0.0}),
+        (cu.DiagonalInfluence, {"probes": 0}),
+        (cu.DiagonalInfluence, {"operator": "kfac"}),
+        (cu.LCODEC, {"units": 0}),
+        (cu.LCODEC, {"draws": 2}),
+        (cu.LCODEC, {"noise": -1.0}),
+        (cu.LCODEC, {"operator": "kfac"}),
+    ):
+        with pytest.raises(cu.BadInput):
+            method(**settings)

@@ -116,8 +116,45 @@ def test_lissa_notices_growth_along_a_negative_eigenvalue():
 
 def test_the_depth_the_lemma_asks_for():
     for scale, gap, depth in ((5e4, 200, 3453.9), (5e4, 2000, 230.3)):
-        assert cu.LiSSA(scale=scale).depth_for(gap) == pytest.approx(depth, abs=0.05)
-    assert cu.LiSSA(scale=1000.0).depth_for(0.01) == pytest.approx(2.58e6, rel=1e-3)
+        assert cu.LiSSA.lemma_depth(gap, scale) == pytest.approx(depth, abs=0.05)
+    assert cu.LiSSA.lemma_depth(0.01, 1000.0) == pytest.approx(2.58e6, rel=1e-3)
+
+
+def test_the_depth_for_a_bias_is_the_least_that_reaches_it():
+    depth = cu.LiSSA.depth_for(0.5, 10.0, 0.01)
+    assert (1 - 0.05) ** (depth + 1) <= 0.01 < (1 - 0.05) ** depth
+    assert cu.LiSSA.depth_for(0.0, 10.0) == cu.LiSSA.depth_for(-1.0, 10.0) == float("inf")
+    assert cu.LiSSA.depth_for(3.0, 2.0) == 0
+
+
+def test_an_automatic_scale_is_safely_above_the_top_eigenvalue_and_converges():
+    depth = int(cu.LiSSA.depth_for(SPECTRUM[0], 1.5 * SPECTRUM[-1], 1e-8))
+    solver, (a, operator), (b, tree) = cu.LiSSA(depth=depth, repeats=1), matrix(SPECTRUM), right_side(12)
+    solution = solver(operator, tree, KEY)
+    solver.verify(solution)
+    assert float(solution.scale) == pytest.approx(1.5 * SPECTRUM[-1], rel=1e-6)
+    np.testing.assert_allclose(flat(solution.x), np.linalg.solve(a, b), rtol=1e-6)
+    assert float(solution.lowest) == pytest.approx(SPECTRUM[0], rel=0.01)
+
+
+def test_chains_one_after_another_are_the_chains_side_by_side():
+    def operator(v, key):
+        return jax.tree.map(lambda leaf: jax.random.uniform(key, (), leaf.dtype) * leaf, v)
+
+    tree = right_side(12)[1]
+    one, other = (cu.LiSSA(depth=9, repeats=4, scale=2.0, chains=c)(operator, tree, KEY) for c in ("vmap", "map"))
+    np.testing.assert_allclose(flat(one.x), flat(other.x), rtol=1e-12)
+    assert float(one.growth) == pytest.approx(float(other.growth), rel=1e-12)
+
+
+def test_chains_are_mapped_where_the_operator_convolves():
+    from certunl.solvers.lissa import _convolves
+
+    def operator(v, key):
+        return jax.lax.scan(lambda x, _: (jax.lax.conv(x, v, (1, 1), "SAME"), None), v, length=2)[0]
+
+    assert _convolves(operator, jnp.ones((2, 2, 3, 3)), KEY)
+    assert not _convolves(matrix(SPECTRUM)[1], right_side(12)[1], KEY)
 
 
 def test_bad_settings_are_refused():

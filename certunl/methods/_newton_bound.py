@@ -1,0 +1,83 @@
+"""Where a theorem of `bounds/` speaks of a Newton update, what it says."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import jax
+
+from certunl.bounds._constants import NewtonConstants
+from certunl.bounds._inverse import dimension_free_error, residual_error
+from certunl.bounds.linear import linear_constants
+from certunl.bounds.newton import newton_bound
+from certunl.certificate import MINIMISER
+from certunl.solvers import LiSSA
+from certunl.training import Run
+from certunl.typing import Solution
+
+if TYPE_CHECKING:
+    from certunl.methods.newton import Newton
+
+__all__ = ["distance"]
+
+
+def distance(method: "Newton", run: Run, facts: dict[str, float], solution: Solution) -> dict[str, Any]:
+    """The fields of Update that a theorem fills; none where a condition of it is seen to fail.
+
+    The conditions: the Hessian itself (its own constants, not Gauss-Newton's), a start in the ball where there is one,
+    damping + lambda_min > 0, and for LiSSA a scale of at least every eigenvalue met (for the printed form also at least
+    1, and the lemma's depth).
+    """
+    radius = run.recipe.radius
+    if method.assumed is None or method.operator != "hessian":
+        return {}
+    if radius is not None and facts["norm"] > radius * (1 + 1e-5):  # left unprojected by another method's request
+        return {}
+    constants = method.assumed
+    if not isinstance(constants, NewtonConstants):
+        retained = facts["left"] / max(facts["visited"], 1) if run.recipe.denominator == "batch" else 1.0
+        constants = linear_constants(run, retained)
+    if radius is None and not constants.strong_convexity:
+        return {}
+    damping, gap = facts["damping"], facts["damping"] + constants.smallest_eigenvalue
+    random = isinstance(method.solver, LiSSA) and math.isfinite(float(solution.scale))
+    solver = None
+    if not gap > 0:
+        newton_bound(constants, radius=radius, damping=damping, dimension=1)  # refuses in its own words
+    elif not random:
+        solver = residual_error(residual=facts["error"], gap=gap)
+    else:
+        scale, top = float(solution.scale), float(solution.highest)
+        printed = method.inverse == "printed"
+        assert isinstance(method.solver, LiSSA)
+        lemma = scale >= 1 and method.solver.depth >= LiSSA.lemma_depth(gap, scale)
+        if scale < top or (printed and not lemma):
+            return {}
+        if not printed:
+            solver = dimension_free_error(
+                v=facts["gradient"],
+                gap=gap,
+                scale=scale,
+                depth=method.solver.depth,
+                repeats=method.solver.repeats,
+                failure_probability=constants.failure_probability,
+                status="given" if method.solver.scale is not None else "estimated",
+            )
+    bound, assumptions = newton_bound(
+        constants,
+        radius=radius,
+        damping=damping,
+        dimension=sum(leaf.size for leaf in jax.tree.leaves(run.params)),
+        weight_decay=run.recipe.weight_decay,
+        shift=facts["shift"],
+        gradient=facts["slope"],
+        solver=solver,
+    )
+    residual = constants.gradient_residual
+    at = f"a point of the ball where the retained risk has gradient norm <= G = {residual:g}"
+    return {
+        "bound": bound,
+        "assumptions": assumptions,
+        "uniform": solver is None and facts["shift"] == 0 and constants.strong_convexity == 0,
+        "failure_probability": constants.failure_probability if random else 0.0,
+        "reference": MINIMISER if constants.strong_convexity and not residual else at,
+    }

@@ -1,0 +1,71 @@
+"""An influence-function step with a diagonal Hessian: one division a parameter."""
+
+from dataclasses import dataclass
+from functools import partial
+from numbers import Integral, Real
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from optax.projections import projection_l2_ball
+
+from certunl.certificate import REPLAY, Update
+from certunl.curvature import CURVATURES, hutchinson_diagonal
+from certunl.methods._updated import updated
+from certunl.risk import Risk
+from certunl.timing import Stopwatch
+from certunl.training import Run
+from certunl.typing import BadInput, Key, Params, Progress
+
+__all__ = ["DiagonalInfluence"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiagonalInfluence:
+    """project(w − v/(max(h, 0) + damping)), v = grad L(w, retained) − grad L(w, present), h an estimate of the diagonal
+    of the retained risk's `operator` from `probes` products with random signs (Hutchinson).
+
+    `damping` defaults to a hundredth of the largest |h|. NOT CERTIFIED: the diagonal is no bound on the Hessian.
+    Source: Koh and Liang 2017, eq. 1, with the diagonal of Bekas et al. 2007 for the Hessian.
+    """
+
+    damping: float | None = None
+    probes: int = 16
+    operator: str = "hessian"
+
+    def __post_init__(self) -> None:
+        if self.damping is not None and not (isinstance(self.damping, Real) and 0 < float(self.damping) < float("inf")):
+            raise BadInput(f"damping must be a positive number, or None to measure it, got {self.damping!r}")
+        if not (isinstance(self.probes, Integral) and self.probes >= 1):
+            raise BadInput(f"probes must be a whole number of at least 1, got {self.probes!r}")
+        if self.operator not in CURVATURES:
+            raise BadInput(f"operator must be one of {', '.join(CURVATURES)}, got {self.operator!r}")
+
+    def prepare(self, run: Run, *, progress: Progress | None = None) -> None:
+        """Nothing to prepare."""
+
+    def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
+        """`key` draws the signs."""
+        request = run.check(request)
+        with Stopwatch() as watch:
+            params = jax.block_until_ready(
+                _step(run, run.retained(request), key, self.damping, self.probes, self.operator)
+            )
+        return updated(run, params, watch, method="influence", reference=REPLAY)
+
+
+@partial(jax.jit, static_argnames=("probes", "operator"))
+def _step(run: Run, retained: jax.Array, key: Key, damping: Any, probes: int, operator: str) -> Params:
+    risk = Risk(run)
+
+    def product(v: Params, key: Key) -> Params:
+        return risk.product(run.params, v, retained, operator)
+
+    diagonal = hutchinson_diagonal(product, run.params, key, probes)
+    if damping is None:
+        largest: Any = optax.tree.norm(diagonal, ord="inf")
+        damping = 1e-2 * jnp.where(largest > 0, largest, 1)
+    v = risk.sum_gradient(run.params, risk.shares(retained) - risk.shares(run.present))
+    moved = jax.tree.map(lambda p, g, h: p - g / (jnp.maximum(h, 0) + damping), run.params, v, diagonal)
+    return moved if run.recipe.radius is None else projection_l2_ball(moved, run.recipe.radius)

@@ -1,0 +1,160 @@
+"""Where a Newton update carries a proved distance, and that the truth keeps it."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import certunl as cu
+from tests.cases import KEY, classes, network, ridge, trained, vector
+
+IDS = [2, 5, 11]
+CONSTANTS = cu.NewtonConstants(
+    smoothness=1.0, hessian_lipschitz=1.0, smallest_eigenvalue=0.0, gradient_residual=0.0, failure_probability=0.01
+)
+
+
+LISSA = cu.LiSSA(depth=20, repeats=1, scale=6.0)  # deep enough: 2·3·ln 12 = 14.9 for a gap of 2
+
+
+def bounded(run, **settings):
+    return cu.Newton(**{"damping": 2.0, "assumed": CONSTANTS, "solver": LISSA} | settings).forget(run, None, IDS, KEY)
+
+
+def test_no_bound_where_the_theorem_does_not_apply():
+    inside, exact = trained(network(), radius=5.0), cu.CG()
+    assert bounded(inside, solver=exact).bound is not None
+    assert bounded(inside, solver=exact, assumed=None).bound is None
+    assert bounded(trained(network()), solver=exact).bound is None
+    assert bounded(inside, solver=exact, operator="ggn").bound is None
+    shallow = cu.LiSSA(depth=10, repeats=1, scale=6.0)
+    assert bounded(inside, solver=shallow, inverse="printed").bound is None
+    assert bounded(inside, solver=shallow).bound > bounded(inside).bound  # this form counts the bias
+    left_the_ball = replace(inside, params=jax.tree.map(lambda p: 10 * p, inside.params))
+    assert bounded(left_the_ball, damping=50.0, solver=exact).bound is None
+
+
+def test_no_bound_where_the_scale_was_seen_below_the_top_eigenvalue():
+    run = trained(ridge(), radius=5.0)
+    constants = replace(CONSTANTS, smoothness=20.0)
+    method = cu.Newton(damping=9.0, solver=cu.LiSSA(depth=20, repeats=1, scale=6.0), assumed=constants)
+    assert method.forget(run, None, IDS, KEY).bound is None
+
+
+def test_the_bound_counts_the_gradient_a_form_leaves_out():
+    run = trained(network(), radius=5.0)
+    retained, difference = (bounded(run, gradient=g, inverse="printed") for g in ("retained", "difference"))
+    assert retained.uniform and not difference.uniform
+    assert difference.bound > retained.bound
+    assert retained.failure_probability == 0.01
+    release = cu.certify(retained, cu.Budget(epsilon=1.0, delta=1e-5), KEY)
+    assert release.certificate.verdict == "VACUOUS" and release.certificate.total_delta == 0.01001
+
+
+def test_a_deterministic_solver_is_bounded_by_its_residual_and_cannot_fail():
+    update = bounded(trained(network(), radius=5.0), solver=cu.CG(tol=1e-2), gradient="retained")
+    residual = {a.symbol: a.value for a in update.assumptions}["residual"]
+    assert residual > 0 and update.bound == pytest.approx((10 * (5 + 2) + residual) / 2)
+    assert update.failure_probability == 0 and not update.uniform
+
+
+def test_a_bound_with_a_gradient_residual_names_it():
+    assert "gradient norm <= G = 0" in bounded(trained(ridge(), radius=5.0), solver=cu.Dense()).reference
+
+
+def convex(kind):
+    """A run whose constants are known in closed form: softmax or least squares with weight decay 0.5."""
+    data = classes(n=60)
+    if kind == "softmax":
+        problem = cu.classification(cu.models.Linear(classes=3, dtype=jnp.float64), data)
+    else:
+        targets = np.asarray(data.x) @ np.arange(4.0) / 4 + np.sin(np.arange(60.0))
+        problem = cu.regression(cu.models.Linear(classes=1, dtype=jnp.float64), cu.Dataset(data.x, targets))
+    return trained(problem, weight_decay=0.5, epochs=40, batch_size=20, denominator="retained")
+
+
+def slope(run, params, ids):
+    """The retained risk's gradient, by hand."""
+    left = run.problem.data[np.setdiff1d(np.arange(60), ids)]
+    gradient = jax.grad(lambda p: run.problem.losses(p, left).mean())(params)
+    return vector(gradient) + 0.5 * vector(params)
+
+
+@pytest.mark.parametrize("kind", ["softmax", "least squares"])
+def test_the_closed_form_bound_holds_against_the_minimiser_for_200_requests(kind):
+    run = convex(kind)
+    method = cu.Newton(damping=0.01, solver=cu.CG(tol=0.05), gradient="retained", assumed="linear")
+    polish = cu.Newton(damping=0.0, solver=cu.Dense(), gradient="retained", steps=8)
+    ratios = []
+    for seed in range(200):
+        ids = cu.requests.random(jax.random.key(seed), run, 3)
+        update = method.forget(run, None, ids, KEY)
+        minimiser = polish.forget(run, None, ids, KEY).params
+        if seed == 0:
+            assert np.linalg.norm(slope(run, minimiser, ids)) < 1e-12
+        ratios.append(np.linalg.norm(vector(update.params) - vector(minimiser)) / update.bound)
+    assert 1e-4 < max(ratios) <= 1
+    assert {a.symbol: a.status for a in update.assumptions}["M"] == "proved"
+    assert update.reference == "the minimiser of the retained risk" and update.failure_probability == 0
+
+
+@pytest.mark.parametrize("kind", ["softmax", "least squares"])
+def test_the_bound_holds_against_retraining_with_its_gradient_measured(kind):
+    run = convex(kind)
+    closed = cu.bounds.linear_constants(run, 1.0)
+    for seed in range(20):
+        ids = cu.requests.random(jax.random.key(seed), run, 3)
+        retrained = cu.Retrain().forget(run, None, ids, KEY).params
+        measured = float(np.linalg.norm(slope(run, retrained, ids)))
+        known = replace(closed, gradient_residual=measured, estimated=("gradient_residual",))
+        update = cu.Newton(damping=0.01, solver=cu.Dense(), assumed=known).forget(run, None, ids, KEY)
+        assert np.linalg.norm(vector(update.params) - vector(retrained)) <= update.bound
+        assert {a.symbol: a.status for a in update.assumptions}["G"] == "estimated"
+        assert "gradient norm <= G" in update.reference
+
+
+def test_the_closed_form_constants_bound_what_is_measured():
+    run = convex("softmax")
+    constants = cu.bounds.linear_constants(run, 1.0)
+    flat, unravel = jax.flatten_util.ravel_pytree(run.params)
+
+    def risk(flat):
+        return run.problem.losses(unravel(flat), run.problem.data).mean() + 0.25 * flat @ flat
+
+    hessian = jax.jit(jax.hessian(risk))
+    points = [3 * jax.random.normal(k, flat.shape) for k in jax.random.split(KEY, 30)]
+    for a, b in zip(points[::2], points[1::2], strict=True):
+        values = np.linalg.eigvalsh(hessian(a))
+        assert constants.smallest_eigenvalue <= values[0] + 1e-12 and values[-1] <= constants.smoothness + 0.5
+        change = np.linalg.norm(hessian(a) - hessian(b), 2)
+        assert change <= constants.hessian_lipschitz * np.linalg.norm(a - b)
+
+
+def test_the_closed_form_is_refused_where_it_does_not_apply():
+    for run, words in (
+        (trained(network(), radius=9.0), "needs classification"),
+        (trained(ridge(), radius=9.0), "needs classification"),
+        (replace(convex("softmax"), recipe=cu.Recipe()), "weight decay or l2"),
+        (replace(convex("softmax"), recipe=cu.Recipe(weight_decay=0.5, radius=1.0)), "may lie outside the ball"),
+    ):
+        with pytest.raises(cu.BadInput, match=words):
+            cu.Newton(damping=50.0, assumed="linear").forget(run, None, IDS, KEY)
+
+
+def test_the_dimension_free_error_holds_and_lissa_s_conditions_are_stated():
+    run = convex("softmax")
+    constants = replace(cu.bounds.linear_constants(run, 1.0), failure_probability=0.01)
+    exact = cu.Newton(damping=0.1, solver=cu.Dense(), gradient="retained").forget(run, None, IDS, KEY)
+    lissa = cu.LiSSA(depth=40, repeats=3, scale=20.0)
+    method = cu.Newton(damping=0.1, solver=lissa, gradient="retained", assumed=constants)
+    for key in jax.random.split(KEY, 20):
+        update = method.forget(run, None, IDS, key)
+        rest = {a.symbol: a for a in update.assumptions}
+        gap = 0.1 + constants.smallest_eigenvalue
+        error, _ = cu.bounds.dimension_free_error(
+            v=rest["v"].value, gap=gap, scale=20.0, depth=40, repeats=3, failure_probability=0.01
+        )
+        assert np.linalg.norm(vector(update.params) - vector(exact.params)) <= error < update.bound
+    assert update.failure_probability == 0.01 and rest["S"].status == "given"
