@@ -9,10 +9,11 @@ from certunl import requests as requests
 from certunl import rooms as rooms
 from certunl import solvers as solvers
 from certunl.bounds._constants import NewtonConstants as NewtonConstants
+from certunl.budget import Account as Account
+from certunl.budget import Budget as Budget
 from certunl.calibration import certify as certify
 from certunl.calibration import secret_key as secret_key
 from certunl.certificate import Assumption as Assumption
-from certunl.certificate import Budget as Budget
 from certunl.certificate import Certificate as Certificate
 from certunl.certificate import Release as Release
 from certunl.certificate import Update as Update
@@ -36,6 +37,7 @@ from certunl.schedule import Schedule as Schedule
 from certunl.solvers.cg import CG as CG
 from certunl.solvers.dense import Dense as Dense
 from certunl.solvers.lissa import LiSSA as LiSSA
+from certunl.stream import Stream as Stream
 from certunl.training import Run as Run
 from certunl.training import fit as fit
 from certunl.training import train as train

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from certunl.certificate import Budget, Certificate, Release, Update
+from certunl.budget import Account, Budget, read_epsilon
+from certunl.certificate import Certificate, Release, Update
 from certunl.typing import BadInput, Key
 
-__all__ = ["certify", "noise_ratio", "read_epsilon", "secret_key"]
+__all__ = ["certify", "noise_ratio", "secret_key"]
 
 
 def noise_ratio(epsilon: float, delta: float) -> float:
@@ -32,30 +33,23 @@ def noise_ratio(epsilon: float, delta: float) -> float:
         raise BadInput(f"epsilon = {epsilon:g} at delta = {delta:g} is out of floating-point range") from error
 
 
-def read_epsilon(ratio: float, delta: float) -> float:
-    """The exact epsilon at `delta` for sigma/distance = `ratio`."""
-    import dp_accounting
-
-    try:
-        with np.errstate(all="ignore"):
-            return float(dp_accounting.get_epsilon_gaussian(ratio, delta))
-    except (ValueError, RuntimeError, OverflowError) as error:
-        raise BadInput(f"noise of {ratio:g} times the distance gives no finite epsilon; raise sigma") from error
-
-
 def secret_key() -> Key:
     """A key from the operating system's entropy: for release noise, never saved and never derived from a seed."""
     return jax.random.wrap_key_data(jnp.asarray(np.frombuffer(os.urandom(8), np.uint32)), impl="threefry2x32")
 
 
-def certify(update: Update, budget: Budget, key: Key, *, trivial: bool = False) -> Release:
+def certify(
+    update: Update, budget: Budget, key: Key, *, trivial: bool = False, account: Account | None = None
+) -> Release:
     """Adds calibrated noise to an update and says what that proves.
 
     sigma = noise_ratio(epsilon, delta) · distance, the distance being `budget.distance` or the smaller of the update's
     bound and the trivial 2·radius. `trivial` uses 2·radius where there is no theorem (output perturbation); without
-    it an update with no theorem gets no noise unless the budget gives sigma.
+    it an update with no theorem gets no noise unless the budget gives sigma. `account` holds what earlier releases of
+    the same line have spent (default: nothing); the certificate's holds this one as well.
 
-    Raises: BadInput when the bound exceeds the distance fixed in the budget, or there is no ball to be trivial in.
+    Raises: BadInput when the bound exceeds the distance fixed in the budget, the account's total would be exceeded, or
+    there is no ball to be trivial in.
     """
     if not all(bool(np.isfinite(leaf).all()) for leaf in jax.tree.leaves(update.params)):
         raise BadInput("the update holds NaN or infinity; there is nothing to release")
@@ -74,6 +68,7 @@ def certify(update: Update, budget: Budget, key: Key, *, trivial: bool = False) 
         bound = ceiling
     distance = None if bound is None else min(float(bound), ceiling)
     sigma, epsilon = _calibrate(distance, budget, update.noise)
+    account = (account or Account()).charge(_ratio(distance, budget, sigma, update.noise), update.failure_probability)
     center = update.projected()
     noise = optax.tree.random_like(key, center, sampler=jax.random.normal)
     params = jax.tree.map(lambda p, z: p + sigma * z, center, noise)
@@ -90,6 +85,7 @@ def certify(update: Update, budget: Budget, key: Key, *, trivial: bool = False) 
         failure_probability=update.failure_probability,
         assumptions=update.assumptions,
         unchecked=update.unchecked,
+        account=account,
         parameter_norm=float(optax.tree.norm(params)),
         dimension=sum(leaf.size for leaf in jax.tree.leaves(center)),
     )
@@ -114,6 +110,14 @@ def _calibrate(distance: float | None, budget: Budget, own_noise: float) -> tupl
         if budget.distance is not None:  # what was promised before the request, not what this update would give
             return total, budget.epsilon
     return 0.0 if own_noise else total, read_epsilon(total / distance, budget.delta) if distance else 0.0
+
+
+def _ratio(distance: float | None, budget: Budget, sigma: float, own_noise: float) -> float | None:
+    """Proved distance over noise; None where nothing is proved."""
+    if not distance:
+        return distance
+    promised, noise = budget.distance or distance, math.hypot(sigma, own_noise)
+    return (distance if own_noise else promised) / noise if noise else math.inf
 
 
 def _verdict(update: Update, bound: float | None, ceiling: float, budget: Budget) -> str:

@@ -1,44 +1,18 @@
-"""What was proved about a forgotten model: budgets, assumptions, updates, certificates, releases."""
+"""What was proved about a forgotten model: assumptions, updates, certificates, releases."""
 
 import math
 from dataclasses import dataclass
-from numbers import Real
 
 from flax import struct
 from optax.projections import projection_l2_ball
 
+from certunl.budget import Account, Budget
 from certunl.typing import BadInput, Params
 
-__all__ = ["MINIMISER", "REPLAY", "Assumption", "Budget", "Certificate", "Release", "Update"]
+__all__ = ["MINIMISER", "REPLAY", "Assumption", "Certificate", "Release", "Update"]
 
 REPLAY = "retraining replayed from the same start on the same schedule without the request"
 MINIMISER = "the minimiser of the retained risk"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Budget:
-    """What a release may reveal: (epsilon, delta)-indistinguishable from its reference.
-
-    With `distance`, sigma is fixed before any request, for updates proved to lie within it; with `sigma`, epsilon is
-    read off (and may be None here); with neither, sigma follows from the update's own bound.
-    """
-
-    epsilon: float | None = None
-    delta: float
-    distance: float | None = None
-    sigma: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.epsilon is None and self.sigma is None:
-            raise BadInput("a budget needs epsilon, or a fixed sigma from which epsilon is read off")
-        for name in ("epsilon", "distance", "sigma"):
-            value = getattr(self, name)
-            if value is not None and not (isinstance(value, Real) and 0 < float(value) < math.inf):
-                raise BadInput(f"{name} must be a positive number, got {value!r}")
-        if not (isinstance(self.delta, Real) and 0 < float(self.delta) < 1):
-            raise BadInput(f"delta must lie strictly between 0 and 1, got {self.delta!r}")
-        if self.distance is not None and self.sigma is not None:
-            raise BadInput("give distance or sigma, not both: each fixes the noise")
 
 
 @dataclass(frozen=True)
@@ -87,8 +61,9 @@ class Update:
 class Certificate:
     """What may be said of a release. `bound` is the theorem's, `trivial_bound` 2·radius (output perturbation: doing
     nothing), noise is calibrated to the smaller; `epsilon` is exact for `sigma` at `delta`; the guarantee fails with
-    probability `failure_probability` more. `parameter_norm` is the released model's, noise and all. Bounds and
-    assumptions measured for one request describe it: they are the owner's, not part of the release."""
+    probability `failure_probability` more. `account` has the line's releases, this one included; `parameter_norm` is
+    the released model's, noise and all. Bounds and assumptions measured for one request describe it: they are the
+    owner's, not part of the release."""
 
     verdict: str
     method: str
@@ -102,6 +77,7 @@ class Certificate:
     failure_probability: float
     assumptions: tuple[Assumption, ...]
     unchecked: tuple[str, ...]
+    account: Account
     parameter_norm: float
     dimension: int
 
@@ -122,6 +98,12 @@ class Certificate:
                 f"  (epsilon, delta) = ({self.epsilon:.4g}, {self.total_delta:.4g})"
                 + (f", of delta {self.failure_probability:.3g} for the solver" if self.failure_probability else "")
             )
+        if len(self.account.ratios) > 1 or self.account.total:
+            total, count = self.account.total, len(self.account.ratios)
+            delta = total.delta if total else self.delta + self.account.failures
+            of = f" of {total.epsilon:g}" if total else ""
+            reached = f"composed epsilon {self.account.epsilon(delta):.4g}{of} at delta {delta:.4g}"
+            lines.append(f"  release {count:<6} since training: {reached}")
         same = ", plus the same noise" if self.sigma else ""
         lines.append(f"  compared with  {self.reference}{same}")
         bound = "none" if self.bound is None else f"{self.bound:.5g}"

@@ -19,8 +19,8 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from certunl import disk, history, requests, rooms, storage
+from certunl.budget import Budget
 from certunl.calibration import certify, secret_key
-from certunl.certificate import Budget
 from certunl.evaluation import Report, evaluate_all
 from certunl.methods import Statistics
 from certunl.recipe import Recipe
@@ -121,6 +121,7 @@ def forget(
     delta: float = 1e-5,
     distance: float | None = None,
     sigma: float | None = None,
+    total: float | None = None,
     trivial: bool = False,
     name: str | None = None,
     set: Settings = (),
@@ -130,12 +131,13 @@ def forget(
 
     Args:
         folder: the run folder.
-        method: hessian_free, newton, retrain, finetune or neggrad.
+        method: hessian_free, newton, retrain, or a heuristic: finetune, neggrad, fisher, influence, lcodec.
         request: random:SIZE, class:LABEL[:SIZE], owner:ID,..., hardest:SIZE or ids:ID,ID,...
         epsilon: the budget's epsilon (default 1, or read off where sigma is given).
         delta: the budget's delta.
         distance: a distance fixed before the request; refused when the proved bound exceeds it.
         sigma: a noise level fixed before the request.
+        total: the epsilon that all releases of the line may reach together, at delta; refused beyond it.
         trivial: without a theorem, use the trivial bound of the ball (output perturbation).
         name: the line of requests this one continues (default: the method's name).
         set: settings of the method; solver=lissa solver.depth=500 reach its solver.
@@ -149,7 +151,7 @@ def forget(
     budget = Budget(epsilon=epsilon, delta=delta, distance=distance, sigma=sigma)
     with disk.lock(folder):
         run, _, facts = storage.load_run(folder)
-        state, earlier = history.resume(folder, run, line, {"method": method, "settings": chosen})
+        state, earlier, account = history.resume(folder, run, line, {"method": method, "settings": chosen})
         ask_key, forget_key = jax.random.split(jax.random.fold_in(key, earlier))
         ids = requests.parse(request, ask_key, state)
         prepared = None
@@ -162,7 +164,8 @@ def forget(
                 prepared = None
         with progress(f"forgetting by {method}"):
             update = unlearner.forget(state, prepared, ids, forget_key)
-        release = certify(update, budget, secret_key(), trivial=trivial)
+        account = dataclasses.replace(account, total=total and Budget(epsilon=total, delta=delta))
+        release = certify(update, budget, secret_key(), trivial=trivial, account=account)
         made = history.save_release(folder, line, earlier + 1, release, ids, {"method": method, "settings": chosen})
     how = "" if method != "hessian_free" or prepared is not None else " (nothing prepared: one pass for this request)"
     solved = f", residual {update.cost['residual']:.2g}" if "residual" in update.cost else ""

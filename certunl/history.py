@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from certunl import disk, storage
-from certunl.certificate import Assumption, Budget, Certificate, Release, Update
+from certunl.budget import Account, Budget
+from certunl.certificate import Assumption, Certificate, Release, Update
 from certunl.training import Run
 from certunl.typing import BadInput
 
@@ -18,18 +19,20 @@ _PUBLIC = ("verdict", "method", "reference", "sigma", "epsilon", "delta", "failu
 __all__ = ["certificates", "load_releases", "resume", "save_release", "stale"]
 
 
-def resume(folder: Path, run: Run, line: str, made_by: dict[str, Any]) -> tuple[Run, int]:
-    """(the run after every request of `line`, their number).
+def resume(folder: Path, run: Run, line: str, made_by: dict[str, Any]) -> tuple[Run, int, Account]:
+    """(the run after every request of `line`, their number, what they spent).
 
     Raises: BadInput where the line was begun by another method or with other settings.
     """
+    account = Account()
     earlier = [name for name in storage.parts(folder, "releases") if name.rpartition("-")[0] == line]
     for name in earlier:
         params, facts = storage.load_part(folder, "updates", name)
         if (held := {key: facts[key] for key in made_by}) != disk.as_json(made_by):
             raise BadInput(f"the line {line!r} was begun with {held}; give the new one its own --name")
         run = run.minus(np.asarray(facts["request"]), params)
-    return run, len(earlier)
+        account = _account(facts["certificate"]["account"])
+    return run, len(earlier), account
 
 
 def save_release(
@@ -60,7 +63,7 @@ def load_releases(folder: Path, run: Run) -> dict[str, tuple[np.ndarray, Release
         assumed = {"assumptions": _assumptions(noted["assumptions"]), "unchecked": tuple(noted["unchecked"])}
         update = Update(params=secret, **assumed, **{k: noted[k] for k in fields})
         held = noted["certificate"]
-        held |= assumed | {"budget": Budget(**held["budget"])}
+        held |= assumed | {"budget": Budget(**held["budget"]), "account": _account(held["account"])}
         if held["trivial_bound"] is None:
             held["trivial_bound"] = math.inf
         releases[name] = gone, Release(params=params, update=update, certificate=Certificate(**held))
@@ -82,3 +85,10 @@ def stale(folder: Path) -> bool:
 
 def _assumptions(held: list[dict[str, Any]]) -> tuple[Assumption, ...]:
     return tuple(Assumption(**a) for a in held)
+
+
+def _account(held: dict[str, Any]) -> Account:
+    """As it was before JSON, which has no infinity."""
+    total = None if held["total"] is None else Budget(**held["total"])
+    ratios = tuple(math.inf if ratio is None else ratio for ratio in held["ratios"])
+    return Account(total=total, ratios=ratios, failures=held["failures"])

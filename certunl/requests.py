@@ -1,5 +1,6 @@
 """Who asks to be forgotten: ids `i32[k]`, sorted and unique, of examples that are present."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -9,7 +10,7 @@ import numpy as np
 from certunl.training import Run
 from certunl.typing import BadInput, Key
 
-__all__ = ["by_class", "by_owner", "hardest", "parse", "random"]
+__all__ = ["by_class", "by_owner", "hardest", "parse", "random", "stream"]
 
 
 def random(key: Key, run: Run, size: int) -> np.ndarray:
@@ -37,6 +38,15 @@ def hardest(run: Run, size: int) -> np.ndarray:
         raise BadInput(f"size must lie between 1 and {np.sum(run.present) - 1}, got {size}")
     losses = np.where(run.present, run.problem.scores(run.params, run.problem.data).losses, -np.inf)
     return run.check(np.argsort(-losses, kind="stable")[:size])
+
+
+def stream(key: Key, run: Run, sizes: Sequence[int]) -> list[np.ndarray]:
+    """Requests of the given sizes, drawn uniformly and disjoint: what comes in one after another."""
+    drawn = np.asarray(jax.random.permutation(key, jnp.flatnonzero(run.present)))
+    if not all(size > 0 for size in sizes) or not sum(sizes) < len(drawn):
+        raise BadInput(f"sizes must be positive and leave someone of {len(drawn)} present, got {list(sizes)}")
+    ends = np.cumsum(sizes)
+    return [np.sort(drawn[end - size : end]).astype(np.int32) for end, size in zip(ends, sizes, strict=True)]
 
 
 def parse(text: str, key: Key, run: Run) -> np.ndarray:

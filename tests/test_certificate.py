@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 import certunl as cu
-from certunl.calibration import noise_ratio, read_epsilon
+from certunl.budget import read_epsilon
+from certunl.calibration import noise_ratio
 from tests.cases import KEY
 
 BUDGET = cu.Budget(epsilon=1.0, delta=1e-5)

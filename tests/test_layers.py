@@ -10,13 +10,13 @@ import certunl
 ROOT = Path(certunl.__file__).parent
 LAYERS = [
     {"typing", "timing"},
-    {"rooms", "recipe"},
+    {"rooms", "recipe", "budget"},
     {"problem", "models", "schedule"},
     {"training", "curvature", "certificate"},
     {"requests", "calibration", "datasets", "solvers", "bounds", "disk", "risk"},
     {"storage"},
     {"methods", "metrics", "history"},
-    {"evaluation"},
+    {"evaluation", "stream"},
     {"report"},
     {"cli"},
 ]
@@ -26,7 +26,7 @@ DOORS = {
     "sklearn": {"datasets"},
     "flax.linen": {"models"},
     "flax.nnx": {"models"},
-    "dp_accounting": {"calibration", "bounds"},
+    "dp_accounting": {"budget", "calibration", "bounds"},
     "scipy": {"bounds", "metrics"},
     "orbax": {"disk"},
     "matplotlib": {"report"},

@@ -1,0 +1,114 @@
+"""A line of requests: what it spends, what it refuses, and that noise never enters the state."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import certunl as cu
+from certunl.timing import Stopwatch
+from tests.cases import KEY, classes, gap, ridge, trained, vector
+
+
+@pytest.mark.parametrize(("count", "epsilon"), [(2, 1.465), (5, 2.442), (10, 3.619), (50, 9.359), (100, 14.429)])
+def test_releases_of_epsilon_one_compose_to_the_known_table(count, epsilon):
+    account = cu.Account()
+    for _ in range(count):
+        account = account.charge(0.2680511232, 0.0)
+    assert account.epsilon(1e-5) == pytest.approx(epsilon, abs=1e-3)
+
+
+def test_composition_of_unequal_gaussians_is_root_of_the_sum_of_squares():
+    mixed = cu.Account(ratios=(0.3, 0.4)).epsilon(1e-5)
+    assert mixed == pytest.approx(cu.Account(ratios=(0.5,)).epsilon(1e-5), rel=1e-9)
+    assert cu.Account().epsilon(1e-5) == 0
+
+
+def test_failures_are_paid_from_the_total_delta():
+    safe, failing = (cu.Account(ratios=(0.3,), failures=f).epsilon(1e-5) for f in (0.0, 0.9e-5))
+    assert failing > safe
+    assert math.isinf(cu.Account(ratios=(0.3,), failures=1e-5).epsilon(1e-5))
+
+
+def convex_run():
+    problem = cu.classification(cu.models.Linear(classes=3, dtype=jnp.float64), classes(n=60))
+    return trained(problem, weight_decay=1.0, radius=3.0, epochs=30)
+
+
+def stream_of(run, total=None):
+    method = cu.Newton(damping=0.01, gradient="retained", assumed="linear")
+    total = None if total is None else cu.Budget(epsilon=total, delta=1e-5)
+    return cu.Stream(run=run, method=method, account=cu.Account(total=total))
+
+
+BUDGET = cu.Budget(epsilon=1.0, delta=1e-5)
+
+
+def test_ten_requests_in_sequence_spend_what_ten_gaussians_do_and_compile_once():
+    run = convex_run()
+    stream, spent = stream_of(run), []
+    for number, request in enumerate(cu.requests.stream(KEY, run, [2] * 10)):
+        with Stopwatch() as watch:
+            release, stream = stream.forget(request, BUDGET, KEY, jax.random.key(number))
+        assert number < 2 or watch.compilations == 0  # the second has another type of state: the result of a step
+        spent.append(release.certificate.account.epsilon(1e-5))
+        truth = cu.Newton(damping=0.0, solver=cu.Dense(), gradient="retained", steps=6)
+        minimiser = truth.forget(run, None, np.flatnonzero(~np.asarray(stream.run.present)), KEY).params
+        assert np.linalg.norm(vector(stream.run.params) - vector(minimiser)) <= release.update.bound
+    assert spent[0] == pytest.approx(1.0, rel=1e-6) and spent[9] == pytest.approx(3.619, abs=1e-3)
+    assert "release 10     since training: composed epsilon 3.619 at delta 1e-05" in str(release.certificate)
+    assert int(stream.run.present.sum()) == 40
+
+
+def test_the_state_is_the_un_noised_projected_update_whatever_the_noise():
+    run = convex_run()
+    ends = []
+    for seed in (0, 1):
+        stream = stream_of(run)
+        for request in cu.requests.stream(KEY, run, [2, 2]):
+            release, stream = stream.forget(request, BUDGET, KEY, jax.random.key(seed))
+            assert gap(release.params, stream.run.params) > 0.1
+        ends.append(vector(stream.run.params))
+    assert (ends[0] == ends[1]).all() and np.linalg.norm(ends[0]) <= 3.0
+
+
+def test_a_spent_budget_is_refused_until_retraining_restores_it():
+    run = convex_run()
+    stream = stream_of(run, total=1.5)
+    first, second, third = cu.requests.stream(KEY, run, [2, 2, 2])
+    for request in (first, second):
+        _, stream = stream.forget(request, BUDGET, KEY, KEY)
+    with pytest.raises(cu.BadInput, match=r"would reach epsilon 1\.8.* 1\.465 is spent by 2 .*restores the 1\.465"):
+        stream.forget(third, BUDGET, KEY, KEY)
+    assert len(stream.account.ratios) == 2
+    afresh = cu.Stream(run=stream.run, method=cu.Retrain(), account=stream.account)
+    release, afresh = afresh.forget(third, BUDGET, KEY, KEY)
+    assert release.certificate.account.ratios == () and afresh.account.total.epsilon == 1.5
+
+
+def test_a_release_without_a_theorem_cannot_be_accounted():
+    run = trained(ridge(), radius=5.0)
+    account = cu.Account(total=cu.Budget(epsilon=9.0, delta=1e-5))
+    update = cu.FineTune().forget(run, None, [1], KEY)
+    with pytest.raises(cu.BadInput, match="no proved distance"):
+        cu.certify(update, BUDGET, KEY, account=account)
+    cu.certify(update, BUDGET, KEY, account=account, trivial=True)
+    assert cu.certify(update, BUDGET, KEY).certificate.account.ratios == (math.inf,)
+
+
+def test_a_total_is_an_epsilon_and_a_delta():
+    for total in (cu.Budget(delta=1e-5, sigma=1.0), cu.Budget(epsilon=1.0, delta=1e-5, distance=2.0)):
+        with pytest.raises(cu.BadInput, match="total budget"):
+            cu.Account(total=total)
+
+
+def test_streams_of_requests_are_disjoint_and_leave_someone():
+    run = trained(ridge()).minus([0, 1], {"w": jnp.zeros(5)})
+    drawn = cu.requests.stream(KEY, run, [3, 1, 5])
+    together = np.concatenate(drawn)
+    assert [len(r) for r in drawn] == [3, 1, 5] and len(np.unique(together)) == 9 and together.min() >= 2
+    for sizes in ([22], [0, 1], [10, 12]):
+        with pytest.raises(cu.BadInput, match="leave someone"):
+            cu.requests.stream(KEY, run, sizes)
