@@ -1,6 +1,7 @@
 """Activations, pooling, normalisation and the convolution, lowered for differentiation inside a scan."""
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import jax
@@ -77,8 +78,8 @@ class Norm(nn.Module):
 
 
 class Conv(nn.Module):
-    """A convolution with `size` x `size` kernels. On CPU shifted slices and one matrix product (im2col): `lax.conv`
-    falls off XLA's fast path inside a scan there, by a factor of 10 to 40; elsewhere `lax.conv`."""
+    """A convolution with `size` x `size` kernels. On CPU shifted slices and matrix products: `lax.conv` falls off XLA's
+    fast path inside a scan there, by a factor of 10 to 40; elsewhere `lax.conv`."""
 
     features: int
     size: int
@@ -97,17 +98,22 @@ class Conv(nn.Module):
 
 
 def _convolve(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
-    k = kernel.shape[0]
+    k, channels, features = kernel.shape[1:]
     if jax.default_backend() != "cpu":
         borders = ((padding, padding), (padding, padding))
         layout = ("NHWC", "HWIO", "NHWC")
         return jax.lax.conv_general_dilated(x, kernel, (stride, stride), borders, dimension_numbers=layout)
-    if padding:
-        x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     h, w = ((x.shape[axis] - k) // stride + 1 for axis in (1, 2))
     if h < 1 or w < 1:
         raise BadInput(f"a {k} x {k} kernel does not fit an input of {x.shape[1]} x {x.shape[2]}")
-    reach = ((h - 1) * stride + 1, (w - 1) * stride + 1)
-    shifts = [x[:, i : i + reach[0] : stride, j : j + reach[1] : stride] for i in range(k) for j in range(k)]
-    patches = shifts[0] if k == 1 else jnp.concatenate(shifts, axis=-1)
-    return patches @ kernel.reshape(-1, kernel.shape[-1])
+    rows = [slice(i, i + (h - 1) * stride + 1, stride) for i in range(k)]
+    columns = [slice(j, j + (w - 1) * stride + 1, stride) for j in range(k)]
+    if channels < 4:  # pixels last: a copy of a few channels at a time would move a few numbers at a time
+        planes = jnp.moveaxis(x, -1, 1)
+        patches = jnp.stack([planes[:, :, i, j] for i in rows for j in columns], axis=1)
+        patches = patches.reshape(x.shape[0], k * k * channels, h * w)
+        return jnp.einsum("bkp,kf->bpf", patches, kernel.reshape(-1, features)).reshape(-1, h, w, features)
+    strips = jnp.concatenate([x[:, i] for i in rows], axis=-1)  # k, not k², copies of the input
+    parts = [strips[:, :, j] @ kernel[:, column].reshape(-1, features) for column, j in enumerate(columns)]
+    return reduce(jnp.add, parts)

@@ -107,8 +107,8 @@ def test_the_large_networks_have_the_papers_sizes_with_either_norm(model, parame
 
 
 def test_a_strided_padded_convolution_is_flax_s_however_lowered(monkeypatch):
-    for size, padding in ((3, 1), (1, 0)):
-        conv, x = Conv(3, size, 2, padding, bias=False, dtype=jnp.float64), jax.random.normal(KEY, (2, 9, 8, 4))
+    for size, padding, channels in ((3, 1, 4), (1, 0, 4), (3, 1, 3), (1, 0, 3)):
+        conv, x = Conv(3, size, 2, padding, bias=False, dtype=jnp.float64), jax.random.normal(KEY, (2, 9, 8, channels))
         variables = conv.init(KEY, x)
         borders = [(padding, padding)] * 2
         reference = nn.Conv(3, (size, size), 2, borders, use_bias=False, dtype=jnp.float64).apply(variables, x)
