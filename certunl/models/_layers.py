@@ -1,7 +1,7 @@
 """Activations, pooling, normalisation and the convolution, lowered for differentiation inside a scan."""
 
 from collections.abc import Callable
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import jax
@@ -97,7 +97,9 @@ class Conv(nn.Module):
         return y + self.param("bias", nn.initializers.zeros, (self.features,), self.dtype) if self.bias else y
 
 
+@partial(jax.jit, static_argnames=("stride", "padding"))
 def _convolve(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
+    """Compiled under this name, by which `solvers.LiSSA` knows a convolution however it is lowered."""
     k, channels, features = kernel.shape[1:]
     if jax.default_backend() != "cpu":
         borders = ((padding, padding), (padding, padding))

@@ -153,7 +153,12 @@ def test_chains_are_mapped_where_the_operator_convolves():
     def operator(v, key):
         return jax.lax.scan(lambda x, _: (jax.lax.conv(x, v, (1, 1), "SAME"), None), v, length=2)[0]
 
+    def written_out(v, key):
+        return jax.grad(lambda v: problem.risk(v, problem.data, jnp.ones(2)))(v)
+
+    problem = cu.classification(cu.models.CNN(), cu.Dataset(np.zeros((2, 28, 28, 1)), np.arange(2)))
     assert _convolves(operator, jnp.ones((2, 2, 3, 3)), KEY)
+    assert _convolves(written_out, jax.eval_shape(problem.init, KEY), KEY)
     assert not _convolves(matrix(SPECTRUM)[1], right_side(12)[1], KEY)
 
 
