@@ -75,25 +75,39 @@ def measure(
     if flops:
         rate, top = flops / own["median"] / 1e9, 2 * SIDE**3 / seconds["matmul"]["median"] / 1e9
         own |= {"gflops": rate, "matmul_gflops": top, "matmul_fraction": rate / top}
+    torch_needed = any(name.startswith("torch") for name in peers)
     line: dict[str, Any] = {
         "question": question,
         "settings": {**settings, **facts, "runs": runs, "flops": flops},
-        "commit": commit(),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": versions(bool(peers)),
-        "device": device(bool(peers)),
+        **made(torch_needed),
         "ours": own,
         "peers": {name: seconds[name] | {"ratio": seconds[name]["median"] / own["median"]} for name in peers},
     }
     if not peers and not torch_found():
         line["peers_omitted"] = "torch is not installed"
-    print(json.dumps(line))
+    return tell(line, save=save)
+
+
+def tell(line: dict[str, Any], *, save: bool) -> dict[str, Any]:
+    """Prints a line of JSON and appends it to its question's results."""
+    text = json.dumps(line)
+    print(text, flush=True)
     if save:
-        path = HERE / "results" / f"{question}.jsonl"
+        path = HERE / "results" / f"{line['question']}.jsonl"
         path.parent.mkdir(exist_ok=True)
         with path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(text + "\n")
     return line
+
+
+def made(with_torch: bool) -> dict[str, Any]:
+    """What a line was made with."""
+    return {
+        "commit": commit(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": versions(with_torch),
+        "device": device(with_torch),
+    }
 
 
 def _run(work: Callable[[], Any] | Part) -> tuple[Any, float, float]:

@@ -6,16 +6,13 @@ Each stage is one way to train and some ways to forget, over several seeds (of s
 JSON for each. Everything is held against replayed retraining; "relative_distance" 1 is doing nothing.
 """
 
-import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import jax
-from harness import HERE, arguments
-from machine import commit, device, versions
+from harness import arguments, made, tell
 from problems import images
 
 import certunl as cu
@@ -63,6 +60,21 @@ ADAM = cu.Recipe(optimizer="adam", learning_rate=1e-3, weight_decay=5e-4, epochs
 SGD = cu.Recipe(learning_rate=0.05, weight_decay=5e-4, epochs=10, batch_size=128, radius=20.0)
 LARGE = replace(SGD, batch_size=6000, epochs=50)
 DECAYED = replace(LARGE, weight_decay=0.01)
+DECAYED_STAGE = Stage(
+    "batch 6,000, and weight decay 0.01",
+    "softplus",
+    DECAYED,
+    {
+        "newton": NEWTON,
+        "newton, damping 0.1": replace(NEWTON, damping=0.1),
+        "newton, fisher": replace(NEWTON, operator="fisher"),
+        "newton, hessian": cu.Newton(solver=NEWTON.solver),
+        "newton, two steps": replace(NEWTON, steps=2),
+        "newton, training's own sum": training_s_own_sum(25.0),
+        "hessian_free": cu.HessianFree(),
+        **HEURISTICS,
+    },
+)
 STAGES = (
     Stage(
         "the paper's: ReLU, Adam 0.001, batch 128, 30 epochs, radius 10, damping 200",
@@ -109,21 +121,7 @@ STAGES = (
     ),
     Stage("and rates falling to a twentieth", "softplus", replace(LARGE, decay=0.994), {"newton": NEWTON}),
     Stage("batch 6,000, and radius 5", "softplus", replace(LARGE, radius=5.0), {"newton": NEWTON}),
-    Stage(
-        "batch 6,000, and weight decay 0.01",
-        "softplus",
-        DECAYED,
-        {
-            "newton": NEWTON,
-            "newton, damping 0.1": replace(NEWTON, damping=0.1),
-            "newton, fisher": replace(NEWTON, operator="fisher"),
-            "newton, hessian": cu.Newton(solver=NEWTON.solver),
-            "newton, two steps": replace(NEWTON, steps=2),
-            "newton, training's own sum": training_s_own_sum(25.0),
-            "hessian_free": cu.HessianFree(),
-            **HEURISTICS,
-        },
-    ),
+    DECAYED_STAGE,
     Stage(
         "the same, 100 epochs",
         "softplus",
@@ -135,7 +133,11 @@ STAGES = (
 
 def main(argv: Sequence[str] | None = None) -> list[dict[str, Any]]:
     given = arguments(__doc__, argv)
-    return [ask(stage, save=given.save, small=given.small) for stage in (STAGES[-2:-1] if given.small else STAGES)]
+    stages = STAGES
+    if given.small:
+        few = {name: DECAYED_STAGE.methods[name] for name in ("newton", "hessian_free", "lcodec")}
+        stages = (replace(DECAYED_STAGE, methods=few),)
+    return [ask(stage, save=given.save, small=given.small) for stage in stages]
 
 
 def ask(stage: Stage, *, save: bool, small: bool) -> dict[str, Any]:
@@ -176,17 +178,9 @@ def ask(stage: Stage, *, save: bool, small: bool) -> dict[str, Any]:
         },
         "rows": {name: {c: _spread(values) for c, values in row.items()} for name, row in rows.items()},
         "diverged": failures,
-        "commit": commit(),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": versions(False),
-        "device": device(False),
+        **made(False),
     }
-    text = json.dumps(line)
-    print(text, flush=True)
-    if save:
-        with (HERE / "results" / "newton_mnist.jsonl").open("a") as file:
-            file.write(text + "\n")
-    return line
+    return tell(line, save=save)
 
 
 def _spread(values: list[float]) -> dict[str, float | None] | None:

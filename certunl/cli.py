@@ -168,7 +168,8 @@ def forget(
         release = certify(update, budget, secret_key(), trivial=trivial, account=account)
         made = history.save_release(folder, line, earlier + 1, release, ids, {"method": method, "settings": chosen})
     how = "" if method != "hessian_free" or prepared is not None else " (nothing prepared: one pass for this request)"
-    solved = f", residual {update.cost['residual']:.2g}" if "residual" in update.cost else ""
+    facts = {name: value for name, value in update.cost.items() if not name.endswith("seconds")}
+    solved = "".join(f", {name.replace('_', ' ')} {value:.4g}" for name, value in facts.items())
     say(f"forgot {len(ids)} examples in {update.cost['seconds']:.4g} s{solved}{how}; written to releases/{made}")
     say(str(release.certificate))
 
@@ -221,7 +222,7 @@ def demo(folder: Annotated[Path | None, tyro.conf.Positional] = None, /) -> None
     train(place, "digits", "mlp", ("hidden=(32,)", "epochs=10", "learning_rate=0.1", "weight_decay=5e-4", "radius=20"))
     prepare(place)
     forget(place, "hessian_free", "random:50")
-    forget(place, "newton", "random:50", set=("damping=0.1", "operator=ggn"))
+    forget(place, "newton", "random:50", set=("operator=ggn",))
     evaluate(place)
     report(place)
     say(f"the whole story took {time.perf_counter() - start:.1f} s")

@@ -61,7 +61,8 @@ def evaluate(
     """Judges one forgotten model, or several of the same request by name, against true retraining.
 
     `reference` gives the truth: a method (default `Retrain()`) or its Update. Distances are of the un-noised
-    parameters; a release with noise has a second row «... + noise». `run` is the run before `request` was forgotten.
+    parameters, with the certificate's bound on its distance (to the reference it names) and the trivial one beside
+    them; a release with noise has a second row «... + noise». `run` is the run before `request` was forgotten.
     """
     request = run.check(request)
     releases = dict(release) if isinstance(release, Mapping) else {_update(release).method: release}
@@ -78,10 +79,13 @@ def evaluate(
         if update is not truth:
             rows[name] = judge.row(update.projected(), update.cost)
         if isinstance(item, Release):
-            verdicts[name] = item.certificate.verdict
-            if item.certificate.sigma > 0:
+            certificate = item.certificate
+            verdicts[name] = certificate.verdict
+            if certificate.bound is not None and name in rows:
+                rows[name] |= {"distance_bound": certificate.bound, "trivial_bound": certificate.trivial_bound}
+            if certificate.sigma > 0:
                 rows[f"{name} + noise"] = judge.row(item.params, update.cost)
-                verdicts[f"{name} + noise"] = item.certificate.verdict
+                verdicts[f"{name} + noise"] = certificate.verdict
     return Report(rows=rows, forgotten=len(request), verdicts=verdicts)
 
 

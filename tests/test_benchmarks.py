@@ -25,14 +25,19 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture
+def questions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    monkeypatch.setattr(importlib.import_module("harness"), "HERE", tmp_path)
+    return importlib.import_module
+
+
 @pytest.mark.parametrize("question", ["hessian_free", "lissa"])
 @pytest.mark.usefixtures("one_thread")
 def test_a_question_agrees_with_its_peers_and_writes_one_line_with_the_agreed_fields(
-    question: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    question: str, questions: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.syspath_prepend(str(FOLDER))
-    monkeypatch.setattr(importlib.import_module("harness"), "HERE", tmp_path)
-    lines: list[dict[str, Any]] = importlib.import_module(question).main(["--small", "--save"])
+    lines: list[dict[str, Any]] = questions(question).main(["--small", "--save"])
     assert [json.loads(text) for text in capsys.readouterr().out.splitlines()] == lines
     saved = (tmp_path / "results" / f"{question}.jsonl").read_text().splitlines()
     assert [json.loads(text) for text in saved] == lines
@@ -49,3 +54,27 @@ def test_a_question_agrees_with_its_peers_and_writes_one_line_with_the_agreed_fi
         assert line["ours"]["compile_seconds"] > 0
         assert {"gflops", "matmul_gflops", "matmul_fraction"} <= set(line["ours"])
         assert all("ratio" in result for result in line["peers"].values())
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_products_tells_ratios_memory_and_the_recursion_on_a_convolutional_network(questions: Any) -> None:
+    *ratios, memory, recursion = questions("products").main(["--small"])
+    assert [line["settings"]["model"] for line in ratios] == ["mlp", "cnn"]
+    assert all(line["peers"]["gradients"]["ratio"] > 0 for line in ratios)
+    assert memory["settings"]["product_bytes"] > 0 and memory["settings"]["chain_bytes"] > 0
+    assert recursion["peers"]["torch double backward"]["ratio"] > 0
+
+
+def test_newton_on_mnist_tells_every_method_of_a_stage(questions: Any) -> None:
+    (line,) = questions("newton_mnist").main(["--small"])
+    assert {"original", "retrain", "newton", "hessian_free", "lcodec"} <= set(line["rows"]) | set(line["diverged"])
+    assert line["rows"]["original"]["relative_distance"]["mean"] == 1
+    assert line["rows"]["hessian_free"]["relative_distance"]["mean"] < 1
+
+
+def test_a_stream_tells_distances_and_what_is_spent_and_is_refused_beyond_the_total(questions: Any) -> None:
+    (line,) = questions("newton_stream").main(["--small"])
+    spent = [step["epsilon"] for step in line["steps"]]
+    assert spent == sorted(spent) and abs(spent[0] - 1) < 1e-6
+    assert [step["forgotten"] for step in line["steps"]] == [5, 10, 15]
+    assert line["steps"][-1]["compilations"] == 0

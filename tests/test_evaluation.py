@@ -66,6 +66,20 @@ def test_a_report_prints_every_row_and_column(run):
     assert "test_accuracy" not in report.columns()
 
 
+def test_a_certified_row_has_its_bound_and_the_trivial_one_beside_its_distance():
+    run = trained(network(), radius=5.0, weight_decay=0.01)
+    known = cu.NewtonConstants(
+        smoothness=1.0, hessian_lipschitz=1.0, smallest_eigenvalue=0.0, gradient_residual=0.0, failure_probability=0.1
+    )
+    update = cu.Newton(damping=3.0, assumed=known).forget(run, None, IDS, KEY)
+    report = cu.evaluate(run, IDS, cu.certify(update, cu.Budget(epsilon=1.0, delta=1e-5), KEY))
+    row = report.rows["newton"]
+    assert row["distance_bound"] == update.bound >= row["trivial_bound"] == 10 > row["distance"] > 0
+    assert report.verdicts["newton"] == "VACUOUS"
+    for word in ("distance bound", "trivial bound", "VACUOUS"):
+        assert word in str(report)
+
+
 def test_problems_without_classes_report_losses_only():
     run = trained(ridge())
     rows = cu.evaluate(run, [0, 1, 2], cu.HessianFree().forget(run, None, [0, 1, 2], KEY)).rows

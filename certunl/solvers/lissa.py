@@ -65,11 +65,13 @@ class LiSSA:
             image = operator(x, k)
             return jax.tree.map(lambda xi, bi, ai: xi + bi - ai / scale.astype(xi.dtype), x, start, image), None
 
+        mapped = self.chains == "map" or (self.chains == "auto" and _convolves(operator, b, key))
+        unroll = 1 if mapped else 2  # 15% faster for small products on CPU; twice the activations for large ones
+
         def chain(k: Key) -> Params:
-            return jax.lax.scan(advance, start, jax.random.split(k, self.depth), unroll=2)[0]  # 15% faster on CPU
+            return jax.lax.scan(advance, start, jax.random.split(k, self.depth), unroll=unroll)[0]
 
         keys = jax.random.split(chain_key, self.repeats)
-        mapped = self.chains == "map" or (self.chains == "auto" and _convolves(operator, b, key))
         mean, largest = _average(chain, keys) if mapped else _side_by_side(chain, keys)
         size = optax.tree.norm(start)
         growth = jnp.where(size > 0, largest / jnp.where(size > 0, (self.depth + 1) * size, 1), 0)
