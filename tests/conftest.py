@@ -9,6 +9,7 @@ import jax
 import pytest
 
 jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_num_cpu_devices", 2)  # so that work on several devices is tested
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared"
 

@@ -108,6 +108,8 @@ class Newton:
         """(parameters, last solution, its facts, what to report), verified; by the fallback where that is needed."""
         settings = _Settings(self.solver, self.gradient, self.operator, self.steps)
         params, solutions, seen = jax.block_until_ready(_steps(run, retained, key, self.damping, settings))
+        if getattr(self.solver, "devices", 1) > 1:  # back to where the run is, committed to no device
+            params, solutions, seen = jax.tree.map(lambda a: jnp.asarray(np.asarray(a)), (params, solutions, seen))
         size, left = getattr(self.solver, "batch_size", 1), int(seen["left"][0])
         if not left:
             raise BadInput("no example that training visited is left; there is nothing to retain")
