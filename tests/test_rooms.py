@@ -25,7 +25,10 @@ def test_words_become_python_values():
     ("call", "sentence"),
     [
         (lambda: names("kitchens"), "rooms are bounds, datasets"),
-        (lambda: build("methods", "newtom"), "known are finetune, hessian_free, neggrad, newton, retrain"),
+        (
+            lambda: build("methods", "newtom"),
+            "known are finetune, fisher, hessian_free, influence, lcodec, neggrad, newton, retrain",
+        ),
         (lambda: build("methods", "newton", dampening=1), "no setting 'dampening'; it has damping"),
         (lambda: build("methods", "newton", solver="qr"), "known are cg, dense, lissa"),
         (lambda: build("methods", "newton", solver={"": "cg", "depth": 3}), "solvers/cg has no setting 'depth'"),
