@@ -97,7 +97,7 @@ class Account:
             what = "it has no proved distance" if ratio is None else f"the line would reach epsilon {reached:.4g}"
             raise BadInput(
                 f"this release would exceed the total budget of epsilon {self.total.epsilon:g} at delta "
-                f"{self.total.delta:g}: {what}, {spent:.4g} is spent by {len(self.ratios)} releases; retraining on "
-                f"what is left (method retrain, distance 0) spends nothing and restores the {spent:.4g}"
+                f"{self.total.delta:g}: {what}, {spent:.4g} is spent already; retraining on what is "
+                f"left (method retrain, distance 0) spends nothing and restores the {spent:.4g}"
             )
         return after

@@ -249,7 +249,7 @@ def show(report: Report) -> None:
     columns = list(zip(*report.cells(), strict=True))
     table = Table(*columns[0], title=f"{report.forgotten} examples forgotten")
     for column in table.columns[1:]:
-        column.justify = "right"
+        column.justify, column.overflow = "right", "fold"  # many releases in a narrow terminal lose no digit
     for row in columns[1:]:
         table.add_row(*row)
     Console().print(table)
