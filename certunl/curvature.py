@@ -21,6 +21,7 @@ __all__ = [
     "ggn",
     "hutchinson_diagonal",
     "hvp",
+    "microbatch",
     "sampled",
     "streamed",
 ]
@@ -92,6 +93,30 @@ def streamed(part: Callable[[Dataset, jax.Array], Any], data: Dataset, weights: 
     shapes = jax.eval_shape(part, data[slots[0]], weights[0])
     zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
     return jax.lax.scan(body, zero, (slots, weights))[0]
+
+
+def microbatch(problem: Problem, params: Params) -> int:
+    """How many examples' products fit into half a GiB (a CPU) or 16 GiB (a device), at most 1,024.
+
+    A product keeps about as much as the loss computes on the way, counted in its program: what a second example adds.
+    """
+
+    def counted(examples: int) -> int:
+        batch = problem.data[jnp.zeros(examples, jnp.int32)]
+        return _bytes(jax.make_jaxpr(problem.losses)(params, batch).jaxpr)
+
+    budget = 2**29 if jax.default_backend() == "cpu" else 2**34
+    return max(1, min(1024, budget // max(counted(2) - counted(1), 1)))
+
+
+def _bytes(program: Any) -> int:
+    """The size of everything a program computes, programs within it included."""
+    total = 0
+    for equation in program.eqns:
+        total += sum(out.aval.size * out.aval.dtype.itemsize for out in equation.outvars if hasattr(out.aval, "size"))
+        inner = [getattr(value, "jaxpr", value) for value in equation.params.values()]
+        total += sum(_bytes(part) for part in inner if hasattr(part, "eqns"))
+    return total
 
 
 def sampled(part: Callable[[Dataset, jax.Array], Any], data: Dataset, weights: jax.Array, size: int, key: Key) -> Any:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from certunl.curvature import CURVATURES, sampled, streamed
+from certunl.curvature import CURVATURES, microbatch, sampled, streamed
 from certunl.problem import Dataset
 from certunl.training import Run
 from certunl.typing import Key, Params
@@ -20,7 +20,7 @@ class Risk:
 
     Only examples that the run's schedule visits count, once each, whatever their weights there. n_S is the number of
     visited examples of the whole training set for `denominator="batch"`, of S for "retained", as in retraining.
-    Made inside a traced function; everything takes the memory of 1,024 examples, whatever n.
+    Made inside a traced function; everything takes the memory of one microbatch, whatever n.
     """
 
     run: Run
@@ -42,8 +42,9 @@ class Risk:
 
     def sum_gradient(self, params: Params, weights: jax.Array) -> Params:
         """sum_i weights_i grad l_i, without weight decay."""
-        gradient = jax.grad(self.run.problem.risk)
-        return streamed(lambda batch, w: gradient(params, batch, w), self.run.problem.data, weights)
+        problem = self.run.problem
+        gradient, size = jax.grad(problem.risk), microbatch(problem, params)
+        return streamed(lambda batch, w: gradient(params, batch, w), problem.data, weights, size)
 
     def gradient(self, params: Params, mask: jax.Array) -> Params:
         """grad L(params, S)."""
@@ -55,14 +56,18 @@ class Risk:
     ) -> Params:
         """A v, A the `curvature` ("hessian", "ggn" or "fisher") of L(., S) at `params`: of all of S, or where `size` is
         given an unbiased estimate from `size` examples drawn by `key`."""
-        data, weights = self.run.problem.data, self.shares(mask)
+        problem, weights = self.run.problem, self.shares(mask)
+        fits = microbatch(problem, params)
 
         def part(batch: Dataset, share: jax.Array) -> Params:
-            return CURVATURES[curvature](self.run.problem, params, v, batch, share)
+            return CURVATURES[curvature](problem, params, v, batch, share)
+
+        def whole(batch: Dataset, share: jax.Array) -> Params:
+            return streamed(part, batch, share, fits)
 
         if size:
             assert key is not None
-            image = sampled(part, data, weights, size, key)
+            image = sampled(whole, problem.data, weights, size, key)
         else:
-            image = streamed(part, data, weights)
+            image = whole(problem.data, weights)
         return optax.tree.add_scale(image, self.run.recipe.weight_decay, v)

@@ -5,7 +5,8 @@ import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 
-from certunl.curvature import dense, extreme_eigenvalues, fisher, ggn, hvp, sampled, streamed
+import certunl as cu
+from certunl.curvature import dense, extreme_eigenvalues, fisher, ggn, hvp, microbatch, sampled, streamed
 from tests.cases import KEY, network, vector
 
 PROBLEM = network(hidden=(3,), l2=0.3)
@@ -91,3 +92,14 @@ def test_lanczos_invents_no_eigenvalue_where_it_breaks_down():
         np.testing.assert_allclose(found, (factor, factor), rtol=1e-12)
     two = jnp.array([1.0, 1.0, 1.0, 4.0, 4.0, 4.0, 4.0, 4.0, 4.0])
     np.testing.assert_allclose(extreme_eigenvalues(lambda v, key: {"w": two * v["w"]}, like, KEY, steps=8), (1.0, 4.0))
+
+
+def test_a_microbatch_is_what_fits_and_shrinks_with_the_activations():
+    assert microbatch(PROBLEM, PARAMS) == 1024
+    sizes = []
+    for width, side in ((32, 16), (32, 32), (96, 32)):
+        data = cu.Dataset(np.zeros((2, side, side, 3), np.float32), np.arange(2))
+        problem = cu.classification(cu.models.AllCNN(width=width), data)
+        sizes.append(microbatch(problem, jax.eval_shape(problem.init, KEY)))
+    assert 1024 > sizes[0] > sizes[1] > sizes[2] >= 4
+    assert 3.5 < sizes[0] / sizes[1] < 4.6  # four times the pixels
