@@ -33,9 +33,11 @@ def main(argv: Sequence[str] | None = None) -> list[dict[str, Any]]:
     method = training_s_own_sum(float(np.sum(run.schedule.rates)))
     stream = cu.Stream(run=run, method=method, account=cu.Account(total=TOTAL))
     steps = []
-    for request in cu.requests.stream(ask_key, run, [size] * count):
+    for number, request in enumerate(cu.requests.stream(ask_key, run, [size] * count)):
         with Stopwatch() as watch:
-            release, stream = stream.forget(request, EACH, forget_key, cu.secret_key(), trivial=True)
+            release, stream = stream.forget(
+                request, EACH, jax.random.fold_in(forget_key, number), cu.secret_key(), trivial=True
+            )
         gone = np.flatnonzero(~np.asarray(stream.run.present))
         truth = cu.Retrain().forget(run, None, gone, forget_key)
         rows = cu.evaluate(run, gone, release.update, reference=truth).rows

@@ -56,10 +56,10 @@ class Account:
     """The releases of one line so far, since training or the last exact retraining.
 
     `ratios` are their proved distances over their noise, inf for a release without a theorem. Gaussian mechanisms of
-    ratios r_i, each chosen whatever the earlier ones gave out, are together exactly as distinguishable as one of ratio
+    ratios r_i are together exactly as distinguishable as one of ratio
     √(sum r_i²) (Dong, Roth, Su 2022, corollary 3.3): that holds for the joint releases against the joint references.
     `failures` is the sum of the solvers' failure probabilities, counted inside the total's delta. `total`: the budget
-    of the whole line; a release that would exceed it is refused. An exact retraining (distance 0) starts a new
+    of the whole line; a release that would exceed it is refused. An exact retraining starts a new
     account: what follows no longer depends on anyone forgotten before it.
     """
 
@@ -71,6 +71,14 @@ class Account:
         if self.total is not None and (self.total.epsilon is None or self.total.sigma or self.total.distance):
             raise BadInput("a total budget is an epsilon and a delta")
 
+    def limited(self, total: Budget | None) -> "Account":
+        """The account under `total` (None: the one it has). Raises: BadInput where it has another already."""
+        if total is not None and self.total is not None and total != self.total:
+            raise BadInput(
+                f"this line has a total budget of epsilon {self.total.epsilon:g} at delta {self.total.delta:g} already"
+            )
+        return replace(self, total=total or self.total)
+
     def epsilon(self, delta: float) -> float:
         """The composed epsilon at `delta`, failures included; inf where there is none."""
         ratio = math.sqrt(sum(r**2 for r in self.ratios))
@@ -79,12 +87,12 @@ class Account:
             return math.inf
         return read_epsilon(1 / ratio, left) if ratio else 0.0
 
-    def charge(self, ratio: float | None, failure: float) -> "Account":
-        """The account after one more release.
+    def charge(self, ratio: float | None, failure: float, exact: bool = False) -> "Account":
+        """The account after one more release; `exact`: it retrained exactly, with nothing unchecked.
 
         Raises: BadInput where it would exceed the total, with what is spent and what retraining restores.
         """
-        if ratio == 0:
+        if exact:
             return Account(total=self.total)
         after = replace(
             self, ratios=(*self.ratios, math.inf if ratio is None else ratio), failures=self.failures + failure

@@ -68,7 +68,9 @@ def certify(
         bound = ceiling
     distance = None if bound is None else min(float(bound), ceiling)
     sigma, epsilon = _calibrate(distance, budget, update.noise)
-    account = (account or Account()).charge(_ratio(distance, budget, sigma, update.noise), update.failure_probability)
+    exact = update.exact and not update.unchecked
+    ratio = _ratio(distance, budget, sigma, update.noise)
+    account = (account or Account()).charge(ratio, update.failure_probability, exact)
     center = update.projected()
     noise = optax.tree.random_like(key, center, sampler=jax.random.normal)
     params = jax.tree.map(lambda p, z: p + sigma * z, center, noise)

@@ -34,10 +34,10 @@ class Update:
     """A model after forgetting, un-noised: secret until `certify` has released it.
 
     `bound` is a proved distance to `reference` (None where there is no theorem), over failure probability
-    `failure_probability`; `uniform` says that it holds for every request of this size; `noise` is the standard
-    deviation the method's own steps already added; `radius` the ball that training keeps to (releases are projected
-    onto it); `unchecked` what the bound takes for granted beyond `assumptions`, in words; `cost` what it took, in
-    seconds and solver facts.
+    `failure_probability`; `uniform` says that it holds for every request of this size, `exact` that this is true
+    retraining; `noise` is the standard deviation the method's own steps already added; `radius` the ball that training
+    keeps to (releases are projected onto it); `unchecked` what the bound takes for granted beyond `assumptions`, in
+    words; `cost` what it took, in seconds and solver facts.
     """
 
     params: Params
@@ -45,6 +45,7 @@ class Update:
     reference: str = struct.field(pytree_node=False)
     bound: float | None = struct.field(pytree_node=False, default=None)
     uniform: bool = struct.field(pytree_node=False, default=False)
+    exact: bool = struct.field(pytree_node=False, default=False)
     failure_probability: float = struct.field(pytree_node=False, default=0.0)
     noise: float = struct.field(pytree_node=False, default=0.0)
     radius: float | None = struct.field(pytree_node=False, default=None)

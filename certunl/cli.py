@@ -149,9 +149,11 @@ def forget(
     if epsilon is None and sigma is None:
         epsilon = 1.0
     budget = Budget(epsilon=epsilon, delta=delta, distance=distance, sigma=sigma)
+    limit = None if total is None else Budget(epsilon=total, delta=delta)
     with disk.lock(folder):
         run, _, facts = storage.load_run(folder)
         state, earlier, account = history.resume(folder, run, line, {"method": method, "settings": chosen})
+        account = account.limited(limit)
         ask_key, forget_key = jax.random.split(jax.random.fold_in(key, earlier))
         ids = requests.parse(request, ask_key, state)
         prepared = None
@@ -164,7 +166,6 @@ def forget(
                 prepared = None
         with progress(f"forgetting by {method}"):
             update = unlearner.forget(state, prepared, ids, forget_key)
-        account = dataclasses.replace(account, total=total and Budget(epsilon=total, delta=delta))
         release = certify(update, budget, secret_key(), trivial=trivial, account=account)
         made = history.save_release(folder, line, earlier + 1, release, ids, {"method": method, "settings": chosen})
     how = "" if method != "hessian_free" or prepared is not None else " (nothing prepared: one pass for this request)"

@@ -82,7 +82,7 @@ def evaluate(
             certificate = item.certificate
             verdicts[name] = certificate.verdict
             if certificate.bound is not None and name in rows:
-                rows[name] |= {"distance_bound": certificate.bound, "trivial_bound": certificate.trivial_bound}
+                rows[name] |= {"bound_to_its_reference": certificate.bound, "trivial_bound": certificate.trivial_bound}
             if certificate.sigma > 0:
                 rows[f"{name} + noise"] = judge.row(item.params, update.cost)
                 verdicts[f"{name} + noise"] = certificate.verdict

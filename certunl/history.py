@@ -22,13 +22,14 @@ __all__ = ["certificates", "load_releases", "resume", "save_release", "stale"]
 def resume(folder: Path, run: Run, line: str, made_by: dict[str, Any]) -> tuple[Run, int, Account]:
     """(the run after every request of `line`, their number, what they spent).
 
-    Raises: BadInput where the line was begun by another method or with other settings.
+    Raises: BadInput where the line was begun by another method or with other settings; retraining continues any.
     """
     account = Account()
     earlier = [name for name in storage.parts(folder, "releases") if name.rpartition("-")[0] == line]
     for name in earlier:
         params, facts = storage.load_part(folder, "updates", name)
-        if (held := {key: facts[key] for key in made_by}) != disk.as_json(made_by):
+        held = {key: facts[key] for key in made_by}
+        if "retrain" not in (held["method"], made_by["method"]) and held != disk.as_json(made_by):
             raise BadInput(f"the line {line!r} was begun with {held}; give the new one its own --name")
         run = run.minus(np.asarray(facts["request"]), params)
         account = _account(facts["certificate"]["account"])

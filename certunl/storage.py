@@ -43,7 +43,7 @@ __all__ = [
     "save_run",
 ]
 
-_FORMAT = 1
+_FORMAT = 2
 _NAME = re.compile(r"[A-Za-z][\w.-]{0,63}")
 _NUMBERED = re.compile(r"([A-Za-z][\w.-]*)-(\d+)")
 

@@ -1,6 +1,7 @@
 """A line of requests: what it spends, what it refuses, and that noise never enters the state."""
 
 import math
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -112,3 +113,21 @@ def test_streams_of_requests_are_disjoint_and_leave_someone():
     for sizes in ([22], [0, 1], [10, 12]):
         with pytest.raises(cu.BadInput, match="leave someone"):
             cu.requests.stream(KEY, run, sizes)
+
+
+def test_a_zero_bound_that_is_no_retraining_does_not_start_a_new_account():
+    spent = cu.Account(ratios=(0.3,), failures=1e-7)
+    assert spent.charge(0.0, 1e-7).ratios == (0.3, 0.0)
+    assert spent.charge(0.0, 1e-7).failures == pytest.approx(2e-7)
+    assert spent.charge(0.0, 0.0, exact=True) == cu.Account()
+    run = convex_run()
+    for unchecked, kept in (((), 0), (("statistics",), 2)):
+        update = replace(cu.Retrain().forget(run, None, [1], KEY), unchecked=unchecked)
+        assert len(cu.certify(update, BUDGET, KEY, account=spent).certificate.account.ratios) == kept
+
+
+def test_a_total_once_set_is_kept_and_not_changed():
+    account = cu.Account().limited(BUDGET)
+    assert account.limited(None).total == BUDGET == account.limited(BUDGET).total
+    with pytest.raises(cu.BadInput, match="already"):
+        account.limited(cu.Budget(epsilon=9.0, delta=1e-5))

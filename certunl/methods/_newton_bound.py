@@ -1,6 +1,7 @@
 """Where a theorem of `bounds/` speaks of a Newton update, what it says."""
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -9,7 +10,7 @@ from certunl.bounds._constants import NewtonConstants
 from certunl.bounds._inverse import dimension_free_error, residual_error
 from certunl.bounds.linear import linear_constants
 from certunl.bounds.newton import newton_bound
-from certunl.certificate import MINIMISER
+from certunl.certificate import MINIMISER, Assumption
 from certunl.solvers import LiSSA
 from certunl.training import Run
 from certunl.typing import Solution
@@ -24,31 +25,34 @@ def distance(method: "Newton", run: Run, facts: dict[str, float], solution: Solu
     """The fields of Update that a theorem fills; none where a condition of it is seen to fail.
 
     The conditions: the Hessian itself (its own constants, not Gauss-Newton's), a start in the ball where there is one,
-    damping + lambda_min > 0, and for LiSSA a scale of at least every eigenvalue met (for the printed form also at least
-    1, and the lemma's depth).
+    damping + lambda_min > 0, and for LiSSA a scale of at least L + weight decay + damping and of every eigenvalue met
+    (for the printed form also at least 1, and the lemma's depth).
     """
     radius = run.recipe.radius
     if method.assumed is None or method.operator != "hessian":
         return {}
     if radius is not None and facts["norm"] > radius * (1 + 1e-5):  # left unprojected by another method's request
         return {}
-    constants = method.assumed
-    if not isinstance(constants, NewtonConstants):
+    if isinstance(method.assumed, NewtonConstants):
+        constants = replace(method.assumed)  # proved is only what the code derives here, for this run
+    else:
         retained = facts["left"] / max(facts["visited"], 1) if run.recipe.denominator == "batch" else 1.0
         constants = linear_constants(run, retained)
     if radius is None and not constants.strong_convexity:
         return {}
     damping, gap = facts["damping"], facts["damping"] + constants.smallest_eigenvalue
     random = isinstance(method.solver, LiSSA) and math.isfinite(float(solution.scale))
-    solver = None
+    printed = random and method.inverse == "printed"
+    solver, fixed = None, method.damping is not None and getattr(method.solver, "scale", None) is not None
     if not gap > 0:
         newton_bound(constants, radius=radius, damping=damping, dimension=1)  # refuses in its own words
     elif not random:
         solver = residual_error(residual=facts["error"], gap=gap)
     else:
         scale, top = float(solution.scale), float(solution.highest)
-        printed = method.inverse == "printed"
         assert isinstance(method.solver, LiSSA)
+        if scale < constants.smoothness + run.recipe.weight_decay + damping:
+            return {}
         lemma = scale >= 1 and method.solver.depth >= LiSSA.lemma_depth(gap, scale)
         if scale < top or (printed and not lemma):
             return {}
@@ -72,12 +76,24 @@ def distance(method: "Newton", run: Run, facts: dict[str, float], solution: Solu
         gradient=facts["slope"],
         solver=solver,
     )
+    rounding = _rounding(run, facts, max(float(solution.highest), gap), gap)
+    bound += rounding
+    assumptions += (Assumption("rounding", rounding, "estimated", "of floating point, in w, x and the residual"),)
+    if printed:
+        assumptions += (Assumption("S", float(solution.scale), "given", "at least every mini-batch's norm"),)
     residual = constants.gradient_residual
     at = f"a point of the ball where the retained risk has gradient norm <= G = {residual:g}"
     return {
         "bound": bound,
         "assumptions": assumptions,
-        "uniform": solver is None and facts["shift"] == 0 and constants.strong_convexity == 0,
+        "uniform": solver is None and fixed and facts["shift"] == 0 and constants.strong_convexity == 0,
         "failure_probability": constants.failure_probability if random else 0.0,
         "reference": MINIMISER if constants.strong_convexity and not residual else at,
     }
+
+
+def _rounding(run: Run, facts: dict[str, float], top: float, gap: float) -> float:
+    """eps (‖w‖ + ‖x‖)(1 + 10 top/gap): w − x is rounded to the parameters' type, and v and A x, sums of terms as large
+    as top ‖w‖ and top ‖x‖, are off by a few eps of that before they are divided by gap."""
+    eps = max(float(jax.numpy.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(run.params))
+    return eps * (facts["norm"] + facts["step"]) * (1 + 10 * top / gap)

@@ -43,7 +43,7 @@ class FisherForgetting:
         """Nothing to prepare."""
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
-        """One pass over the retained examples' gradients, one at a time, then noise drawn by `key`."""
+        """One pass over the retained examples' gradients, a few at a time, then noise drawn by `key`."""
         request = run.check(request)
         with Stopwatch() as watch:
             params = jax.block_until_ready(_noised(run, run.retained(request), key, self.alpha, self.floor))

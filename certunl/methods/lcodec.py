@@ -68,6 +68,8 @@ class LCODEC:
         model = getattr(run.problem.losses, "model", None)
         if "capture_intermediates" not in inspect.signature(getattr(model, "apply", lambda: None)).parameters:
             raise BadInput("lcodec looks at the features of a linen module's layers; this problem has no such model")
+        if not jnp.issubdtype(run.problem.data.x.dtype, jnp.floating):
+            raise BadInput(f"lcodec perturbs inputs by noise: they must be floats, got {run.problem.data.x.dtype}")
         with Stopwatch() as watch:
             shown = jnp.asarray(np.resize(request, _EXAMPLES))
             features, losses = _perturbed(run, shown, key, self.noise, self.draws)

@@ -83,7 +83,9 @@ class Newton:
         ):
             if getattr(self, name) not in known:
                 raise BadInput(f"{name} must be one of {', '.join(map(str, known))}, got {getattr(self, name)!r}")
-        if isinstance(self.assumed, str) and self.assumed != "linear":
+        if self.steps > 1 and self.gradient == "forgotten":
+            raise BadInput('gradient="forgotten" takes one step: a second would remove the request again')
+        if not (self.assumed is None or isinstance(self.assumed, NewtonConstants) or self.assumed == "linear"):
             raise BadInput(f'assumed must be NewtonConstants(...) or "linear", got {self.assumed!r}')
 
     def prepare(self, run: Run, *, progress: Progress | None = None) -> None:
@@ -154,12 +156,17 @@ class _Settings(NamedTuple):
 def _verify(facts: dict[str, float]) -> None:
     if not np.isfinite([facts["error"], facts["gradient"], facts["norm"]]).all():
         raise Diverged("the Newton step is not finite; raise damping (or scale, for LiSSA)")
+    if facts["error"] > 3 * facts["gradient"]:
+        raise Diverged(
+            f"the solution leaves {facts['error'] / facts['gradient']:.3g} times the right side, where none at all "
+            "leaves 1: mini-batches are too small or scale too low; raise scale, damping or solver.batch_size"
+        )
     low, damping = facts["lowest"], facts["damping"]
     if low + damping < -1e-5 * facts["highest"]:  # beyond rounding
         raise Diverged(
-            f"the Hessian is indefinite: its smallest eigenvalue is at most {low:.4g} on {_SAMPLE:,} retained examples "
-            f"and damping {damping:.4g} does not lift it; raise damping above {-low:.4g}, leave it to be measured, or "
-            'use operator="ggn"'
+            f"the Hessian is indefinite: its smallest eigenvalue is at most {low:.4g} on a sample of the retained "
+            f"examples and damping {damping:.4g} does not lift it; raise damping above {-low:.4g}, "
+            'leave it to be measured, or use operator="ggn"'
         )
     if facts["along"] < 0:
         raise Diverged(
@@ -237,6 +244,7 @@ def _step(
         "shift": optax.tree.norm(optax.tree.sub(v, slope)),
         "slope": optax.tree.norm(slope),
         "norm": optax.tree.norm(params),
+        "step": jnp.sqrt(square),
         "along": jnp.asarray(optax.tree.vdot(x, image)) / jnp.where(square == 0, 1, square),
     }
     moved = optax.tree.sub(params, x)

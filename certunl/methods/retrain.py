@@ -36,6 +36,7 @@ class Retrain:
             reference=REPLAY,
             bound=0.0,
             uniform=True,
+            exact=True,
         )
 
 

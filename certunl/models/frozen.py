@@ -27,16 +27,24 @@ class Frozen:
     def measured(cls, module: Any, params: Params, x: Any) -> "Frozen":
         """The module with the means and variances of one pass over `x` with `params`; momentum plays no part."""
         variables = module.init(jax.random.key(0), x[:1])
+        if "batch_stats" not in variables:
+            raise BadInput("the module has no BatchNorm to freeze; use it as it is")
         zero = jax.tree.map(lambda s: s * 0, variables["batch_stats"])
 
-        def once(old: Params) -> Params:
+        def once(old: Params, x: Any) -> Params:
             held = {"params": params, "batch_stats": old}
-            return module.apply(held, x, train=True, mutable=["batch_stats"])[1]["batch_stats"]
+            try:
+                return module.apply(held, x, train=True, mutable=["batch_stats"])[1]["batch_stats"]
+            except TypeError as error:
+                raise BadInput(f"the module must take train=True to measure its statistics ({error})") from error
 
-        # one step is old · momentum + new · (1 − momentum), so two starts tell momentum and statistics apart
+        # one pass gives old · momentum + new · (1 − momentum); on inputs of 0 two starts tell the momentum exactly
         one = jax.tree.map(lambda s: s * 0 + 1, zero)
-        low, high = once(zero), once(one)
-        return cls(module, jax.tree.map(lambda a, b: a / (1 - (b - a)), low, high))
+        momentum = jax.tree.map(lambda a, b: b - a, once(zero, x * 0), once(one, x * 0))
+        statistics = jax.tree.map(lambda a, m: a / (1 - m), once(zero, x), momentum)
+        if not all(bool(jax.numpy.isfinite(leaf).all()) for leaf in jax.tree.leaves(statistics)):
+            raise BadInput("the statistics are not finite: a momentum of 1 never learns them, or the inputs overflow")
+        return cls(module, statistics)
 
     @property
     def unchecked(self) -> tuple[str, ...]:

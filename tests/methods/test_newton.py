@@ -124,6 +124,8 @@ def test_bad_settings_are_refused():
         {"fallback": "lissa"},
         {"inverse": "exact"},
         {"assumed": "mlp"},
+        {"assumed": True},
+        {"steps": 2, "gradient": "forgotten"},
         {"damping": float("nan")},
     ):
         with pytest.raises(cu.BadInput):

@@ -158,3 +158,29 @@ def test_the_dimension_free_error_holds_and_lissa_s_conditions_are_stated():
         )
         assert np.linalg.norm(vector(update.params) - vector(exact.params)) <= error < update.bound
     assert update.failure_probability == 0.01 and rest["S"].status == "given"
+
+
+def test_the_bound_holds_in_float32_where_rounding_is_all_that_is_left():
+    """Least squares solved exactly twice over: only rounding remains, and the bound counts it."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 8)).astype(np.float32)
+    y = (100 * x @ rng.normal(size=8) + rng.normal(size=200)).astype(np.float32)
+    problem = cu.regression(cu.models.Linear(classes=1, dtype=jnp.float32), cu.Dataset(x, y))
+    run = trained(problem, weight_decay=0.1, denominator="retained")
+    method = cu.Newton(damping=0.0, solver=cu.Dense(), gradient="retained", steps=2, assumed="linear")
+    for seed in range(10):
+        ids = cu.requests.random(jax.random.key(seed), run, 5)
+        update = method.forget(run, None, ids, KEY)
+        left = np.setdiff1d(np.arange(200), ids)
+        z = np.column_stack([x[left], np.ones(len(left))]).astype(np.float64)
+        truth = np.linalg.solve(z.T @ z / len(left) + 0.1 * np.eye(9), z.T @ y[left].astype(np.float64) / len(left))
+        got = np.concatenate([np.ravel(update.params["Dense_0"][k]) for k in ("kernel", "bias")])
+        assert np.linalg.norm(got - truth) <= update.bound < 0.1
+
+
+def test_only_what_the_code_derives_for_this_run_is_called_proved():
+    elsewhere = cu.bounds.linear_constants(convex("softmax"), 1.0)
+    assert "proved" in {elsewhere.status("hessian_lipschitz")}
+    run = trained(network(), radius=9.0)
+    update = cu.Newton(damping=50.0, gradient="retained", assumed=elsewhere).forget(run, None, IDS, KEY)
+    assert {a.symbol: a.status for a in update.assumptions}["M"] == "given"

@@ -149,7 +149,7 @@ def test_batch_norm_is_refused_until_it_is_frozen_and_then_named_on_the_certific
 
 
 def test_measured_statistics_are_those_of_one_pass():
-    module, x = Frozenable(), classes().x
+    module, x = Frozenable(), 3000 * classes().x
     variables = module.init(KEY, x)
     frozen = cu.models.Frozen.measured(module, variables["params"], x)
     statistics = frozen.statistics["Norm_0"]["BatchNorm_0"]
@@ -157,3 +157,5 @@ def test_measured_statistics_are_those_of_one_pass():
     np.testing.assert_allclose(statistics["var"], x.var(0), rtol=1e-10)
     passed = module.apply(variables, x, train=True, mutable=["batch_stats"])[0]
     np.testing.assert_allclose(frozen.apply({"params": variables["params"]}, x), passed, rtol=1e-10)
+    with pytest.raises(cu.BadInput, match="no BatchNorm"):
+        cu.models.Frozen.measured(nn.Dense(3), {}, x)
