@@ -164,9 +164,11 @@ def test_a_half_written_a_changed_and_a_foreign_folder_are_refused(folder, tmp_p
     assert "fingerprint" in refused(capsys, "forget", copy)
     (copy / "run.json").write_text("{")
     assert "half-written" in refused(capsys, "forget", copy)
-    for content in ("[]", '{"format": 1}', '{"a": 1}'):
+    for content in ("[]", '{"format": 2}', '{"a": 1}'):
         (copy / "run.json").write_text(content)
         assert "half-written" in refused(capsys, "prepare", copy)
+    (copy / "run.json").write_text('{"format": 1}')
+    assert "has format 1, this version reads 2" in refused(capsys, "prepare", copy)
     (copy / "run.json").unlink()
     assert "half-written" in refused(capsys, "evaluate", copy)
     (tmp_path / "empty").mkdir()
@@ -229,3 +231,29 @@ def test_a_kill_in_the_middle_of_writing_leaves_the_folder_as_it_was(folder, tmp
     shutil.copytree(copy / "releases" / before[0], copy / "releases" / f".{before[0]}.99")  # killed before the rename
     certunl("forget", copy, "--request", "random:2")
     assert len(list((copy / "releases").iterdir())) == len(before) + 1
+
+
+def test_a_line_keeps_its_total_and_retraining_restores_it(folder, tmp_path, capsys):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    words = (
+        "forget",
+        copy,
+        "--method",
+        "newton",
+        "--name",
+        "t",
+        "--request",
+        "random:3",
+        "--trivial",
+        "--set",
+        "operator=ggn",
+    )
+    certunl(*words, "--total", "1.2")
+    assert "would exceed the total budget of epsilon 1.2" in refused(capsys, *words)
+    assert "already" in refused(capsys, *words, "--total", "9")
+    certunl("forget", copy, "--method", "retrain", "--name", "t", "--request", "random:3")
+    certunl(*words)
+    assert "epsilon must be" in refused(capsys, *words, "--total", "0")
