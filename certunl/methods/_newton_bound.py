@@ -44,11 +44,9 @@ def distance(method: "Newton", run: Run, facts: dict[str, float], solution: Solu
     random = isinstance(method.solver, LiSSA) and math.isfinite(float(solution.scale))
     printed = random and method.inverse == "printed"
     solver, fixed = None, method.damping is not None and getattr(method.solver, "scale", None) is not None
-    if not gap > 0:
-        newton_bound(constants, radius=radius, damping=damping, dimension=1)  # refuses in its own words
-    elif not random:
+    if gap > 0 and not random:  # newton_bound refuses any other gap
         solver = residual_error(residual=facts["error"], gap=gap)
-    else:
+    elif gap > 0:
         scale, top = float(solution.scale), float(solution.highest)
         assert isinstance(method.solver, LiSSA)
         if scale < constants.smoothness + run.recipe.weight_decay + damping:

@@ -54,7 +54,7 @@ def test_damping_is_added_to_the_operator_itself():
 
 def test_streaming_over_microbatches_changes_nothing(monkeypatch):
     import certunl.curvature
-    import certunl.methods.newton as newton
+    import certunl.methods._newton_program as program
 
     run = trained(network())
     lissa = cu.LiSSA(depth=5, repeats=2, scale=20.0, batch_size=12)  # whose mini-batches do not fit one microbatch
@@ -63,9 +63,9 @@ def test_streaming_over_microbatches_changes_nothing(monkeypatch):
         whole = method.forget(run, None, IDS, KEY).params
         with monkeypatch.context() as patch:
             patch.setattr(certunl.risk, "microbatch", lambda problem, params: 7)
-            newton._steps.clear_cache()
+            program.newton_steps.clear_cache()
             streamed = method.forget(run, None, IDS, KEY).params
-        newton._steps.clear_cache()
+        program.newton_steps.clear_cache()
         assert gap(streamed, whole) < 1e-10
 
 

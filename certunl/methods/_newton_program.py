@@ -1,0 +1,129 @@
+"""Damped Newton steps as one program: spectrum, gradient, solve, residual on the full data, step, projection."""
+
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from optax.projections import projection_l2_ball
+
+from certunl.curvature import damped, extreme_eigenvalues
+from certunl.risk import Risk
+from certunl.training import Run
+from certunl.typing import Diverged, Key, Operator, Params, Solution, Solver
+
+__all__ = ["Settings", "newton_steps", "verify"]
+
+_SAMPLE, _LANCZOS = 1024, 24
+"""Examples on which the spectrum is looked at, and products spent on it."""
+
+
+class Settings(NamedTuple):
+    """What the program depends on, beside its arrays."""
+
+    solver: Solver
+    gradient: str
+    operator: str
+    steps: int
+
+
+def verify(facts: dict[str, float]) -> None:
+    """Raises Diverged where what was measured says that a step is not to be trusted."""
+    if not np.isfinite([facts["error"], facts["gradient"], facts["norm"]]).all():
+        raise Diverged("the Newton step is not finite; raise damping (or scale, for LiSSA)")
+    if facts["error"] > 3 * facts["gradient"]:
+        raise Diverged(
+            f"the solution leaves {facts['error'] / facts['gradient']:.3g} times the right side, where none at all "
+            "leaves 1: mini-batches are too small or scale too low; raise scale, damping or solver.batch_size"
+        )
+    low, damping = facts["lowest"], facts["damping"]
+    if low + damping < -1e-5 * facts["highest"]:  # beyond rounding
+        raise Diverged(
+            f"the Hessian is indefinite: its smallest eigenvalue is at most {low:.4g} on a sample of the retained "
+            f"examples and damping {damping:.4g} does not lift it; raise damping above {-low:.4g}, "
+            'leave it to be measured, or use operator="ggn"'
+        )
+    if facts["along"] < 0:
+        raise Diverged(
+            f"the Hessian is indefinite: the damped curvature along the solution is {facts['along']:.4g}; raise "
+            'damping, or use operator="ggn"'
+        )
+
+
+@partial(jax.jit, static_argnames="settings")
+def newton_steps(
+    run: Run, retained: jax.Array, key: Key, damping: jax.Array | float | None, settings: Settings
+) -> tuple[Params, Solution, dict[str, jax.Array]]:
+    """(parameters, for each step [steps]: its solution without x, its facts)."""
+    spectrum_key, steps_key = jax.random.split(key)
+    risk, size = Risk(run), getattr(settings.solver, "batch_size", 0)
+    lowest = highest = jnp.asarray(jnp.inf)
+    if size or damping is None:
+        sample = _SAMPLE if len(retained) > _SAMPLE else 0
+
+        def product(v: Params, k: Key) -> Params:
+            return risk.product(run.params, v, retained, settings.operator, k, sample)
+
+        lowest, highest = extreme_eigenvalues(product, run.params, spectrum_key, _LANCZOS)
+    if damping is None:
+        damping = jnp.maximum(_floor(run, settings.gradient, highest), -1.5 * lowest)
+    scalar = optax.tree.norm(run.params)
+    common = {"lowest": lowest, "highest": highest, "damping": damping, "left": risk.count(retained)}
+    common["visited"] = jnp.sum(risk.visited())
+    common = {name: jnp.asarray(value, scalar.dtype) for name, value in common.items()}
+
+    def advance(params: Params, k: Key) -> tuple[Params, tuple[Solution, dict[str, jax.Array]]]:
+        params, solution, facts = _step(risk, params, retained, common["damping"], k, settings, size)
+        return params, (replace(solution, x=None), facts | common)
+
+    params, (solutions, facts) = jax.lax.scan(advance, run.params, jax.random.split(steps_key, settings.steps))
+    return params, solutions, facts
+
+
+def _floor(run: Run, gradient: str, highest: jax.Array) -> jax.Array:
+    """The least automatic damping."""
+    inertia = {"sgd": 1.0, "momentum": 0.1}.get(run.recipe.optimizer) if isinstance(run.recipe.optimizer, str) else None
+    if gradient != "difference" or inertia is None:
+        return 1e-3 * highest
+    return inertia / jnp.sum(run.schedule.rates)
+
+
+def _step(
+    risk: Risk, params: Params, retained: jax.Array, damping: jax.Array, key: Key, settings: Settings, size: int
+) -> tuple[Params, Solution, dict[str, jax.Array]]:
+    """(parameters, solution, norms: of v, of its error v − A x on the full retained data, of its shift from the
+    retained gradient, of that gradient, and of `params`; the curvature x'Ax/x'x along the solution)."""
+    run, recipe = risk.run, risk.run.recipe
+    slope = risk.gradient(params, retained)
+    if settings.gradient == "retained":
+        v = slope
+    elif settings.gradient == "forgotten" and recipe.denominator == "retained":
+        forgotten = run.present & ~retained
+        odds = risk.count(forgotten) / jnp.maximum(risk.count(retained), 1)
+        v = optax.tree.scale(-odds, risk.gradient(params, forgotten))
+    elif settings.steps == 1:  # one sum, no difference of two large ones
+        v = risk.sum_gradient(params, risk.shares(retained) - risk.shares(run.present))
+    else:
+        v = optax.tree.sub(slope, risk.gradient(run.params, run.present))
+
+    def operator(u: Params, k: Key, size: int = 0) -> Params:
+        return risk.product(params, u, retained, settings.operator, k, size)
+
+    full: Operator = damped(operator, damping)
+    solution = settings.solver(damped(partial(operator, size=size), damping), v, key)
+    x, image = solution.x, full(solution.x, key)
+    square = optax.tree.vdot(x, x)
+    facts = {
+        "gradient": optax.tree.norm(v),
+        "error": optax.tree.norm(optax.tree.sub(v, image)),
+        "shift": optax.tree.norm(optax.tree.sub(v, slope)),
+        "slope": optax.tree.norm(slope),
+        "norm": optax.tree.norm(params),
+        "step": jnp.sqrt(square),
+        "along": jnp.asarray(optax.tree.vdot(x, image)) / jnp.where(square == 0, 1, square),
+    }
+    moved = optax.tree.sub(params, x)
+    return moved if recipe.radius is None else projection_l2_ball(moved, recipe.radius), solution, facts
