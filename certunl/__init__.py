@@ -22,7 +22,6 @@ from certunl.evaluation import evaluate as evaluate
 from certunl.methods.finetune import FineTune as FineTune
 from certunl.methods.fisher import FisherForgetting as FisherForgetting
 from certunl.methods.hessian_free import HessianFree as HessianFree
-from certunl.methods.hessian_free import Statistics as Statistics
 from certunl.methods.influence import DiagonalInfluence as DiagonalInfluence
 from certunl.methods.lcodec import LCODEC as LCODEC
 from certunl.methods.neggrad import NegGrad as NegGrad
@@ -37,6 +36,7 @@ from certunl.schedule import Schedule as Schedule
 from certunl.solvers.cg import CG as CG
 from certunl.solvers.dense import Dense as Dense
 from certunl.solvers.lissa import LiSSA as LiSSA
+from certunl.statistics import Statistics as Statistics
 from certunl.stream import Stream as Stream
 from certunl.training import Run as Run
 from certunl.training import fit as fit

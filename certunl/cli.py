@@ -22,9 +22,9 @@ from certunl import disk, history, requests, rooms, storage
 from certunl.budget import Budget
 from certunl.calibration import certify, secret_key
 from certunl.evaluation import Report, evaluate_all
-from certunl.methods import Statistics
 from certunl.recipe import Recipe
 from certunl.report import page
+from certunl.statistics import Statistics
 from certunl.training import train as train_run
 from certunl.typing import BadInput, Diverged, Key, Progress
 

@@ -13,7 +13,7 @@ LAYERS = [
     {"rooms", "recipe", "budget"},
     {"problem", "models", "schedule"},
     {"training", "curvature", "certificate"},
-    {"requests", "calibration", "datasets", "solvers", "bounds", "disk", "risk"},
+    {"requests", "calibration", "datasets", "solvers", "bounds", "disk", "risk", "statistics", "sensitivity"},
     {"storage"},
     {"methods", "metrics", "history"},
     {"evaluation", "stream"},

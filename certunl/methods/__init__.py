@@ -11,7 +11,7 @@ took, compilation apart, into `Update.cost`. `Update.bound` is None unless a the
 
 from certunl.methods.finetune import FineTune
 from certunl.methods.fisher import FisherForgetting
-from certunl.methods.hessian_free import HessianFree, Statistics
+from certunl.methods.hessian_free import HessianFree
 from certunl.methods.influence import DiagonalInfluence
 from certunl.methods.lcodec import LCODEC
 from certunl.methods.neggrad import NegGrad
@@ -27,5 +27,4 @@ __all__ = [
     "NegGrad",
     "Newton",
     "Retrain",
-    "Statistics",
 ]

@@ -1,7 +1,6 @@
 """Hessian-free online unlearning (Qiao et al., ICLR 2025): one stored vector per unit, deletion is an addition."""
 
 from dataclasses import dataclass
-from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -9,12 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import struct
 
+from certunl import sensitivity
 from certunl.certificate import REPLAY, Update
 from certunl.methods._updated import updated
+from certunl.statistics import Statistics
 from certunl.timing import Stopwatch
-from certunl.training import Run, step
+from certunl.training import Run
 from certunl.typing import BadInput, Diverged, Key, Params, Progress
 
 __all__ = ["HessianFree"]
@@ -22,49 +22,6 @@ __all__ = ["HessianFree"]
 _CACHE_BYTES = 8 * 2**20
 """Size of the block of statistics carried through the schedule at once on a CPU: it should stay in cache."""
 _DEVICE_BYTES = 2 * 2**30
-
-
-@struct.dataclass
-class Statistics:
-    """One row per unit: `rows` is a pytree like params with a leading axis m; `units i32[m]`, sorted, names the unit
-    of each row, `owners i32[n]` the unit of each example (itself, where the data name no owners); `start` are the
-    parameters that the training they belong to started from."""
-
-    rows: Params
-    units: jax.Array
-    owners: jax.Array
-    start: Params
-
-    def covers(self, request: Any) -> bool:
-        """Whether every unit of `request` has a row."""
-        return bool(np.isin(np.asarray(self.owners)[np.asarray(request)], self.units).all())
-
-    def correction(self, request: Any) -> Params:
-        """The sum of the rows of `request`: what forgetting it adds to the parameters; a pytree like params.
-
-        Raises: BadInput where a unit has no row, or the request names only a part of an owner.
-        """
-        owners, units = np.asarray(self.owners), np.asarray(self.units)
-        ids = np.unique(np.asarray(request, np.int64))
-        if not ids.size or ids[0] < 0 or ids[-1] >= len(owners):
-            raise BadInput(f"a request names examples 0 to {len(owners) - 1}, got {np.asarray(request).tolist()}")
-        asked = np.unique(owners[ids])
-        rows = np.minimum(np.searchsorted(units, asked), len(units) - 1)
-        if (missing := asked[units[rows] != asked]).size:
-            raise BadInput(f"no statistics were prepared for unit {missing[0]}; prepare it, or pass prepared=None")
-        members = np.flatnonzero(np.isin(owners, asked))
-        if len(members) != len(ids):
-            left = np.setdiff1d(members, ids)[0]
-            raise BadInput(
-                f"statistics are kept per owner: the request names a part of owner {owners[left]} but not its example "
-                f"{left}; name all of the owner, or pass prepared=None"
-            )
-        return _sum_rows(self.rows, jnp.asarray(rows))
-
-
-@jax.jit
-def _sum_rows(rows: Params, indices: jax.Array) -> Params:
-    return jax.tree.map(lambda leaf: jnp.sum(leaf[indices], axis=0), rows)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +69,7 @@ class HessianFree:
         padded[: len(units)] = units
         blocks = []
         for done in range(0, len(padded), size):
-            rows = _rows(run, owners, jnp.asarray(padded[done : done + size]))
+            rows = sensitivity.block(run, owners, jnp.asarray(padded[done : done + size]))
             _check_finite(rows)
             blocks.append(rows)
             if progress is not None:
@@ -126,7 +83,7 @@ class HessianFree:
         with Stopwatch() as watch:
             if prepared is None:
                 gone = run.present & ~run.retained(request)
-                correction = _vector(run, gone)
+                correction = sensitivity.vector(run, gone)
                 _check_finite(correction)
             else:
                 if not _same(prepared.start, run.start) or len(prepared.owners) != len(run.problem.data):
@@ -164,47 +121,3 @@ def _check_finite(rows: Params) -> None:
             "the statistics left the finite numbers: the derivative of training grows without bound at this learning "
             "rate, or the optimizer has none where a gradient is 0; lower the learning rate or change the optimizer"
         )
-
-
-def _tangents(run: Run, slot: Any, state: Any) -> tuple[Any, Any]:
-    """One step and its derivative: (state', linear map (d state, d presence) -> d state').
-
-    The optimizer's integer state (step counts) has no tangent, so derivatives run over the list of float leaves.
-    """
-    leaves, structure = jax.tree.flatten(state)
-    inexact = [jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in leaves]
-
-    def forward(floats: list[jax.Array], presence: jax.Array) -> tuple[list[jax.Array], list[jax.Array]]:
-        given = iter(floats)
-        merged = [next(given) if is_float else leaf for leaf, is_float in zip(leaves, inexact, strict=True)]
-        after = jax.tree.leaves(step(run.problem, run.recipe, jax.tree.unflatten(structure, merged), slot, presence)[0])
-        return [a for a, f in zip(after, inexact, strict=True) if f], after
-
-    floats = [leaf for leaf, is_float in zip(leaves, inexact, strict=True) if is_float]
-    _, linear, after = jax.linearize(forward, floats, jnp.ones_like(slot.weights), has_aux=True)
-    return jax.tree.unflatten(structure, after), linear
-
-
-@jax.jit
-def _rows(run: Run, owners: jax.Array, units: jax.Array) -> Params:
-    """Rows of `units i32[c]` (−1: a row of zeros), a pytree like params with leading axis c."""
-    state = run.recipe.begin(run.start)
-    floats = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
-    block = [jnp.zeros((units.size, *leaf.shape), leaf.dtype) for leaf in floats]
-
-    def body(carry: Any, slot: Any) -> tuple[Any, None]:
-        state, block = carry
-        state, linear = _tangents(run, slot, state)
-        removed = -(units[:, None] == owners[slot.indices]).astype(slot.weights.dtype)
-        return (state, jax.vmap(linear)(block, removed)), None
-
-    (state, block), _ = jax.lax.scan(body, (state, block), run.schedule)
-    params = jax.tree.structure(run.start)
-    return jax.tree.unflatten(params, block[: params.num_leaves])
-
-
-@partial(jax.jit)
-def _vector(run: Run, gone: jax.Array) -> Params:
-    """The sum of the rows of the examples `gone bool[n]`, as one vector along the schedule."""
-    everyone = jnp.where(gone, 0, 1).astype(jnp.int32)
-    return jax.tree.map(lambda leaf: leaf[0], _rows(run, everyone, jnp.zeros(1, jnp.int32)))
