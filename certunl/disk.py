@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -14,7 +15,19 @@ import numpy as np
 
 from certunl.typing import BadInput, Params
 
-__all__ = ["as_json", "load_arrays", "lock", "plain", "read_json", "save_arrays", "whole", "write_json", "write_text"]
+__all__ = [
+    "as_json",
+    "digest",
+    "hold",
+    "load_arrays",
+    "lock",
+    "plain",
+    "read_json",
+    "save_arrays",
+    "whole",
+    "write_json",
+    "write_text",
+]
 
 
 @contextlib.contextmanager
@@ -27,13 +40,20 @@ def lock(folder: Path) -> Iterator[None]:
         raise BadInput(f"there is no run folder {folder}; make one with: certunl train {folder}")
     if not (folder / "run.json").is_file():
         raise BadInput(f"{folder} is no run folder, or a half-written one: it has no run.json; train into a new folder")
+    with hold(folder):
+        for left in [*folder.glob("*/.*"), *folder.glob(".*.*.*")]:  # by a writer that was killed
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        yield
+
+
+@contextlib.contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Holds any `folder` against a second writer. Raises: BadInput when there is one."""
     with open(folder / ".lock", "w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise BadInput(f"another certunl is working on {folder}; wait for it to end, then ask again") from None
-        for left in [*folder.glob("*/.*"), *folder.glob(".*.*.*")]:  # by a writer that was killed
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
         yield
 
 
@@ -113,6 +133,16 @@ def load_arrays(path: Path) -> Params:
         raise BadInput(
             f"the arrays in {path} are missing or damaged ({type(error).__name__}); make them again"
         ) from error
+
+
+def digest(settings: Any, arrays: Params) -> str:
+    """sha256 of `settings` as JSON and of the dtype, shape and bytes of every array, in hexadecimal."""
+    told = hashlib.sha256(json.dumps(settings, sort_keys=True, default=plain).encode())
+    for leaf in jax.tree.leaves(arrays):
+        array = np.ascontiguousarray(leaf)
+        told.update(f"{array.dtype}{array.shape}".encode())
+        told.update(array.reshape(-1).view(np.uint8).data)  # bfloat16 has no buffer of its own
+    return told.hexdigest()
 
 
 def plain(value: Any) -> Any:

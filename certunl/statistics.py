@@ -1,5 +1,6 @@
 """One stored vector per unit: what `HessianFree.prepare` gathers, and deletion adds up."""
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -9,7 +10,7 @@ from flax import struct
 
 from certunl.typing import BadInput, Params
 
-__all__ = ["Statistics", "positions"]
+__all__ = ["Statistics", "asked", "covered", "positions"]
 
 
 @struct.dataclass
@@ -25,7 +26,7 @@ class Statistics:
 
     def covers(self, request: Any) -> bool:
         """Whether every unit of `request` has a row."""
-        return bool(np.isin(np.asarray(self.owners)[np.asarray(request)], self.units).all())
+        return covered(request, self.units, self.owners)
 
     def correction(self, request: Any) -> Params:
         """The sum of the rows of `request`: what forgetting it adds to the parameters; a pytree like params.
@@ -34,10 +35,25 @@ class Statistics:
         """
         return _sum_rows(self.rows, jnp.asarray(positions(request, self.units, self.owners)))
 
+    def without(self, request: Any) -> "Statistics":
+        """The same statistics with the rows of `request` dropped: they are of no use once it is forgotten, and are
+        personal data. Units that have no row are passed over.
+
+        Raises: BadInput where the request names only a part of an owner.
+        """
+        kept = np.flatnonzero(~np.isin(self.units, asked(request, self.owners)))
+        rows = jax.tree.map(lambda leaf: leaf[kept], self.rows)
+        return replace(self, rows=rows, units=self.units[kept])
+
 
 @jax.jit
 def _sum_rows(rows: Params, indices: jax.Array) -> Params:
     return jax.tree.map(lambda leaf: jnp.sum(leaf[indices], axis=0), rows)
+
+
+def covered(request: Any, units: Any, owners: Any) -> bool:
+    """Whether every unit of `request` is among `units`."""
+    return bool(np.isin(np.asarray(owners)[np.asarray(request)], units).all())
 
 
 def positions(request: Any, units: Any, owners: Any) -> np.ndarray:
@@ -45,19 +61,23 @@ def positions(request: Any, units: Any, owners: Any) -> np.ndarray:
 
     Raises: BadInput where a unit has no row, or the request names only a part of an owner.
     """
-    owners, units = np.asarray(owners), np.asarray(units)
-    ids = np.unique(np.asarray(request, np.int64))
+    units, wanted = np.asarray(units), asked(request, owners)
+    if (missing := np.setdiff1d(wanted, units)).size:
+        raise BadInput(f"no statistics were prepared for unit {missing[0]}; prepare it, or pass prepared=None")
+    return np.searchsorted(units, wanted)
+
+
+def asked(request: Any, owners: Any) -> np.ndarray:
+    """The units of `request`, sorted. Raises: BadInput where it names only a part of an owner."""
+    owners, ids = np.asarray(owners), np.unique(np.asarray(request, np.int64))
     if not ids.size or ids[0] < 0 or ids[-1] >= len(owners):
         raise BadInput(f"a request names examples 0 to {len(owners) - 1}, got {np.asarray(request).tolist()}")
-    asked = np.unique(owners[ids])
-    rows = np.minimum(np.searchsorted(units, asked), len(units) - 1)
-    if (missing := asked[units[rows] != asked]).size:
-        raise BadInput(f"no statistics were prepared for unit {missing[0]}; prepare it, or pass prepared=None")
-    members = np.flatnonzero(np.isin(owners, asked))
+    units = np.unique(owners[ids])
+    members = np.flatnonzero(np.isin(owners, units))
     if len(members) != len(ids):
         left = np.setdiff1d(members, ids)[0]
         raise BadInput(
             f"statistics are kept per owner: the request names a part of owner {owners[left]} but not its example "
             f"{left}; name all of the owner, or pass prepared=None"
         )
-    return rows
+    return units

@@ -9,8 +9,6 @@ or absent.
     RUN/evaluation.json, report.html                         for the owner: they speak of un-noised models
 """
 
-import hashlib
-import json
 import os
 import platform
 import re
@@ -19,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from certunl import rooms
 from certunl.datasets import Splits, load
-from certunl.disk import load_arrays, plain, read_json, save_arrays, whole, write_json
+from certunl.disk import digest, load_arrays, read_json, save_arrays, whole, write_json
 from certunl.problem import Problem, classification
 from certunl.recipe import Recipe
 from certunl.schedule import Schedule
@@ -146,12 +143,7 @@ def check_name(line: str) -> str:
 
 
 def _fingerprint(run: Run, settings: dict[str, Any]) -> str:
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=plain).encode())
-    for leaf in jax.tree.leaves((run.start, vars(run.schedule), run.params, run.problem.data)):
-        array = np.ascontiguousarray(leaf)
-        digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(array.data)
-    return digest.hexdigest()
+    return digest(settings, (run.start, vars(run.schedule), run.params, run.problem.data))
 
 
 def _tuples(settings: dict[str, Any]) -> dict[str, Any]:
