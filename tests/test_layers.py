@@ -14,7 +14,7 @@ LAYERS = [
     {"problem", "models", "schedule"},
     {"training", "curvature", "certificate"},
     {"requests", "calibration", "datasets", "solvers", "bounds", "disk", "risk", "statistics", "sensitivity"},
-    {"storage"},
+    {"storage", "fingerprint"},
     {"methods", "metrics", "history"},
     {"evaluation", "stream"},
     {"report"},

@@ -1,0 +1,60 @@
+"""What a run is, in 64 hexadecimal digits."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from certunl.disk import digest
+from certunl.training import Run
+
+__all__ = ["fingerprint"]
+
+
+def fingerprint(run: Run) -> str:
+    """sha256 of what fixes the rows of every unit: recipe, losses, start, schedule, and the data with their owners.
+
+    Not of `params`, which move as requests are forgotten. Losses and an optax transformation count by the names of
+    their functions and all they are made with or close over; a change in the code of a function is not seen.
+    """
+    return digest(_told((run.recipe, run.problem.losses)), (run.start, vars(run.schedule), run.problem.data))
+
+
+def _told(thing: Any, within: tuple[int, ...] = ()) -> Any:
+    """`thing` as JSON that is the same in every process: no addresses."""
+    if thing is None or isinstance(thing, bool | int | float | str):
+        return thing
+    if id(thing) in within:
+        return "itself"
+    told = partial(_told, within=(*within, id(thing)))
+    if isinstance(thing, np.ndarray | np.generic | jax.Array):
+        return digest(None, thing)
+    if isinstance(thing, Mapping):
+        return {str(name): told(thing[name]) for name in thing}
+    if isinstance(thing, list | tuple):
+        return [type(thing).__name__, *map(told, thing)]
+    if isinstance(thing, partial):
+        return ["partial", told(thing.func), told(thing.args), told(thing.keywords)]
+    if hasattr(thing, "__self__") and hasattr(thing, "__func__"):
+        return [thing.__func__.__qualname__, told(thing.__self__)]
+    if hasattr(thing, "__code__"):
+        held = [told(_content(cell)) for cell in thing.__closure__ or ()]
+        return [thing.__module__, thing.__qualname__, held, told(thing.__defaults__), told(thing.__kwdefaults__)]
+    if hasattr(thing, "__wrapped__"):  # jit, custom_jvp
+        return told(thing.__wrapped__)
+    if is_dataclass(thing) and not isinstance(thing, type):
+        return [type(thing).__qualname__, {field.name: told(getattr(thing, field.name)) for field in fields(thing)}]
+    if type(thing).__repr__ is object.__repr__ and hasattr(thing, "__dict__"):
+        return [type(thing).__qualname__, told(vars(thing))]
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(thing))
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not yet bound
+        return None
