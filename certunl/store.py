@@ -1,0 +1,199 @@
+"""Statistics on disk: one row per unit, for as many rows as do not fit in memory; what is erased stays erased.
+
+PLACE/store.json has the format, fingerprint, settings, shapes, units and owners; the rest is the rows (see shards.py:
+personal data, keep secret).
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from certunl.shards import Shards
+from certunl.statistics import asked, covered, positions
+from certunl.typing import BadInput, Params
+
+__all__ = ["Store"]
+
+_FORMAT = 1
+
+
+class Store:
+    """Rows of units at `place`, a folder or a URL; made by `create` or `open`.
+
+    Reads like `Statistics`: `units` are those that have a row now, `owners i32[n]` the unit of each example, and
+    `correction` reads the rows it adds and nothing else. Only a local folder is held against a second writer;
+    elsewhere, see to it that there is one. Erased rows are in no file of the store: what a file system, its snapshots
+    or a bucket's versions keep of replaced files is out of its reach. Checksums find damage, not tampering.
+    """
+
+    def __init__(self, shards: Shards, like: Params, expected: dict[str, Any]):
+        """What `create` and `open` make: the store in `shards`, whose facts are to be as `expected`."""
+        self.place, self._shards, self._like, self._lock = shards.place, shards, like, None
+        if (facts := shards.note("store.json")) is None:
+            raise BadInput(f"there is no store in {self.place}, or a half-written one; prepare the run into it")
+        for name, value in expected.items():
+            if (found := facts.get(name)) != value:
+                both = f" ({found}, not {value})" if isinstance(value, int | str) else ""
+                raise BadInput(f"{self.place} is a store of other {name}{both}; ask as it was made, or choose another")
+        self._units, self.owners = (np.asarray(facts[name], np.int32) for name in ("units", "owners"))
+        self._shards.lay(facts["shape"], facts["chunk"], facts["dtype"])
+
+    @classmethod
+    def create(
+        cls,
+        place: str | Path,
+        like: Params,
+        units: Any,
+        owners: Any,
+        *,
+        fingerprint: str,
+        chunk: int,
+        dtype: str | None = None,
+    ) -> "Store":
+        """A new store, or the same one as it was left: rows like `like`, one for each of the sorted `units i32[m]`,
+        written `chunk` at a time as `dtype` (default: that of `like`). It is held against other writers until every
+        chunk is there, or `close` is called.
+
+        Raises: BadInput where `place` holds a store of another fingerprint or settings, or has another writer.
+        """
+        units, owners, leaves = np.asarray(units), np.asarray(owners), jax.tree.leaves(like)
+        if not len(units) or (np.diff(units) <= 0).any() or chunk < 1:
+            raise BadInput(f"a store takes sorted units and a chunk of at least 1, got units {units}, chunk {chunk}")
+        kind = str(jnp.dtype(dtype or jnp.result_type(*(leaf.dtype for leaf in leaves))))
+        if kind not in ("bfloat16", "float32", "float64"):
+            raise BadInput(f"rows are kept as bfloat16, float32 or float64, not as {kind}")
+        facts = _identity(like, fingerprint) | {"dtype": kind, "chunk": int(chunk)}
+        shape = [len(units), sum(leaf.size for leaf in leaves)]
+        facts |= {"units": units.tolist(), "owners": owners.tolist(), "shape": shape}
+        shards = Shards(place)
+        with contextlib.ExitStack() as lock:
+            lock.enter_context(shards.alone())
+            if shards.note("store.json") is None:
+                if shards.chunks():
+                    raise BadInput(f"{place} holds rows, but no store.json says whose; remove it, or choose another")
+                shards.lay(shape, int(chunk), kind, new=True)
+                shards.keep("store.json", facts)
+            store = cls(shards, like, facts)
+            shards.finish()
+            if store.missing():
+                store._lock = lock.pop_all()
+        return store
+
+    @classmethod
+    def open(cls, place: str | Path, like: Params, fingerprint: str) -> "Store":
+        """The store at `place`, whole or not; an erasing that was cut short is brought to its end.
+
+        Raises: BadInput where there is none, it is damaged, or it belongs to another run.
+        """
+        store = cls(Shards(place), like, _identity(like, fingerprint))
+        if store._shards.interrupted:
+            with store._writing():
+                pass
+        return store
+
+    @property
+    def units(self) -> np.ndarray:
+        """The units that have a row: written, and not erased."""
+        return self._units[self._held()]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the rows that are there."""
+        return len(self) * self._shards.shape[1] * self._shards.dtype.itemsize
+
+    def __len__(self) -> int:
+        return len(self._held())
+
+    def covers(self, request: Any) -> bool:
+        """Whether every unit of `request` has a row."""
+        return covered(request, self.units, self.owners)
+
+    def correction(self, request: Any) -> Params:
+        """The sum of the rows of `request`: what forgetting it adds to the parameters; a pytree like params.
+
+        Raises: BadInput where a unit has no row or a damaged one, or the request names only a part of an owner.
+        """
+        held = self._held()
+        total = self._shards.sum(held[positions(request, self._units[held], self.owners)])
+        if np.isnan(total).any():
+            raise BadInput(f"{self.place} lost rows of this request since it was opened; open it again")
+        leaves, structure = jax.tree.flatten(self._like)
+        parts = np.split(total, np.cumsum([leaf.size for leaf in leaves])[:-1])
+        made = [jnp.asarray(p.reshape(leaf.shape), leaf.dtype) for p, leaf in zip(parts, leaves, strict=True)]
+        return jax.tree.unflatten(structure, made)
+
+    def without(self, request: Any) -> "Store":
+        """This store, the rows of `request` erased from its files; those not yet written never will be. Units that
+        have no row are passed over.
+
+        Raises: BadInput where the request names only a part of an owner, or there is another writer.
+        """
+        rows = np.isin(self._units, asked(request, self.owners))
+        with self._writing():
+            self._shards.erase(rows)
+        return self
+
+    def missing(self) -> list[int]:
+        """The chunks not yet written, of those that have members."""
+        empty = np.flatnonzero(~(self._shards.written | self._shards.erased))
+        return np.unique(empty // self._shards.chunk).tolist()
+
+    def members(self, number: int) -> np.ndarray:
+        """The units `i32[c]` of a chunk whose rows `write` expects, in this order: all but the erased."""
+        return self._units[self._alive(number)]
+
+    def write(self, number: int, rows: Params) -> None:
+        """Writes the rows of `members(number)`, a pytree like params with leading axis c; whole or not at all.
+
+        Raises: BadInput where the shapes are others, a number is not finite, or there is another writer.
+        """
+        with self._writing():
+            alive = self._alive(number)
+            leaves, structure = jax.tree.flatten(rows)
+            shapes = [(len(alive), *leaf.shape) for leaf in jax.tree.leaves(self._like)]
+            if structure != jax.tree.structure(self._like) or [np.shape(leaf) for leaf in leaves] != shapes:
+                raise BadInput(f"chunk {number} takes rows of shapes {shapes}, got {[np.shape(x) for x in leaves]}")
+            flat = np.concatenate([np.asarray(leaf).reshape(len(alive), -1) for leaf in leaves], axis=1)
+            with np.errstate(over="ignore"):  # refused below
+                flat = flat.astype(self._shards.dtype, copy=False)
+            if not np.isfinite(flat).all():
+                raise BadInput(f"chunk {number} holds NaN or infinity as {flat.dtype}; such rows are of no use")
+            if len(alive):
+                self._shards.write(alive, flat)
+        if not self.missing():
+            self.close()
+
+    def close(self) -> None:
+        """Lets another writer in; this store can still be read."""
+        if self._lock is not None:
+            self._lock.close()
+        self._lock = None
+
+    def _held(self) -> np.ndarray:
+        return np.flatnonzero(self._shards.written & ~self._shards.erased)
+
+    def _alive(self, number: int) -> np.ndarray:
+        chunk = np.arange(number * self._shards.chunk, min((number + 1) * self._shards.chunk, len(self._units)))
+        if number < 0 or not len(chunk):
+            raise BadInput(f"{self.place} has no chunk {number}; those to be written are {self.missing()}")
+        return chunk[~self._shards.erased[chunk]]
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        with contextlib.ExitStack() as lock:
+            if self._lock is None:
+                lock.enter_context(self._shards.alone())
+                self._shards.look()
+                self._shards.finish()
+            yield
+
+
+def _identity(like: Params, fingerprint: str) -> dict[str, Any]:
+    shapes = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(like)}
+    shapes = {name: [*leaf.shape, str(leaf.dtype)] for name, leaf in shapes.items()}
+    return {"format": _FORMAT, "fingerprint": fingerprint, "parameters": shapes}
