@@ -8,6 +8,8 @@ from certunl import models as models
 from certunl import requests as requests
 from certunl import rooms as rooms
 from certunl import solvers as solvers
+from certunl.attribution import attribute as attribute
+from certunl.attribution import loss_changes as loss_changes
 from certunl.bounds._constants import NewtonConstants as NewtonConstants
 from certunl.budget import Account as Account
 from certunl.budget import Budget as Budget
@@ -37,6 +39,7 @@ from certunl.solvers.cg import CG as CG
 from certunl.solvers.dense import Dense as Dense
 from certunl.solvers.lissa import LiSSA as LiSSA
 from certunl.statistics import Statistics as Statistics
+from certunl.store import Store as Store
 from certunl.stream import Stream as Stream
 from certunl.training import Run as Run
 from certunl.training import fit as fit

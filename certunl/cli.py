@@ -22,9 +22,9 @@ from certunl import disk, history, requests, rooms, storage
 from certunl.budget import Budget
 from certunl.calibration import certify, secret_key
 from certunl.evaluation import Report, evaluate_all
+from certunl.methods import HessianFree
 from certunl.recipe import Recipe
 from certunl.report import page
-from certunl.statistics import Statistics
 from certunl.training import train as train_run
 from certunl.typing import BadInput, Diverged, Key, Progress
 
@@ -99,17 +99,15 @@ def prepare(folder: Folder, /, method: str = "hessian_free", set: Settings = ())
     chosen = rooms.parse(set)
     unlearner = rooms.build("methods", method, **chosen)
     with disk.lock(folder):
-        run, _, facts = storage.load_run(folder)
-        start = time.perf_counter()
-        with progress(f"preparing {method}") as tick:
-            prepared = unlearner.prepare(run, progress=tick)
-        if prepared is None:
+        run, _, _ = storage.load_run(folder)
+        if not isinstance(unlearner, HessianFree):
             say(f"{method} needs no preparation")
             return
+        start = time.perf_counter()
+        with progress(f"preparing {method}") as tick:
+            rows = unlearner.store(run, storage.secret(folder, "prepared") / method, progress=tick)
         seconds = time.perf_counter() - start
-        noted = {"fingerprint": facts["fingerprint"], "settings": chosen, "seconds": seconds}
-        storage.save_part(folder, "prepared", method, vars(prepared), noted)
-    say(f"prepared {method}: {len(prepared.units):,} rows in {seconds:.1f} s (secret: they describe single examples)")
+    say(f"prepared {method}: {len(rows):,} rows in {seconds:.1f} s (secret: they describe single examples)")
 
 
 def forget(
@@ -151,23 +149,21 @@ def forget(
     budget = Budget(epsilon=epsilon, delta=delta, distance=distance, sigma=sigma)
     limit = None if total is None else Budget(epsilon=total, delta=delta)
     with disk.lock(folder):
-        run, _, facts = storage.load_run(folder)
+        run, _, _ = storage.load_run(folder)
         state, earlier, account = history.resume(folder, run, line, {"method": method, "settings": chosen})
         account = account.limited(limit)
         ask_key, forget_key = jax.random.split(jax.random.fold_in(key, earlier))
         ids = requests.parse(request, ask_key, state)
-        prepared = None
-        if storage.exists(folder, "prepared", method):
-            arrays, noted = storage.load_part(folder, "prepared", method)
-            if noted["fingerprint"] != facts["fingerprint"]:
-                raise BadInput(f"prepared/{method} belongs to another run; prepare again")
-            prepared = Statistics(**arrays)
-            if not prepared.covers(ids):
-                prepared = None
+        prepared, place = None, folder / "prepared" / method
+        if isinstance(unlearner, HessianFree) and place.exists():
+            rows = unlearner.open(run, place)
+            prepared = rows if rows.covers(ids) else None
         with progress(f"forgetting by {method}"):
             update = unlearner.forget(state, prepared, ids, forget_key)
         release = certify(update, budget, secret_key(), trivial=trivial, account=account)
         made = history.save_release(folder, line, earlier + 1, release, ids, {"method": method, "settings": chosen})
+        if prepared is not None:
+            prepared.without(ids)
     how = "" if method != "hessian_free" or prepared is not None else " (nothing prepared: one pass for this request)"
     facts = {name: value for name, value in update.cost.items() if not name.endswith("seconds")}
     solved = "".join(f", {name.replace('_', ' ')} {value:.4g}" for name, value in facts.items())

@@ -15,6 +15,7 @@ __all__ = [
     "CURVATURES",
     "damped",
     "dense",
+    "example_bytes",
     "extreme_eigenvalues",
     "fisher",
     "fisher_diagonal",
@@ -98,15 +99,20 @@ def streamed(part: Callable[[Dataset, jax.Array], Any], data: Dataset, weights: 
 def microbatch(problem: Problem, params: Params) -> int:
     """How many examples' products fit into half a GiB (a CPU) or 16 GiB (a device), at most 1,024.
 
-    A product keeps about as much as the loss computes on the way, counted in its program: what a second example adds.
+    A product keeps about as much as the loss computes on the way.
     """
+    budget = 2**29 if jax.default_backend() == "cpu" else 2**34
+    return max(1, min(1024, budget // example_bytes(problem, params)))
+
+
+def example_bytes(problem: Problem, params: Params) -> int:
+    """What one more example adds to all that the program of the loss computes."""
 
     def counted(examples: int) -> int:
         batch = problem.data[jnp.zeros(examples, jnp.int32)]
         return _bytes(jax.make_jaxpr(problem.losses)(params, batch).jaxpr)
 
-    budget = 2**29 if jax.default_backend() == "cpu" else 2**34
-    return max(1, min(1024, budget // max(counted(2) - counted(1), 1)))
+    return max(counted(2) - counted(1), 1)
 
 
 def _bytes(program: Any) -> int:
@@ -114,8 +120,9 @@ def _bytes(program: Any) -> int:
     total = 0
     for equation in program.eqns:
         total += sum(out.aval.size * out.aval.dtype.itemsize for out in equation.outvars if hasattr(out.aval, "size"))
-        inner = [getattr(value, "jaxpr", value) for value in equation.params.values()]
-        total += sum(_bytes(part) for part in inner if hasattr(part, "eqns"))
+        for value in equation.params.values():
+            parts = [getattr(part, "jaxpr", part) for part in (value if isinstance(value, tuple) else (value,))]
+            total += max((_bytes(part) for part in parts if hasattr(part, "eqns")), default=0)  # one branch is taken
     return total
 
 

@@ -1,55 +1,127 @@
-"""The derivative of training with respect to who is in the data, along the whole schedule."""
+"""The derivative of training with respect to who is in the data, along the whole schedule: forward, or backward."""
 
+from collections.abc import Callable
+from functools import partial
+from math import isqrt
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from certunl.schedule import Schedule
 from certunl.training import Run, step
 from certunl.typing import Params
 
-__all__ = ["block", "vector"]
+__all__ = ["FORMS", "adjoint", "block", "vector"]
+
+FORMS = ("first_order", "retained")
+
+Tangents = list[jax.Array]
+"""Derivatives of the floating-point leaves of the state (parameters first, then the optimizer's memory; its integers
+have none), outputs first: in that order products of a block with a batch need no copy of it."""
+Moved = Callable[[Tangents, jax.Array], Tangents]
 
 
-def _tangents(run: Run, slot: Any, state: Any) -> tuple[Any, Any]:
-    """One step and its derivative: (state', linear map (d state, d presence) -> d state').
+def _outputs_first(leaf: jax.Array, axis: int = 0) -> jax.Array:
+    return leaf if leaf.ndim - axis < 2 else jnp.moveaxis(leaf, -1, axis)
 
-    The optimizer's integer state (step counts) has no tangent, so derivatives run over the list of float leaves.
-    """
+
+def _outputs_last(leaf: jax.Array, axis: int = 0) -> jax.Array:
+    return leaf if leaf.ndim - axis < 2 else jnp.moveaxis(leaf, axis, -1)
+
+
+def _floating(leaf: jax.Array) -> bool:
+    return jnp.issubdtype(leaf.dtype, jnp.inexact)
+
+
+def _derivative(run: Run, slot: Schedule, state: Any, form: str) -> tuple[Any, Moved]:
+    """One step: (state', (a, mask f[b] of a unit's slots) -> a')."""
     leaves, structure = jax.tree.flatten(state)
-    inexact = [jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in leaves]
 
     def forward(floats: list[jax.Array], presence: jax.Array) -> tuple[list[jax.Array], list[jax.Array]]:
         given = iter(floats)
-        merged = [next(given) if is_float else leaf for leaf, is_float in zip(leaves, inexact, strict=True)]
+        merged = [next(given) if _floating(leaf) else leaf for leaf in leaves]
         after = jax.tree.leaves(step(run.problem, run.recipe, jax.tree.unflatten(structure, merged), slot, presence)[0])
-        return [a for a, f in zip(after, inexact, strict=True) if f], after
+        return [leaf for leaf in after if _floating(leaf)], after
 
-    floats = [leaf for leaf, is_float in zip(leaves, inexact, strict=True) if is_float]
-    _, linear, after = jax.linearize(forward, floats, jnp.ones_like(slot.weights), has_aux=True)
-    return jax.tree.unflatten(structure, after), linear
+    floats = [leaf for leaf in leaves if _floating(leaf)]
+    everyone = jnp.ones_like(slot.weights)
+    if form == "first_order":
+        _, linear, after = jax.linearize(forward, floats, everyone, has_aux=True)
+
+        def moved(a: list[jax.Array], mask: jax.Array) -> list[jax.Array]:
+            return linear(a, -mask)
+    else:
+        here, after = forward(floats, everyone)
+
+        def moved(a: list[jax.Array], mask: jax.Array) -> list[jax.Array]:
+            there, change = jax.jvp(lambda s: forward(s, everyone - mask)[0], (floats,), (a,))
+            return [c + (t - h) for c, t, h in zip(change, there, here, strict=True)]
+
+    def turned(a: Tangents, mask: jax.Array) -> Tangents:
+        return [_outputs_first(leaf) for leaf in moved([_outputs_last(leaf) for leaf in a], mask)]
+
+    return jax.tree.unflatten(structure, after), turned
 
 
-@jax.jit
-def block(run: Run, owners: jax.Array, units: jax.Array) -> Params:
-    """Rows of `units i32[c]` (−1: a row of zeros), a pytree like params with leading axis c."""
+@partial(jax.jit, static_argnames="form")
+def block(
+    run: Run, owners: jax.Array, units: jax.Array, rows: Params | None = None, form: str = "first_order"
+) -> Params:
+    """Rows of `units i32[c]` (−1: nobody's), a pytree like params with leading axis c; `rows`: where they start from.
+
+    "first_order" is a' = (dF/ds) a − (dF/dpresence) 1_u. "retained" puts the step without u in the place of F's
+    derivatives, a' = (dF_u/ds) a + F_u(s) − F(s): only the change of the state is linearised, not who is there.
+    """
     state = run.recipe.begin(run.start)
-    floats = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
-    rows = [jnp.zeros((units.size, *leaf.shape), leaf.dtype) for leaf in floats]
-
-    def body(carry: Any, slot: Any) -> tuple[Any, None]:
-        state, rows = carry
-        state, linear = _tangents(run, slot, state)
-        removed = -(units[:, None] == owners[slot.indices]).astype(slot.weights.dtype)
-        return (state, jax.vmap(linear)(rows, removed)), None
-
-    (_, rows), _ = jax.lax.scan(body, (state, rows), run.schedule)
+    floats = [leaf for leaf in jax.tree.leaves(state) if _floating(leaf)]
+    tangents = [jnp.zeros((units.size, *_outputs_first(leaf).shape), leaf.dtype) for leaf in floats]
     params = jax.tree.structure(run.start)
-    return jax.tree.unflatten(params, rows[: params.num_leaves])
+    if rows is not None:
+        tangents[: params.num_leaves] = [_outputs_first(leaf, 1) for leaf in jax.tree.leaves(rows)]
+
+    def body(carry: tuple[Any, Tangents], slot: Schedule) -> tuple[Any, None]:
+        state, tangents = carry
+        state, moved = _derivative(run, slot, state, form)
+        masks = (units[:, None] == owners[slot.indices]).astype(slot.weights.dtype)
+        return (state, jax.vmap(moved)(tangents, masks)), None
+
+    (_, tangents), _ = jax.lax.scan(body, (state, tangents), run.schedule)
+    return jax.tree.unflatten(params, [_outputs_last(leaf, 1) for leaf in tangents[: params.num_leaves]])
 
 
-@jax.jit
-def vector(run: Run, gone: jax.Array) -> Params:
-    """The sum of the rows of the examples `gone bool[n]`, as one vector along the schedule."""
-    everyone = jnp.where(gone, 0, 1).astype(jnp.int32)
-    return jax.tree.map(lambda leaf: leaf[0], block(run, everyone, jnp.zeros(1, jnp.int32)))
+@partial(jax.jit, static_argnames="form")
+def vector(run: Run, gone: jax.Array, form: str = "first_order") -> Params:
+    """The row of the examples `gone bool[n]` as one unit: for "first_order" the sum of their rows."""
+    owners = jnp.where(gone, 0, 1).astype(jnp.int32)
+    return jax.tree.map(lambda leaf: leaf[0], block(run, owners, jnp.zeros(1, jnp.int32), form=form))
+
+
+@partial(jax.jit, static_argnames="count")
+def adjoint(run: Run, owners: jax.Array, queries: Params, count: int) -> jax.Array:
+    """f[k, count]: ⟨q, a_u⟩ for each of `queries` (a pytree like params with leading axis k) and every unit u below
+    `count`, `owners i32[n]` the unit of each example, from one pass backwards through training.
+
+    l_T = q, l_t = (dF_t/ds)' l_{t+1}, and every unit in the batch of step t collects −(dF_t/dpresence)' l_{t+1}. The
+    states are recomputed from √T of them, kept at the beginning of segments of √T steps.
+    """
+
+    def segment(state: Any, part: tuple[Schedule, jax.Array]) -> tuple[Any, None]:
+        def one(state: Any, given: tuple[Schedule, jax.Array]) -> tuple[Any, None]:
+            return step(run.problem, run.recipe, state, *given)[0], None
+
+        return jax.lax.scan(jax.checkpoint(one, prevent_cse=False), state, part)
+
+    def final(presence: jax.Array) -> Params:
+        steps = len(run.schedule)
+        length = isqrt(steps)
+        first = steps % length
+        parts = (run.schedule, presence)
+        state, _ = segment(run.recipe.begin(run.start), jax.tree.map(lambda a: a[:first], parts))
+        rest = jax.tree.map(lambda a: a[first:].reshape(-1, length, *a.shape[1:]), parts)
+        (params, _), _ = jax.lax.scan(jax.checkpoint(segment, prevent_cse=False), state, rest)
+        return params
+
+    _, back = jax.vjp(final, jnp.ones_like(run.schedule.weights))
+    (presence,) = jax.vmap(back)(queries)
+    return jnp.zeros((presence.shape[0], count), presence.dtype).at[:, owners[run.schedule.indices]].add(-presence)

@@ -107,10 +107,14 @@ class Shards:
         """
         total = np.zeros(self.shape[1])
         piece = max(1, _PIECE_BYTES // (self.shape[1] * self.dtype.itemsize))
-        with self._told("has damaged rows: remove the file in which they are and compute it again"):
-            for i in range(0, len(rows), piece):
-                total += self._array[rows[i : i + piece]].read().result().astype(np.float64).sum(axis=0)
+        for i in range(0, len(rows), piece):
+            total += self.read(rows[i : i + piece]).astype(np.float64).sum(axis=0)
         return total
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """`rows i[k]` as f[k, d]; NaN where one is not there. Raises: BadInput where a row is damaged."""
+        with self._told("has damaged rows: remove the file in which they are and compute it again"):
+            return self._array[rows].read().result()
 
     def write(self, rows: np.ndarray, values: np.ndarray) -> None:
         """Writes a whole chunk: `rows` of it, all but the erased, have `values f[c, d]`."""

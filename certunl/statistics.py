@@ -8,21 +8,27 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from certunl.training import Run
 from certunl.typing import BadInput, Params
 
-__all__ = ["Statistics", "asked", "covered", "positions"]
+__all__ = ["Statistics", "asked", "covered", "origin", "positions"]
+
+
+def origin(run: Run) -> Any:
+    """What statistics of `run` belong to: its start, schedule and data, which forgetting leaves as they are."""
+    return run.start, run.schedule, run.problem.data
 
 
 @struct.dataclass
 class Statistics:
     """One row per unit: `rows` is a pytree like params with a leading axis m; `units i32[m]`, sorted, names the unit
-    of each row, `owners i32[n]` the unit of each example (itself, where the data name no owners); `start` are the
-    parameters that the training they belong to started from."""
+    of each row, `owners i32[n]` the unit of each example (itself, where the data name no owners); `origin` is that of
+    the run they belong to."""
 
     rows: Params
     units: jax.Array
     owners: jax.Array
-    start: Params
+    origin: Any
 
     def covers(self, request: Any) -> bool:
         """Whether every unit of `request` has a row."""
@@ -33,7 +39,12 @@ class Statistics:
 
         Raises: BadInput where a unit has no row, or the request names only a part of an owner.
         """
-        return _sum_rows(self.rows, jnp.asarray(positions(request, self.units, self.owners)))
+        return _sum_rows(self.rows, positions(request, self.units, self.owners))
+
+    def read(self, units: Any) -> Params:
+        """The rows of `units i32[c]`, a pytree like params with leading axis c."""
+        rows = np.searchsorted(self.units, np.asarray(units))
+        return jax.tree.map(lambda leaf: leaf[rows], self.rows)
 
     def without(self, request: Any) -> "Statistics":
         """The same statistics with the rows of `request` dropped: they are of no use once it is forgotten, and are

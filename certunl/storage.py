@@ -2,7 +2,7 @@
 or absent.
 
     RUN/run.json, arrays/          settings, versions and fingerprint; start, schedule, params (arrays: keep secret)
-    RUN/prepared/NAME/             a method's statistics                      (personal data: keep secret)
+    RUN/prepared/NAME/             a store of statistics, see store.py         (personal data: keep secret)
     RUN/updates/NAME-K/            the un-noised result of NAME's K-th request (keep secret)
     RUN/releases/NAME-K/           what may be published: params (noised as its certificate says), the certificate's
                                    verdict, epsilon, delta, sigma
@@ -38,6 +38,7 @@ __all__ = [
     "reserve",
     "save_part",
     "save_run",
+    "secret",
 ]
 
 _FORMAT = 2
@@ -112,6 +113,12 @@ def save_part(folder: Path, kind: str, name: str, arrays: Params, facts: dict[st
     with whole(place, replacing=True) as partial:
         save_arrays(partial / "arrays", arrays)
         write_json(partial / "facts.json", facts)
+
+
+def secret(folder: Path, kind: str) -> Path:
+    """RUN/kind, for the owner alone."""
+    (folder / kind).mkdir(exist_ok=True, mode=0o700)
+    return folder / kind
 
 
 def load_part(folder: Path, kind: str, name: str) -> tuple[Params, dict[str, Any]]:

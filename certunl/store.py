@@ -17,7 +17,9 @@ from certunl.shards import Shards
 from certunl.statistics import asked, covered, positions
 from certunl.typing import BadInput, Params
 
-__all__ = ["Store"]
+__all__ = ["Place", "Store"]
+
+Place = str | Path
 
 _FORMAT = 1
 
@@ -26,27 +28,30 @@ class Store:
     """Rows of units at `place`, a folder or a URL; made by `create` or `open`.
 
     Reads like `Statistics`: `units` are those that have a row now, `owners i32[n]` the unit of each example, and
-    `correction` reads the rows it adds and nothing else. Only a local folder is held against a second writer;
-    elsewhere, see to it that there is one. Erased rows are in no file of the store: what a file system, its snapshots
-    or a bucket's versions keep of replaced files is out of its reach. Checksums find damage, not tampering.
+    `correction` reads the rows it adds and nothing else; `origin` is set by the method that fills it. Only a local
+    folder is held against a second writer; elsewhere, see to it that there is one. Erased rows are in no file of the
+    store: what a file system, its snapshots or a bucket's versions keep of replaced files is out of its reach.
+    Checksums find damage, not tampering.
     """
 
     def __init__(self, shards: Shards, like: Params, expected: dict[str, Any]):
         """What `create` and `open` make: the store in `shards`, whose facts are to be as `expected`."""
         self.place, self._shards, self._like, self._lock = shards.place, shards, like, None
+        self.origin: Any = None
         if (facts := shards.note("store.json")) is None:
             raise BadInput(f"there is no store in {self.place}, or a half-written one; prepare the run into it")
         for name, value in expected.items():
             if (found := facts.get(name)) != value:
                 both = f" ({found}, not {value})" if isinstance(value, int | str) else ""
-                raise BadInput(f"{self.place} is a store of other {name}{both}; ask as it was made, or choose another")
+                other = "belongs to another run" if name == "fingerprint" else f"is a store of other {name}{both}"
+                raise BadInput(f"{self.place} {other}; ask as it was made, or choose another place")
         self._units, self.owners = (np.asarray(facts[name], np.int32) for name in ("units", "owners"))
         self._shards.lay(facts["shape"], facts["chunk"], facts["dtype"])
 
     @classmethod
     def create(
         cls,
-        place: str | Path,
+        place: Place,
         like: Params,
         units: Any,
         owners: Any,
@@ -54,10 +59,11 @@ class Store:
         fingerprint: str,
         chunk: int,
         dtype: str | None = None,
+        form: str = "first_order",
     ) -> "Store":
-        """A new store, or the same one as it was left: rows like `like`, one for each of the sorted `units i32[m]`,
-        written `chunk` at a time as `dtype` (default: that of `like`). It is held against other writers until every
-        chunk is there, or `close` is called.
+        """A new store, or the same one as it was left (with its own chunk): rows of `form` like `like`, one for each of
+        the sorted `units i32[m]`, written `chunk` at a time as `dtype` (default: that of `like`). It is held against
+        other writers until every chunk is there, or `close` is called.
 
         Raises: BadInput where `place` holds a store of another fingerprint or settings, or has another writer.
         """
@@ -67,8 +73,8 @@ class Store:
         kind = str(jnp.dtype(dtype or jnp.result_type(*(leaf.dtype for leaf in leaves))))
         if kind not in ("bfloat16", "float32", "float64"):
             raise BadInput(f"rows are kept as bfloat16, float32 or float64, not as {kind}")
-        facts = _identity(like, fingerprint) | {"dtype": kind, "chunk": int(chunk)}
         shape = [len(units), sum(leaf.size for leaf in leaves)]
+        facts = _identity(like, fingerprint, form) | {"dtype": kind}
         facts |= {"units": units.tolist(), "owners": owners.tolist(), "shape": shape}
         shards = Shards(place)
         with contextlib.ExitStack() as lock:
@@ -77,7 +83,7 @@ class Store:
                 if shards.chunks():
                     raise BadInput(f"{place} holds rows, but no store.json says whose; remove it, or choose another")
                 shards.lay(shape, int(chunk), kind, new=True)
-                shards.keep("store.json", facts)
+                shards.keep("store.json", facts | {"chunk": int(chunk)})
             store = cls(shards, like, facts)
             shards.finish()
             if store.missing():
@@ -85,12 +91,12 @@ class Store:
         return store
 
     @classmethod
-    def open(cls, place: str | Path, like: Params, fingerprint: str) -> "Store":
+    def open(cls, place: Place, like: Params, fingerprint: str, form: str = "first_order") -> "Store":
         """The store at `place`, whole or not; an erasing that was cut short is brought to its end.
 
         Raises: BadInput where there is none, it is damaged, or it belongs to another run.
         """
-        store = cls(Shards(place), like, _identity(like, fingerprint))
+        store = cls(Shards(place), like, _identity(like, fingerprint, form))
         if store._shards.interrupted:
             with store._writing():
                 pass
@@ -122,9 +128,25 @@ class Store:
         total = self._shards.sum(held[positions(request, self._units[held], self.owners)])
         if np.isnan(total).any():
             raise BadInput(f"{self.place} lost rows of this request since it was opened; open it again")
+        return self._shaped(total)
+
+    def read(self, units: Any) -> Params:
+        """The rows of `units i32[c]`, a pytree like params with leading axis c.
+
+        Raises: BadInput where one has no row, or a damaged one.
+        """
+        rows = np.searchsorted(self._units, np.asarray(units))
+        values = self._shards.read(np.minimum(rows, len(self._units) - 1))
+        if (self._units[np.minimum(rows, len(self._units) - 1)] != units).any() or np.isnan(values).any():
+            raise BadInput(f"{self.place} has no row for one of the units {np.asarray(units).tolist()}")
+        return self._shaped(values)
+
+    def _shaped(self, values: np.ndarray) -> Params:
+        """f[..., d] -> a pytree like params, with the same leading axes."""
         leaves, structure = jax.tree.flatten(self._like)
-        parts = np.split(total, np.cumsum([leaf.size for leaf in leaves])[:-1])
-        made = [jnp.asarray(p.reshape(leaf.shape), leaf.dtype) for p, leaf in zip(parts, leaves, strict=True)]
+        parts = np.split(values, np.cumsum([leaf.size for leaf in leaves])[:-1], axis=-1)
+        shapes = [(*values.shape[:-1], *leaf.shape) for leaf in leaves]
+        made = [jnp.asarray(p.reshape(s), leaf.dtype) for p, s, leaf in zip(parts, shapes, leaves, strict=True)]
         return jax.tree.unflatten(structure, made)
 
     def without(self, request: Any) -> "Store":
@@ -193,7 +215,7 @@ class Store:
             yield
 
 
-def _identity(like: Params, fingerprint: str) -> dict[str, Any]:
+def _identity(like: Params, fingerprint: str, form: str) -> dict[str, Any]:
     shapes = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(like)}
     shapes = {name: [*leaf.shape, str(leaf.dtype)] for name, leaf in shapes.items()}
-    return {"format": _FORMAT, "fingerprint": fingerprint, "parameters": shapes}
+    return {"format": _FORMAT, "fingerprint": fingerprint, "form": form, "parameters": shapes}

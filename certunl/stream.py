@@ -29,11 +29,14 @@ class Stream:
     def forget(
         self, request: Any, budget: Budget, key: Key, noise_key: Key, *, trivial: bool = False
     ) -> tuple[Release, "Stream"]:
-        """(the release, the stream after it); `key` is the method's, `noise_key` a secret one.
+        """(the release, the stream after it); `key` is the method's, `noise_key` a secret one. Rows that were prepared
+        for the request are dropped, those in a store erased.
 
         Raises: BadInput where the release would exceed the account's total; the stream is left as it was.
         """
         update = self.method.forget(self.run, self.prepared, request, key)
         release = certify(update, budget, noise_key, trivial=trivial, account=self.account)
-        run = self.run.minus(request, update.params)
-        return release, replace(self, run=run, account=release.certificate.account)
+        run, prepared = self.run.minus(request, update.params), self.prepared
+        if prepared is not None and hasattr(prepared, "without"):
+            prepared = prepared.without(request)
+        return release, replace(self, run=run, prepared=prepared, account=release.certificate.account)

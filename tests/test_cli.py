@@ -184,16 +184,34 @@ def test_a_half_written_a_changed_and_a_foreign_folder_are_refused(folder, tmp_p
     assert "missing or damaged" in refused(capsys, "prepare", other)
 
 
-def test_preparing_again_keeps_the_old_rows_until_the_new_are_whole(folder, monkeypatch):
-    before = listing(folder / "prepared")
-    monkeypatch.setattr(storage, "write_json", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(SystemExit):
-        certunl("prepare", folder)
-    assert listing(folder / "prepared") == before
-    monkeypatch.undo()
+def test_preparing_again_computes_what_is_missing_and_leaves_the_rest(folder):
+    rows = folder / "prepared" / "hessian_free"
     certunl("prepare", folder)
-    assert listing(folder / "prepared") != before
+    before = listing(folder / "prepared")
+    certunl("prepare", folder)
+    assert listing(folder / "prepared") == before
+    lost = next(rows.glob("c/*/0"))
+    content = lost.read_bytes()
+    lost.unlink()
+    certunl("prepare", folder)
+    assert len(lost.read_bytes()) == len(content)
     assert [p.name for p in (folder / "prepared").iterdir()] == ["hessian_free"]
+
+
+def test_forgetting_erases_the_rows_of_the_request_for_every_line(folder, tmp_path, capsys):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    certunl("prepare", copy)
+    capsys.readouterr()
+    certunl("forget", copy, "--request", "ids:3,4", "--name", "first")
+    assert "nothing prepared" not in capsys.readouterr().out
+    certunl("forget", copy, "--request", "ids:3,4", "--name", "second")
+    assert "nothing prepared" in capsys.readouterr().out
+    certunl("prepare", copy)
+    certunl("forget", copy, "--request", "ids:4", "--name", "third")
+    assert "nothing prepared" in capsys.readouterr().out
 
 
 def test_unknown_verbs_and_options_exit_with_2(capsys):

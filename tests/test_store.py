@@ -210,11 +210,11 @@ def test_every_flipped_byte_is_reported(tmp_path):
 
 def test_another_store_is_refused(tmp_path):
     fill(make(tmp_path / "s"))
-    with pytest.raises(cu.BadInput, match=r"other fingerprint \(f, not g\)"):
+    with pytest.raises(cu.BadInput, match="belongs to another run"):
         Store.open(tmp_path / "s", LIKE, "g")
     with pytest.raises(cu.BadInput, match="other parameters"):
         Store.open(tmp_path / "s", {"w": LIKE["w"]}, "f")
-    for name, value in {"fingerprint": "g", "chunk": 5, "dtype": "bfloat16", "units": UNITS[1:]}.items():
+    for name, value in {"form": "retained", "dtype": "bfloat16", "units": UNITS[1:]}.items():
         with pytest.raises(cu.BadInput, match=f"other {name}"):
             make(tmp_path / "s", **{name: value})
     with pytest.raises(cu.BadInput, match="other owners"):

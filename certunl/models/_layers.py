@@ -10,7 +10,7 @@ from flax import linen as nn
 
 from certunl.typing import BadInput
 
-__all__ = ["Conv", "GroupNorm", "Norm", "activate", "pool"]
+__all__ = ["Conv", "Dense", "GroupNorm", "Norm", "activate", "pool"]
 
 _ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "softplus": nn.softplus,
@@ -36,6 +36,22 @@ def pool(name: str, x: jax.Array) -> jax.Array:
     if h % 2 or w % 2:
         raise BadInput(f"2 x 2 pooling needs an even height and width, got {h} x {w}")
     return _POOLINGS[name](x.reshape(b, h // 2, 2, w // 2, 2, c), axis=(2, 4))
+
+
+class Dense(nn.Module):
+    """x W + b as (W'x')' + b': with the kernel on the left, the derivatives of a block of rows, kept outputs first, are
+    matrix products as they stand, where flax's own copy the block twice a step (on two CPU cores half of the time)."""
+
+    features: int
+    bias: bool = True
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shape = (x.shape[-1], self.features)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape, self.dtype)
+        y = jax.lax.dot_general(kernel, x.astype(self.dtype), (((0,), (1,)), ((), ()))).T
+        return y + self.param("bias", nn.initializers.zeros, (self.features,), self.dtype) if self.bias else y
 
 
 class GroupNorm(nn.Module):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from certunl.models._layers import Conv, activate, pool
+from certunl.models._layers import Conv, Dense, activate, pool
 
 __all__ = ["CNN"]
 
@@ -29,5 +29,5 @@ class CNN(nn.Module):
         for features in self.channels:
             x = activate(self.activation, pool(self.pooling, Conv(features, 5, dtype=self.dtype)(x)))
         x = x.reshape(x.shape[0], -1)
-        x = activate(self.activation, nn.Dense(self.hidden, dtype=self.dtype, param_dtype=self.dtype)(x))
-        return nn.Dense(self.classes, dtype=self.dtype, param_dtype=self.dtype)(x)
+        x = activate(self.activation, Dense(self.hidden, dtype=self.dtype)(x))
+        return Dense(self.classes, dtype=self.dtype)(x)

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from certunl.models._layers import Dense
+
 __all__ = ["Linear"]
 
 
@@ -19,4 +21,4 @@ class Linear(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         x = x.reshape(x.shape[0], -1).astype(self.dtype)
-        return nn.Dense(self.classes, self.bias, dtype=self.dtype, param_dtype=self.dtype)(x)
+        return Dense(self.classes, self.bias, self.dtype)(x)

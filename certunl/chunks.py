@@ -1,0 +1,69 @@
+"""How many units go through the schedule together, and where: the block of their rows should stay in cache."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import jax
+
+from certunl.curvature import example_bytes
+from certunl.training import Run
+
+__all__ = ["Device", "chunk_size", "devices", "spread"]
+
+Device = Any
+"""One of `jax.devices()`."""
+
+_CACHE_BYTES = 2 * 2**20
+"""Size of one block of rows on a CPU."""
+_MEMORY_BYTES = {"cpu": 2**29}
+_DEVICE_BYTES = 4 * 2**30
+"""Size of one block with what its step computes: on a CPU, on anything else."""
+
+
+def devices() -> list[Device]:
+    """One entry for each block that can be worked on at once: the first CPU once for every core that this process may
+    use (XLA runs a block's small products on one of them), or every local accelerator once."""
+    if jax.default_backend() != "cpu":
+        return jax.local_devices()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return [jax.local_devices()[0]] * cores
+
+
+def chunk_size(run: Run, units: int) -> int:
+    """Units to a block: on a CPU at most 2 MiB of rows, and never more than the memory of one step allows; as many
+    blocks as make all `devices` end together."""
+    row = sum(leaf.nbytes for leaf in jax.tree.leaves(run.start))
+    step = row + run.schedule.indices.shape[1] * example_bytes(run.problem, run.start)
+    most = _MEMORY_BYTES.get(jax.default_backend(), _DEVICE_BYTES) // step
+    if jax.default_backend() == "cpu":
+        most = min(most, _CACHE_BYTES // row)
+    workers = len(devices())
+    rounds = -(-units // (max(1, most) * workers))
+    return max(1, -(-units // (rounds * workers)))
+
+
+def spread(work: Callable[[Any, Device], Any], items: Sequence[Any]) -> Iterator[Any]:
+    """work(item, device) for each item, in order, one at a time on each of `devices()`.
+
+    The first is begun by the caller's thread, which compiles; a CPU device runs what different threads give it at once.
+    """
+    places = devices()
+    with ThreadPoolExecutor(len(places)) as pool:
+        waiting: deque[Future[Any]] = deque()
+        try:
+            for number, item in enumerate(items):
+                if len(waiting) == len(places):
+                    yield waiting.popleft().result()
+                place = places[number % len(places)]
+                if number == 0:
+                    waiting.append(pool.submit(jax.block_until_ready, work(item, place)))
+                else:
+                    waiting.append(pool.submit(lambda i=item, p=place: jax.block_until_ready(work(i, p))))
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for left in waiting:
+                left.cancel()

@@ -1,0 +1,143 @@
+"""One derivative, several orders of evaluation and two forms: the same rows backward, queried, on disk, in chunks."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import certunl as cu
+from tests.cases import KEY, gap, network, ridge, trained, vector
+
+RECIPES = {
+    "sgd": {"decay": 0.9, "weight_decay": 0.05},
+    "everything": {"optimizer": "adam", "learning_rate": 0.02, "clip_norm": 0.5, "radius": 2.5, "weight_decay": 0.1},
+    "retained": {"denominator": "retained", "batches": "fixed"},
+    "one step": {"epochs": 1, "batch_size": 30},
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_rows_gathered_backward_are_those_gathered_forward(name, monkeypatch):
+    run = trained(network(), **RECIPES[name])
+    monkeypatch.setattr("certunl.methods.hessian_free._QUERY_BYTES", 8 * 20 * 150)  # several blocks of queries
+    forward, backward = (cu.HessianFree(order=order).prepare(run) for order in ("forward", "backward"))
+    assert gap(backward.rows, forward.rows) < 1e-10
+
+
+def test_rows_of_some_owners_can_be_gathered_backward():
+    run = trained(network(owners=np.arange(30) % 7 + 100))
+    forward, backward = (
+        cu.HessianFree(order=order, units=(101, 105)).prepare(run) for order in ("forward", "backward")
+    )
+    assert gap(backward.rows, forward.rows) < 1e-10
+
+
+def test_a_query_is_the_product_with_every_row():
+    for owners in (None, np.arange(30) % 7 + 100):
+        run = trained(network(owners=owners), optimizer="momentum", weight_decay=0.1)
+        query = jax.tree.map(lambda p: jax.random.normal(KEY, p.shape), run.params)
+        rows = cu.HessianFree().prepare(run).rows
+        expected = sum(
+            jnp.einsum("...,m...->m", q, a) for q, a in zip(*map(jax.tree.leaves, (query, rows)), strict=True)
+        )
+        np.testing.assert_allclose(cu.attribute(run, query), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_loss_changes_predict_what_retraining_without_each_example_does():
+    run = trained(network(), weight_decay=0.1)
+    data = run.problem.data[np.arange(5)]
+
+    def loss(params):
+        return float(run.problem.losses(params, data).mean())
+
+    predicted = np.asarray(cu.loss_changes(run, data))
+    truth = [loss(cu.Retrain().forget(run, None, [u], KEY).params) - loss(run.params) for u in range(30)]
+    assert np.corrcoef(predicted, truth)[0, 1] > 0.99
+    np.testing.assert_allclose(predicted, truth, atol=0.2 * np.abs(truth).max())
+
+
+def test_a_query_of_other_shapes_is_refused():
+    run = trained(network())
+    with pytest.raises(cu.BadInput, match="shapes of the parameters"):
+        cu.attribute(run, {"w": jnp.zeros(3)})
+
+
+def test_memory_of_a_query_grows_with_the_square_root_of_the_schedule():
+    from certunl import sensitivity
+
+    def temporary(epochs):
+        run = trained(network(hidden=(60,)), epochs=epochs)
+        queries = jax.tree.map(lambda p: p[None], run.params)
+        compiled = sensitivity.adjoint.lower(run, jnp.arange(30), queries, 30).compile()
+        return compiled.memory_analysis().temp_size_in_bytes / len(run.schedule)
+
+    assert temporary(64) < 0.5 * temporary(4)
+
+
+def test_own_curvature_left_out_is_exact_for_one_deletion_on_a_quadratic_at_any_number_of_epochs():
+    run = trained(ridge(), epochs=4, weight_decay=0.1)
+    exact, method = cu.HessianFree(form="retained"), cu.HessianFree()
+    prepared = exact.prepare(run)
+    for unit in (0, 5):
+        truth = cu.Retrain().forget(run, None, [unit], KEY).params
+        assert gap(exact.forget(run, prepared, [unit], KEY).params, truth) < 1e-12
+        assert gap(method.forget(run, None, [unit], KEY).params, truth) > 1e-6
+
+
+def test_the_retained_map_is_exact_for_a_known_request_on_a_quadratic_and_its_rows_are_not():
+    run, ids = trained(ridge(), epochs=4, weight_decay=0.1), [1, 2, 3, 4]
+    exact = cu.HessianFree(form="retained")
+    truth = cu.Retrain().forget(run, None, ids, KEY).params
+    assert gap(exact.forget(run, None, ids, KEY).params, truth) < 1e-12
+    assert gap(exact.forget(run, exact.prepare(run), ids, KEY).params, truth) > 1e-6
+
+
+def test_the_forms_agree_to_first_order_on_a_network():
+    run = trained(network(), optimizer="momentum", learning_rate=0.03)
+    first, retained = (cu.HessianFree(form=form).prepare(run) for form in ("first_order", "retained"))
+    truth = [vector(cu.Retrain().forget(run, None, [u], KEY).params) - vector(run.params) for u in range(30)]
+    errors = [
+        sum(np.linalg.norm(vector(p.correction([u])) - t) for u, t in enumerate(truth)) for p in (first, retained)
+    ]
+    assert errors[1] < errors[0] < 0.5 * sum(np.linalg.norm(t) for t in truth)
+
+
+def test_rows_on_disk_are_the_rows_and_a_store_of_another_form_or_run_is_refused(tmp_path):
+    run, method = trained(network()), cu.HessianFree(chunk=4)
+    store, rows = method.store(run, tmp_path / "s"), method.prepare(run)
+    assert gap(store.correction([3, 17]), rows.correction([3, 17])) < 1e-12
+    updates = [vector(method.forget(run, prepared, [3], KEY).params) for prepared in (store, rows)]
+    np.testing.assert_allclose(*updates, rtol=1e-13)
+    opened = method.open(run.minus([3], run.params), tmp_path / "s")
+    assert gap(opened.correction([5]), rows.correction([5])) < 1e-12
+    with pytest.raises(cu.BadInput, match="other form"):
+        cu.HessianFree(form="retained").store(run, tmp_path / "s")
+    other = trained(network(), seed=1)
+    for ask in (method.open, method.store):
+        with pytest.raises(cu.BadInput, match="another run"):
+            ask(other, tmp_path / "s")
+    with pytest.raises(cu.BadInput, match="another run"):
+        method.forget(other, store, [3], KEY)
+
+
+def test_statistics_know_their_run_by_its_schedule_too():
+    run = trained(network())
+    other = cu.fit(run.problem, run.recipe, run.start, run.schedule.without([]).without([2]))
+    with pytest.raises(cu.BadInput, match="another run"):
+        cu.HessianFree().forget(other, cu.HessianFree().prepare(run), [1], KEY)
+
+
+def test_in_single_precision_the_chunk_changes_a_row_by_rounding_only():
+    data = cu.Dataset(*(np.asarray(a, t) for a, t in zip((network().data.x, network().data.y), "fi", strict=True)))
+    run = trained(cu.classification(cu.models.MLP(hidden=(6,), classes=3), data), epochs=10)
+    whole = cu.HessianFree(chunk=30).prepare(run)
+    for chunk in (1, 4, 7):
+        assert gap(cu.HessianFree(chunk=chunk).prepare(run).rows, whole.rows) < 2e-6
+
+
+def test_settings_that_exclude_each_other_are_refused(tmp_path):
+    for settings in ({"form": "exact"}, {"order": "sideways"}, {"form": "retained", "order": "backward"}):
+        with pytest.raises(cu.BadInput):
+            cu.HessianFree(**settings)
+    with pytest.raises(cu.BadInput, match="forward"):
+        cu.HessianFree(order="backward").store(trained(network()), tmp_path / "s")
