@@ -38,6 +38,8 @@ from certunl.schedule import Schedule as Schedule
 from certunl.solvers.cg import CG as CG
 from certunl.solvers.dense import Dense as Dense
 from certunl.solvers.lissa import LiSSA as LiSSA
+from certunl.staleness import Staleness as Staleness
+from certunl.staleness import measure_staleness as measure_staleness
 from certunl.statistics import Statistics as Statistics
 from certunl.store import Store as Store
 from certunl.stream import Stream as Stream

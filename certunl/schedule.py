@@ -47,6 +47,16 @@ class Schedule:
         """The same schedule with weight 0 where `gone bool[t, b]`."""
         return replace(self, weights=jnp.where(gone, 0, self.weights))
 
+    def then(self, later: "Schedule") -> "Schedule":
+        """This schedule and after it `later`; the narrower is padded with weight 0."""
+        width = max(self.indices.shape[1], later.indices.shape[1])
+
+        def joined(a: jax.Array, b: jax.Array) -> jax.Array:
+            wide = [jnp.pad(x, ((0, 0), (0, width - x.shape[1]))) if jnp.ndim(x) == 2 else x for x in (a, b)]
+            return jnp.concatenate(wide)
+
+        return jax.tree.map(joined, self, later)
+
     def check(self, examples: int) -> None:
         """Raises BadInput where shapes disagree, a weighted slot names no example, or a rate is not finite."""
         steps = np.shape(self.rates)

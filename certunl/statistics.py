@@ -11,12 +11,19 @@ from flax import struct
 from certunl.training import Run
 from certunl.typing import BadInput, Params
 
-__all__ = ["Statistics", "asked", "covered", "origin", "positions"]
+__all__ = ["Statistics", "asked", "covered", "origin", "positions", "same"]
 
 
 def origin(run: Run) -> Any:
     """What statistics of `run` belong to: its start, schedule and data, which forgetting leaves as they are."""
     return run.start, run.schedule, run.problem.data
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two origins are one: the same arrays, or equal ones."""
+    if jax.tree.structure(a) != jax.tree.structure(b):
+        return False
+    return all(x is y or np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
 
 
 @struct.dataclass

@@ -108,6 +108,11 @@ class Store:
         return self._units[self._held()]
 
     @property
+    def dtype(self) -> str:
+        """What the rows are kept as."""
+        return str(self._shards.dtype)
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the rows that are there."""
         return len(self) * self._shards.shape[1] * self._shards.dtype.itemsize

@@ -1,42 +1,83 @@
 """Requests one after another: each from the un-noised state, each released with its own noise."""
 
+import logging
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+import optax
 
 from certunl.budget import Account, Budget
 from certunl.calibration import certify
 from certunl.certificate import Release
+from certunl.staleness import Staleness
 from certunl.training import Run
-from certunl.typing import Key, Unlearner
+from certunl.typing import BadInput, Key, Params, Unlearner
 
 __all__ = ["Stream"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stream:
-    """A model that goes on forgetting: `run` (un-noised, secret), the `method` with what it `prepared`, and the
-    `account` of what its releases have spent.
+    """A model that goes on forgetting: `run` (un-noised, secret), the `method` with what it `prepared`, the `account`
+    of what its releases have spent, and, where it was measured, the `staleness` of what was prepared.
 
     Newton's bound holds again for every request because its state is projected back onto the ball; the noised copies
-    never enter the state.
+    never enter the state. `fresh` are the parameters at which `prepared` was made (default: those of `run`).
     """
 
     run: Run
     method: Unlearner
     prepared: Any = None
     account: Account = field(default_factory=Account)
+    staleness: Staleness | None = None
+    fresh: Params = None
+
+    def __post_init__(self) -> None:
+        if self.fresh is None:
+            object.__setattr__(self, "fresh", self.run.params)
+
+    @property
+    def moved(self) -> float:
+        """How far the requests have moved the parameters since `prepared` was made."""
+        return float(optax.tree.norm(optax.tree.sub(self.run.params, self.fresh)))
+
+    @property
+    def stale(self) -> bool:
+        """Whether the expected second-order error exceeds what `staleness` tolerates: time to `repair`."""
+        return self.staleness is not None and self.moved > self.staleness.budget
 
     def forget(
         self, request: Any, budget: Budget, key: Key, noise_key: Key, *, trivial: bool = False
     ) -> tuple[Release, "Stream"]:
         """(the release, the stream after it); `key` is the method's, `noise_key` a secret one. Rows that were prepared
-        for the request are dropped, those in a store erased.
+        for the request are dropped, those in a store erased. Warns (logging) when what is left is stale.
 
         Raises: BadInput where the release would exceed the account's total; the stream is left as it was.
         """
         update = self.method.forget(self.run, self.prepared, request, key)
         release = certify(update, budget, noise_key, trivial=trivial, account=self.account)
         run, prepared = self.run.minus(request, update.params), self.prepared
-        if prepared is not None and hasattr(prepared, "without"):
+        if hasattr(prepared, "without"):
             prepared = prepared.without(request)
-        return release, replace(self, run=run, prepared=prepared, account=release.certificate.account)
+        after = replace(self, run=run, prepared=prepared, account=release.certificate.account)
+        if after.staleness is not None and after.stale:
+            logging.getLogger("certunl").warning(
+                "the statistics are stale: the parameters have moved %.4g since they were gathered, where the expected "
+                "error is %.0f%% of doing nothing (tolerated: %.0f%%); repair the stream, or retrain",
+                after.moved,
+                100 * after.staleness.share(after.moved),
+                100 * after.staleness.tolerance,
+            )
+        return release, after
+
+    def repair(self, key: Key, **settings: Any) -> "Stream":
+        """The stream trained on for some epochs on who is left, what was prepared carried on along it: see the method's
+        `repair`. Nothing is released, so nothing is spent.
+
+        Raises: BadInput where the method has no repair, or nothing is prepared.
+        """
+        repair = getattr(self.method, "repair", None)
+        if repair is None or self.prepared is None:
+            raise BadInput("only a method with rows of its own can be repaired: HessianFree, with what it prepared")
+        run, prepared = repair(self.run, self.prepared, key, **settings)
+        return replace(self, run=run, prepared=prepared, fresh=run.params)

@@ -7,12 +7,23 @@ import numpy as np
 
 from certunl.certificate import REPLAY, Update
 from certunl.methods._updated import updated
-from certunl.schedule import draw
+from certunl.recipe import Recipe
+from certunl.schedule import Schedule, draw
 from certunl.timing import Stopwatch
 from certunl.training import Run, check_finite, follow
 from certunl.typing import Key
 
-__all__ = ["continued"]
+__all__ = ["continuation", "continued"]
+
+
+def continuation(
+    run: Run, rows: np.ndarray, epochs: int, learning_rate: float | None, key: Key
+) -> tuple[Recipe, Schedule]:
+    """The run's recipe at a constant rate (default: that of its last step), and a schedule of `epochs` on `rows`."""
+    rate = float(run.schedule.rates[-1]) if learning_rate is None else learning_rate
+    recipe = replace(run.recipe, epochs=epochs, learning_rate=rate, decay=1.0)
+    schedule = draw(key, recipe, len(rows))
+    return recipe, replace(schedule, indices=jax.numpy.asarray(rows, "int32")[schedule.indices])
 
 
 def continued(
@@ -22,12 +33,8 @@ def continued(
 
     `learning_rate` defaults to that of the run's last step. No theorem: NOT CERTIFIED.
     """
-    rate = float(run.schedule.rates[-1]) if learning_rate is None else learning_rate
-    recipe = replace(run.recipe, epochs=epochs, learning_rate=rate, decay=1.0)
-    schedule = draw(key, recipe, len(rows))
-    schedule = replace(
-        schedule, indices=jax.numpy.asarray(rows, "int32")[schedule.indices], weights=sign * schedule.weights
-    )
+    recipe, schedule = continuation(run, rows, epochs, learning_rate, key)
+    schedule = replace(schedule, weights=sign * schedule.weights)
     with Stopwatch() as watch:
         params, risks = jax.block_until_ready(follow(run.problem, recipe, run.params, schedule))
     check_finite(risks, params, recipe)

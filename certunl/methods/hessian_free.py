@@ -1,31 +1,27 @@
 """Hessian-free online unlearning (Qiao et al., ICLR 2025): one stored vector per unit, deletion is an addition."""
 
 import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 
-from certunl import sensitivity
+from certunl import gathering, sensitivity
 from certunl.certificate import REPLAY, Update
-from certunl.chunks import Device, chunk_size, devices, spread
+from certunl.chunks import chunk_size, devices
 from certunl.fingerprint import fingerprint
+from certunl.methods._continued import continuation
 from certunl.methods._updated import updated
-from certunl.statistics import Statistics, origin
+from certunl.statistics import Statistics, origin, same
 from certunl.store import Place, Store
 from certunl.timing import Stopwatch
-from certunl.training import Run
-from certunl.typing import BadInput, Diverged, Key, Params, Progress
+from certunl.training import Run, check_finite, follow
+from certunl.typing import BadInput, Key, Params, Progress
 
 __all__ = ["HessianFree"]
-
-_QUERY_BYTES = 2**28
-"""What the adjoint passes of the backward order may hold at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,17 +76,12 @@ class HessianFree:
 
         Raises: BadInput for unknown units; Diverged when the derivative of training left the finite numbers.
         """
-        owners, units = self._tracked(run)
+        owners, units = gathering.tracked(run, self.units)
         if self.order == "backward":
-            rows = _backward(run, owners, units)
-            _check_finite(rows)
+            rows = gathering.backward(run, owners, units)
         else:
-            size, blocks = self._size(run, units), []
-            for block in self._blocks(run, owners, _cut(units, size)):
-                blocks.append(block)
-                if progress is not None:
-                    progress(min(len(blocks) * size, len(units)), len(units))
-            rows = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *blocks)
+            size = self._size(run, units)
+            rows = gathering.forward(run, owners, units, size, form=self.form, progress=progress)
         return Statistics(rows=rows, units=jnp.asarray(units), owners=jnp.asarray(owners), origin=origin(run))
 
     def store(self, run: Run, place: Place, *, dtype: str | None = None, progress: Progress | None = None) -> Store:
@@ -100,16 +91,8 @@ class HessianFree:
 
         Raises: as `prepare`; BadInput where `place` holds other rows.
         """
-        if self.order == "backward":
-            raise BadInput('a store is filled forward, chunk by chunk; leave order at "forward"')
-        owners, units = self._tracked(run)
-        size = self._size(run, units)
-        facts = {"fingerprint": fingerprint(run), "dtype": dtype, "form": self.form}
-        store = Store.create(place, run.start, units, owners, chunk=size * len(devices()), **facts)
-        with contextlib.closing(store):
-            self._fill(store, run, owners, size, progress)
-        store.origin = origin(run)
-        return store
+        _, units = gathering.tracked(run, self.units)
+        return self._filled(run, place, dtype, progress, units, run, None)
 
     def open(self, run: Run, place: Place) -> Store:
         """The store of `run` in `place`, as far as it was filled. Raises: BadInput where it holds other rows."""
@@ -123,93 +106,82 @@ class HessianFree:
         with Stopwatch() as watch:
             if prepared is None:
                 correction = sensitivity.vector(run, run.present & ~run.retained(request), self.form)
-                _check_finite(correction)
+                gathering.check_finite(correction)
             else:
-                if not _same(prepared.origin, origin(run)):
-                    raise BadInput("these statistics belong to another run; prepare this one")
+                self._check(run, prepared)
                 correction = prepared.correction(request)
             params = jax.block_until_ready(_added(run.params, correction))
         return updated(run, params, watch, method="hessian_free", reference=REPLAY)
 
-    def _tracked(self, run: Run) -> tuple[np.ndarray, np.ndarray]:
-        """(owners i32[n], the units to track i32[m]): all that have an example left, unless they were named."""
-        data = run.problem.data
-        owners = np.arange(len(data)) if data.owners is None else np.asarray(data.owners)
-        known = np.unique(owners[np.asarray(run.present)])
-        units = known if self.units is None else np.asarray(self.units)
-        if (unknown := np.setdiff1d(units, known)).size:
-            raise BadInput(f"there is no unit {unknown[0]} in the data; units run from {known[0]} to {known[-1]}")
-        return owners.astype(np.int32), units.astype(np.int32)
+    def repair(
+        self,
+        run: Run,
+        prepared: Statistics | Store,
+        key: Key,
+        *,
+        epochs: int = 1,
+        learning_rate: float | None = None,
+        place: Place | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[Run, Statistics | Store]:
+        """(the run trained on for `epochs` more on who is left, the rows of the remaining units carried on along it).
+
+        The repaired run's schedule is the old one and then the new, on which retraining without the forgotten is
+        replayed: what is forgotten later is judged by it, and forgotten by the new rows. `learning_rate` defaults to
+        that of the run's last step; the optimizer's memory begins anew (in a replay it does not: for plain SGD there is
+        none). Rows that came from a store go to a new one at `place`.
+        Source: Qiao et al. 2025, unlearning-repairing.
+        Raises: BadInput where the rows are another run's; Diverged when training or the rows left the finite numbers.
+        """
+        self._check(run, prepared)
+        if isinstance(prepared, Store) and place is None:
+            raise BadInput("rows that are in a store are repaired into a new one; give its place")
+        recipe, schedule = continuation(run, np.flatnonzero(run.present), epochs, learning_rate, key)
+        going = replace(run, recipe=recipe, start=run.params, schedule=schedule)
+        params, risks = jax.block_until_ready(follow(run.problem, recipe, run.params, schedule))
+        check_finite(risks, params, recipe)
+        repaired = replace(run, schedule=run.schedule.then(schedule), params=params)
+        owners, units = gathering.tracked(run, None)
+        units = np.intersect1d(units, prepared.units).astype(np.int32)
+        if isinstance(prepared, Store):
+            assert place is not None
+            return repaired, self._filled(repaired, place, prepared.dtype, progress, units, going, prepared)
+        size = self._size(run, units)
+        rows = gathering.forward(going, owners, units, size, form=self.form, old=prepared, progress=progress)
+        return repaired, Statistics(
+            rows=rows, units=jnp.asarray(units), owners=prepared.owners, origin=origin(repaired)
+        )
 
     def _size(self, run: Run, units: np.ndarray) -> int:
         return min(self.chunk or chunk_size(run, len(units)), len(units))
 
-    def _fill(
-        self, store: Store, run: Run, owners: np.ndarray, size: int, progress: Progress | None, old: Any = None
-    ) -> None:
-        """Writes the chunks that are missing, each from one or several blocks of `size` units."""
-        total = len(store.missing())
-        parts = [(number, part) for number in store.missing() for part in _cut(store.members(number), size)]
-        blocks, held = self._blocks(run, owners, [part for _, part in parts], old), []
-        for place, (number, _) in enumerate(parts):
-            held.append(next(blocks))
-            if place + 1 == len(parts) or parts[place + 1][0] != number:
-                store.write(number, jax.tree.map(lambda *leaves: np.concatenate(leaves), *held))
-                held = []
-                if progress is not None:
-                    progress(total - len(store.missing()), total)
+    def _check(self, run: Run, prepared: Statistics | Store) -> None:
+        if not same(prepared.origin, origin(run)):
+            raise BadInput("these statistics belong to another run; prepare this one")
 
-    def _blocks(self, run: Run, owners: np.ndarray, parts: list[np.ndarray], old: Any = None) -> Iterator[Params]:
-        """The rows of each of `parts`, padded to one length while they are worked on; they begin as those of `old`."""
-        size = max(map(len, parts), default=0)
-        copies = {}
-
-        def work(part: np.ndarray, device: Device) -> Params:
-            if device not in copies:
-                copies[device] = (run, owners) if device == jax.devices()[0] else jax.device_put((run, owners), device)
-            short = size - len(part)
-            units = jax.device_put(np.pad(part, (0, short), constant_values=-1), device)
-            rows = None
-            if old is not None:
-                rows = jax.tree.map(lambda a: jnp.pad(a, [(0, short)] + [(0, 0)] * (a.ndim - 1)), old.read(part))
-            return sensitivity.block(*copies[device], units, jax.device_put(rows, device), form=self.form)
-
-        for part, rows in zip(parts, spread(work, parts), strict=True):
-            _check_finite(rows)
-            kept = len(part)
-            yield jax.tree.map(lambda leaf, m=kept: leaf[:m], rows)
-
-
-def _cut(units: np.ndarray, size: int) -> list[np.ndarray]:
-    return [units[i : i + size] for i in range(0, len(units), size)]
-
-
-def _backward(run: Run, owners: np.ndarray, units: np.ndarray) -> Params:
-    """The same rows from one adjoint pass per parameter: ⟨e_j, a_u⟩ for every unit vector e_j."""
-    flat, unravel = ravel_pytree(run.start)
-    known, numbers = np.unique(owners, return_inverse=True)
-    size = max(1, _QUERY_BYTES // (flat.itemsize * (flat.size + run.schedule.indices.size)))
-    values = []
-    for first in range(0, flat.size, size):
-        queries = jax.vmap(unravel)(jnp.eye(min(size, flat.size - first), flat.size, first, dtype=flat.dtype))
-        values.append(sensitivity.adjoint(run, jnp.asarray(numbers), queries, len(known)))
-    return jax.vmap(unravel)(jnp.concatenate(values).T[np.searchsorted(known, units)])
+    def _filled(
+        self,
+        run: Run,
+        place: Place,
+        dtype: str | None,
+        progress: Progress | None,
+        units: np.ndarray,
+        going: Run,
+        old: Any,
+    ) -> Store:
+        """The store of `run`, filled along the schedule of `going` from the rows of `old`."""
+        if self.order == "backward":
+            raise BadInput('a store is filled forward, chunk by chunk; leave order at "forward"')
+        owners, _ = gathering.tracked(run, None)
+        size = self._size(run, units)
+        facts = {"fingerprint": fingerprint(run), "dtype": dtype, "form": self.form}
+        store = Store.create(place, run.start, units, owners, chunk=size * len(devices()), **facts)
+        with contextlib.closing(store):
+            gathering.fill(store, going, owners, size, form=self.form, old=old, progress=progress)
+        store.origin = origin(run)
+        return store
 
 
 @jax.jit
 def _added(params: Params, correction: Params) -> Params:
     return jax.tree.map(lambda p, a: p + a.astype(p.dtype), params, correction)
-
-
-def _same(a: Any, b: Any) -> bool:
-    if jax.tree.structure(a) != jax.tree.structure(b):
-        return False
-    return all(x is y or np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
-
-
-def _check_finite(rows: Params) -> None:
-    if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(rows)):
-        raise Diverged(
-            "the statistics left the finite numbers: the derivative of training grows without bound at this learning "
-            "rate, or the optimizer has none where a gradient is 0; lower the learning rate or change the optimizer"
-        )

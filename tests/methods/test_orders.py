@@ -19,7 +19,7 @@ RECIPES = {
 @pytest.mark.parametrize("name", RECIPES)
 def test_rows_gathered_backward_are_those_gathered_forward(name, monkeypatch):
     run = trained(network(), **RECIPES[name])
-    monkeypatch.setattr("certunl.methods.hessian_free._QUERY_BYTES", 8 * 20 * 150)  # several blocks of queries
+    monkeypatch.setattr("certunl.gathering._QUERY_BYTES", 8 * 20 * 150)  # several blocks of queries
     forward, backward = (cu.HessianFree(order=order).prepare(run) for order in ("forward", "backward"))
     assert gap(backward.rows, forward.rows) < 1e-10
 

@@ -1,0 +1,118 @@
+"""Rows of units gathered along the schedule: forward in blocks, on every core or device; or backward."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+from certunl import sensitivity
+from certunl.chunks import Device, spread
+from certunl.store import Store
+from certunl.training import Run
+from certunl.typing import BadInput, Diverged, Params, Progress
+
+__all__ = ["backward", "check_finite", "fill", "forward", "tracked"]
+
+_QUERY_BYTES = 2**28
+"""What the adjoint passes of the backward order may hold at once."""
+
+
+def tracked(run: Run, named: tuple[int, ...] | None) -> tuple[np.ndarray, np.ndarray]:
+    """(owners i32[n], the units to track i32[m]): all that have an example left, unless they are `named`."""
+    data = run.problem.data
+    owners = np.arange(len(data)) if data.owners is None else np.asarray(data.owners)
+    known = np.unique(owners[np.asarray(run.present)])
+    units = known if named is None else np.asarray(named)
+    if (unknown := np.setdiff1d(units, known)).size:
+        raise BadInput(f"there is no unit {unknown[0]} in the data; units run from {known[0]} to {known[-1]}")
+    return owners.astype(np.int32), units.astype(np.int32)
+
+
+def forward(
+    run: Run,
+    owners: np.ndarray,
+    units: np.ndarray,
+    size: int,
+    *,
+    form: str,
+    old: Any = None,
+    progress: Progress | None = None,
+) -> Params:
+    """The rows of `units`, in memory, in blocks of `size`; they begin as those of `old`."""
+    blocks = []
+    for block in _blocks(run, owners, _cut(units, size), form, old):
+        blocks.append(block)
+        if progress is not None:
+            progress(min(len(blocks) * size, len(units)), len(units))
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *blocks)
+
+
+def fill(
+    store: Store,
+    run: Run,
+    owners: np.ndarray,
+    size: int,
+    *,
+    form: str,
+    old: Any = None,
+    progress: Progress | None = None,
+) -> None:
+    """Writes the chunks that a store misses, each from one or several blocks."""
+    missing = store.missing()
+    parts = [_cut(store.members(number), size) for number in missing]
+    blocks = _blocks(run, owners, [part for chunk in parts for part in chunk], form, old)
+    for done, (number, chunk) in enumerate(zip(missing, parts, strict=True), start=1):
+        rows = [next(blocks) for _ in chunk]
+        store.write(number, jax.tree.map(lambda *leaves: np.concatenate(leaves), *rows))
+        if progress is not None:
+            progress(done, len(missing))
+
+
+def backward(run: Run, owners: np.ndarray, units: np.ndarray) -> Params:
+    """The same rows from one adjoint pass per parameter: ⟨e_j, a_u⟩ for every unit vector e_j."""
+    flat, unravel = ravel_pytree(run.start)
+    known, numbers = np.unique(owners, return_inverse=True)
+    size = max(1, _QUERY_BYTES // (flat.itemsize * (flat.size + run.schedule.indices.size)))
+    values = []
+    for first in range(0, flat.size, size):
+        queries = jax.vmap(unravel)(jnp.eye(min(size, flat.size - first), flat.size, first, dtype=flat.dtype))
+        values.append(sensitivity.adjoint(run, jnp.asarray(numbers), queries, len(known)))
+    rows = jax.vmap(unravel)(jnp.concatenate(values).T[np.searchsorted(known, units)])
+    check_finite(rows)
+    return rows
+
+
+def check_finite(rows: Params) -> None:
+    """Raises Diverged where a number is not finite."""
+    if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(rows)):
+        raise Diverged(
+            "the statistics left the finite numbers: the derivative of training grows without bound at this learning "
+            "rate, or the optimizer has none where a gradient is 0; lower the learning rate or change the optimizer"
+        )
+
+
+def _cut(units: np.ndarray, size: int) -> list[np.ndarray]:
+    return [units[i : i + size] for i in range(0, len(units), size)]
+
+
+def _blocks(run: Run, owners: np.ndarray, parts: list[np.ndarray], form: str, old: Any) -> Iterator[Params]:
+    """The rows of each of `parts`, padded to one length while they are worked on."""
+    size = max(map(len, parts), default=0)
+    copies = {}
+
+    def work(part: np.ndarray, device: Device) -> Params:
+        if device not in copies:
+            copies[device] = (run, owners) if device == jax.devices()[0] else jax.device_put((run, owners), device)
+        short, rows = size - len(part), None
+        units = jax.device_put(np.pad(part, (0, short), constant_values=-1), device)
+        if old is not None:
+            rows = jax.tree.map(lambda a: jnp.pad(a, [(0, short)] + [(0, 0)] * (a.ndim - 1)), old.read(part))
+        return sensitivity.block(*copies[device], units, jax.device_put(rows, device), form=form)
+
+    for part, rows in zip(parts, spread(work, parts), strict=True):
+        check_finite(rows)
+        kept = len(part)
+        yield jax.tree.map(lambda leaf, m=kept: leaf[:m], rows)

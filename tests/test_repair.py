@@ -1,0 +1,97 @@
+"""Rows age with what is forgotten: how fast is measured, a stream warns, and repairing carries them on."""
+
+import jax
+import numpy as np
+import pytest
+
+import certunl as cu
+from tests.cases import KEY, gap, network, ridge, trained, vector
+
+ASK, NOISE = jax.random.split(jax.random.key(3))
+
+
+def distance(a, b):
+    return np.linalg.norm(vector(a) - vector(b))
+
+
+def test_rows_carried_on_through_a_repair_are_the_derivative_of_the_longer_training():
+    run, method = trained(network(), weight_decay=0.05), cu.HessianFree(chunk=8)
+    repaired, rows = method.repair(run, method.prepare(run), KEY, epochs=2)  # before anyone was forgotten
+    assert len(repaired.schedule) == len(run.schedule) + 2 * 4
+    assert gap(cu.Retrain().forget(repaired, None, [3], KEY).params, run.params) > 1e-3
+    whole = cu.fit(run.problem, run.recipe, run.start, repaired.schedule)
+    assert gap(whole.params, repaired.params) < 1e-12
+    assert gap(rows.rows, method.prepare(whole).rows) < 1e-10
+
+
+def test_forgetting_repairing_and_forgetting_again_stays_close_to_retraining():
+    run, method = trained(network(), weight_decay=0.2, epochs=8), cu.HessianFree()
+    first, second = list(range(10)), [20, 24]
+    state = run.minus(first, method.forget(run, method.prepare(run), first, KEY).params)
+    repaired, rows = method.repair(state, method.prepare(run).without(first), KEY, epochs=8)
+    assert rows.units.tolist() == list(range(10, 30))
+    truth = cu.Retrain().forget(run, None, first, KEY).params
+    followed = cu.Retrain().forget(repaired, None, [29], KEY)  # replays old and new schedule without the ten
+    assert distance(followed.params, repaired.params) < distance(truth, run.params)
+    update = method.forget(repaired, rows, second, KEY)
+    truth = cu.Retrain().forget(repaired, None, second, KEY).params
+    assert distance(update.params, truth) < 0.5 * distance(repaired.params, truth)
+    with pytest.raises(cu.BadInput, match="already forgotten"):
+        method.forget(repaired, rows, [3], KEY)
+
+
+def test_on_a_convex_problem_a_repair_shrinks_the_error_of_what_was_forgotten():
+    run, method = trained(ridge(), weight_decay=0.5, epochs=3), cu.HessianFree()
+    ids = list(range(8))
+    state = run.minus(ids, method.forget(run, None, ids, KEY).params)
+    repaired, _ = method.repair(state, method.prepare(run).without(ids), KEY, epochs=10)
+    before = distance(state.params, cu.Retrain().forget(run, None, ids, KEY).params)
+    follow = cu.fit(run.problem, run.recipe, run.start, repaired.schedule.without(ids))
+    assert distance(repaired.params, follow.params) < 0.1 * before
+
+
+def test_a_store_is_repaired_into_another(tmp_path):
+    run, method = trained(network()), cu.HessianFree(chunk=4)
+    store = method.store(run, tmp_path / "a").without([2])
+    state = run.minus([2], run.params)
+    with pytest.raises(cu.BadInput, match="give its place"):
+        method.repair(state, store, KEY)
+    repaired, new = method.repair(state, store, KEY, place=tmp_path / "b")
+    same, rows = method.repair(state, method.prepare(run).without([2]), KEY)
+    assert gap(new.correction([5, 9]), rows.correction([5, 9])) < 1e-12
+    assert gap(repaired.params, same.params) < 1e-15
+    assert gap(method.open(repaired, tmp_path / "b").correction([7]), rows.correction([7])) < 1e-12
+
+
+def test_the_error_of_a_smooth_network_is_second_order_and_the_budget_foretells_it():
+    run, method = trained(network(n=60), weight_decay=0.1), cu.HessianFree()
+    prepared = method.prepare(run)
+    small, large = (cu.measure_staleness(run, prepared, KEY, size=s, samples=6) for s in (3, 12))
+    assert 0.25 < small.coefficient / large.coefficient < 4
+    assert large.share(large.budget) == pytest.approx(large.tolerance)
+    exact = cu.measure_staleness(
+        trained(ridge(), epochs=1), cu.HessianFree().prepare(trained(ridge(), epochs=1)), KEY, size=1
+    )
+    assert exact.coefficient < 1e-9 and exact.budget > 1e8
+
+
+def test_a_stream_warns_when_its_rows_are_stale_and_repairing_it_makes_them_fresh(caplog):
+    run, method = trained(network(), weight_decay=0.1), cu.HessianFree()
+    prepared = method.prepare(run)
+    staleness = cu.measure_staleness(run, prepared, KEY, size=3, tolerance=0.3)
+    first = np.linalg.norm(vector(prepared.correction([4])))
+    tolerance = 1.5 * staleness.coefficient * first
+    staleness = cu.Staleness(coefficient=staleness.coefficient, tolerance=tolerance, samples=3, size=3)
+    stream = cu.Stream(run=run, method=method, prepared=prepared, staleness=staleness)
+    budget = cu.Budget(sigma=0.1, delta=1e-5)
+    release, stream = stream.forget([4], budget, KEY, NOISE)
+    assert not stream.stale and not caplog.records
+    assert stream.moved == pytest.approx(first)
+    release, stream = stream.forget(list(range(10, 22)), budget, KEY, NOISE)
+    assert stream.stale and "repair the stream" in caplog.text
+    assert set(stream.prepared.units.tolist()) == set(range(30)) - {4, *range(10, 22)}
+    assert release.certificate.verdict == "NOT CERTIFIED"
+    after = stream.repair(KEY, epochs=1)
+    assert not after.stale and after.moved == 0
+    with pytest.raises(cu.BadInput, match="only a method with rows"):
+        cu.Stream(run=run, method=cu.Retrain()).repair(KEY)
