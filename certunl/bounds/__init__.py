@@ -3,11 +3,31 @@
 A bound is a function of named constants, none defaulted, that returns `(bound, assumptions)`; its docstring holds the
 statement, its conditions and its proof or source. It never hides that it is no better than the trivial bound: the
 certificate compares the two. `newton` holds the step, `_inverse` the error of its solver, `linear` constants in
-closed form.
+closed form. The Hessian-free method's bounds give `(bound, what doing nothing is proved to cost)`: `hessian_free` for
+one request, `uniform` for every request of a size, `published` the paper's; `contraction` measures what a network's
+steps do.
 """
 
+from certunl.bounds._hessian_free_constants import HessianFreeConstants
 from certunl.bounds._inverse import dimension_free_error, printed_error, residual_error
-from certunl.bounds.linear import linear_constants
+from certunl.bounds.contraction import measured_contractions
+from certunl.bounds.hessian_free import recursive_bound
+from certunl.bounds.linear import hessian_free_constants, linear_constants
 from certunl.bounds.newton import newton_bound
+from certunl.bounds.published import published_bound
+from certunl.bounds.uniform import deletion_capacity, uniform_bound
 
-__all__ = ["dimension_free_error", "linear_constants", "newton_bound", "printed_error", "residual_error"]
+__all__ = [
+    "HessianFreeConstants",
+    "deletion_capacity",
+    "dimension_free_error",
+    "hessian_free_constants",
+    "linear_constants",
+    "measured_contractions",
+    "newton_bound",
+    "printed_error",
+    "published_bound",
+    "recursive_bound",
+    "residual_error",
+    "uniform_bound",
+]

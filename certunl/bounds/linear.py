@@ -1,53 +1,43 @@
-"""Newton's constants in closed form, for softmax and least-squares regression."""
+"""Constants in closed form for softmax and least-squares regression: Newton's, and the Hessian-free method's."""
 
 import math
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from certunl.bounds._constants import NewtonConstants
-from certunl.models import Linear
-from certunl.problem import Supervised, softmax_loss, squared_loss
+from certunl.bounds._hessian_free_constants import HessianFreeConstants
+from certunl.bounds._linear_loss import LinearLoss, linear_loss
 from certunl.training import Run
-from certunl.typing import BadInput
+from certunl.typing import BadInput, Params
 
-__all__ = ["linear_constants"]
+__all__ = ["linear_constants", "hessian_free_constants"]  # noqa: RUF022  (the first is the room's name for this file)
 
 
 def linear_constants(run: Run, retained: float, failure_probability: float = 1e-6) -> NewtonConstants:
-    """The constants of `classification(Linear)` or `regression(Linear)`, R = max ‖x_i‖ over the training data (the
-    bias a feature of 1), mu = weight_decay + l2 · `retained`, `retained` the sum of the retained examples' weights:
+    """The constants of `classification(Linear)` or `regression(Linear)` (`_linear_loss.LinearLoss`),
+    mu = weight_decay + l2 · `retained`, `retained` the sum of the retained examples' weights:
 
         softmax         L = R²/2 + l2    M = (√6/9) R³    lambda_min = mu
         least squares   L = R² + l2      M = 0            lambda_min = mu
 
     G = 0: the reference is the minimiser, which lies in the ball, because mu/2 ‖w‖² <= L(0).
-    Proof: the Hessian of a softmax loss is (diag p − pp') ⊗ xx', and v'(diag p − pp')v = Var_p(v) <= ‖v‖²/2; its
-    derivative is a third central moment, at most range³/(6√3) with range <= √2 ‖v‖. R is measured: the constants hold
-    for these data and describe them.
+    R is measured: the constants hold for these data and describe them.
     Raises: BadInput for any other problem, without weight decay, and where the ball is too small to hold the minimiser.
     """
-    losses, data = run.problem.losses, run.problem.data
-    known = (softmax_loss, squared_loss)
-    if not (isinstance(losses, Supervised) and isinstance(losses.model, Linear) and losses.output_loss in known):
-        raise BadInput('assumed="linear" needs classification(Linear()) or regression(Linear()); give NewtonConstants')
-    mu = run.recipe.weight_decay + losses.l2 * retained
+    loss = linear_loss(run, "NewtonConstants")
+    mu = run.recipe.weight_decay + loss.l2 * retained
     if not mu > 0:
         raise BadInput('assumed="linear" needs weight decay or l2: without it the risk is not strongly convex')
-    x = np.asarray(data.x, np.float64).reshape(len(data), -1)
-    square = float(np.max(np.sum(x**2, axis=1))) + losses.model.bias
-    if losses.output_loss is softmax_loss:
-        smooth, lipschitz, at_zero = square / 2, math.sqrt(6) / 9 * square**1.5, math.log(losses.model.classes)
-    else:
-        targets = np.asarray(data.y, np.float64).reshape(len(data), -1)
-        smooth, lipschitz, at_zero = square, 0.0, float(np.max(np.sum(targets**2, axis=1))) / 2
-    reach = math.sqrt(2 * at_zero * retained / mu)
+    reach = math.sqrt(2 * loss.loss_at_zero * retained / mu)
     if run.recipe.radius is not None and run.recipe.radius < reach:
         raise BadInput(
             f"the minimiser may lie outside the ball of radius {run.recipe.radius:g}; radius >= {reach:.4g} holds it"
         )
     constants = NewtonConstants(
-        smoothness=smooth + losses.l2,
-        hessian_lipschitz=lipschitz,
+        smoothness=loss.smoothness + loss.l2,
+        hessian_lipschitz=loss.hessian_lipschitz,
         smallest_eigenvalue=mu,
         gradient_residual=0.0,
         failure_probability=failure_probability,
@@ -56,3 +46,77 @@ def linear_constants(run: Run, retained: float, failure_probability: float = 1e-
     names = ("smoothness", "hessian_lipschitz", "smallest_eigenvalue", "gradient_residual", "strong_convexity")
     object.__setattr__(constants, "proved", names)  # only code may say so: it is no argument
     return constants
+
+
+def hessian_free_constants(run: Run) -> HessianFreeConstants:
+    """The constants of `classification(Linear)` or `regression(Linear)` along `run`'s schedule of plain SGD, whoever is
+    forgotten, with G, L, M and change of the loss without l2 (`_linear_loss.LinearLoss`) and W >= the norm of the
+    parameters wherever training and retraining go:
+
+        gradient_bound   G + l2 W           smoothness         L + l2    convexity        l2
+        gradient_change  change + 2 l2 W    hessian_lipschitz  M         gradient_spread  2 G
+
+    G being min(G, L W + ‖grad l(0)‖), which bounds it for least squares as well. W is followed from ‖start‖: with k the
+    retained share of the batch, W' is the smaller of these, each at its larger for k = 0 and all of it:
+
+        |1 − rate (weight_decay + l2 k)| W + rate k G           (softmax)
+        rho_k W + rate k ‖grad l(0)‖     rho_k = ‖I − rate (weight_decay + k H)‖ over l2 <= H <= L + l2
+
+    Proof: grad l(w) = grad l(0) + H w with H a mean Hessian from 0 to w; both lines are convex in k. No condition on
+    rates: where they are too large W grows, and the bound with it.
+    Rounding, p features (the bias one), c outputs, b slots, each operation within 4 eps of its exact value and sums in
+    any order: a step is off by at most eps times
+        3 W (1 + rate weight_decay) + rate k [L (p + 1) W + R (3 R W + 2 c + 20) + (b + 9)(G + l2 W)],
+    a step of a vector a by at most twice that and, times ‖a‖,
+        3 (1 + rate weight_decay) + rate k [L (p + b + 10) + (b + 9) l2 + 3 R² ((p + 7) R W/2 + 2 c + 20)].
+    R and Y are measured: the constants hold for these data and describe them.
+    Raises: BadInput for any other problem, for weights other than 0 and 1, and for a step that is not plain SGD.
+    """
+    loss, recipe, schedule = linear_loss(run, "HessianFreeConstants"), run.recipe, run.schedule
+    weights, rates = np.asarray(schedule.weights), np.asarray(schedule.rates, np.float64)
+    if not np.isin(weights, (0, 1)).all():
+        raise BadInput("constants in closed form need a schedule with weights of 0 and 1")
+    if recipe.optimizer != "sgd" or recipe.clip_norm is not None or recipe.radius is not None:
+        raise BadInput("constants in closed form need plain SGD, without clip_norm and radius")
+    sizes = np.sum(weights != 0, axis=1)
+    divisors = np.asarray(schedule.divisors, np.float64) if recipe.denominator == "batch" else sizes
+    filled = np.divide(sizes, divisors, out=np.zeros_like(rates), where=divisors > 0)
+    W = _reach(loss, _norm(run.start), rates, filled, recipe.weight_decay)
+    R, L, l2, p = loss.norm, loss.smoothness, loss.l2, loss.features
+    of_data = min(loss.gradient, L * W + loss.gradient_at_zero)
+    G = of_data + l2 * W
+    eps = max(float(jnp.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(run.start))
+    longest, decayed = float(np.max(rates * filled, initial=0)), 3 * (1 + float(rates.max()) * recipe.weight_decay)
+    b, softmax = weights.shape[1], 3 * R * W + 2 * loss.outputs + 20
+    constants = HessianFreeConstants(
+        gradient_bound=G,
+        smoothness=L + l2,
+        hessian_lipschitz=loss.hessian_lipschitz,
+        convexity=l2,
+        gradient_change=loss.change + 2 * l2 * W,
+        gradient_spread=2 * of_data,
+        rounding=eps * (decayed * W + longest * (L * (p + 1) * W + R * softmax + (b + 9) * G)),
+        product_rounding=eps
+        * (decayed + longest * (L * (p + b + 10) + (b + 9) * l2 + 3 * R**2 * ((p + 1) * R * W / 2 + softmax))),
+    )
+    names = tuple(name for name in constants.__dataclass_fields__ if name not in ("estimated", "proved"))
+    object.__setattr__(constants, "proved", names)  # only code may say so: it is no argument
+    return constants
+
+
+def _reach(loss: LinearLoss, start: float, rates: np.ndarray, filled: np.ndarray, weight_decay: float) -> float:
+    """W of `hessian_free_constants`."""
+    reach = largest = start
+    for rate, whole in zip(rates.tolist(), filled.tolist(), strict=True):
+        convex, bounded = 0.0, 0.0 if math.isfinite(loss.gradient) else math.inf
+        for k in (0.0, whole):
+            low, high = (abs(1 - rate * (weight_decay + k * h)) for h in (loss.l2, loss.l2 + loss.smoothness))
+            convex = max(convex, max(low, high) * reach + rate * k * loss.gradient_at_zero)
+            bounded = max(bounded, low * reach + (rate * k * loss.gradient if bounded < math.inf else 0.0))
+        reach = min(convex, bounded)
+        largest = max(largest, reach)
+    return largest
+
+
+def _norm(params: Params) -> float:
+    return math.sqrt(sum(float(np.sum(np.asarray(leaf, np.float64) ** 2)) for leaf in jax.tree.leaves(params)))

@@ -1,0 +1,56 @@
+"""What is known in closed form of one example's loss, for softmax and least-squares regression."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from certunl.models import Linear
+from certunl.problem import Supervised, softmax_loss, squared_loss
+from certunl.training import Run
+from certunl.typing import BadInput
+
+__all__ = ["LinearLoss", "linear_loss"]
+
+
+@dataclass(frozen=True)
+class LinearLoss:
+    """Of one example's loss without l2, over all parameters, R = max ‖x_i‖ over the data, the bias a feature of 1:
+
+        softmax         G = √2 R    change = √2 R    L = R²/2    M = (√6/9) R³    at zero: √(1 − 1/c) R and ln c
+        least squares   unbounded   unbounded        L = R²      M = 0            at zero: R Y and Y²/2, Y = max ‖y_i‖
+
+    G the norm of a gradient, change that of the difference of one example's gradients at two points, L and M the
+    Lipschitz constants of gradient and Hessian, "at zero" gradient and loss where all parameters are 0.
+    Proof: a softmax gradient is (p − e_y) x'; the Hessian is (diag p − pp') ⊗ xx', and v'(diag p − pp')v =
+    Var_p(v) <= range(v)²/4 <= ‖v‖²/2; its derivative is a third central moment, at most range³/(6√3), range <= √2 ‖v‖.
+    """
+
+    norm: float
+    gradient: float
+    change: float
+    smoothness: float
+    hessian_lipschitz: float
+    gradient_at_zero: float
+    loss_at_zero: float
+    l2: float
+    features: int
+    outputs: int
+
+
+def linear_loss(run: Run, instead: str) -> LinearLoss:
+    """Raises: BadInput for any problem but `classification(Linear)` and `regression(Linear)`; `instead` is what to give
+    there."""
+    losses, data = run.problem.losses, run.problem.data
+    known = (softmax_loss, squared_loss)
+    if not (isinstance(losses, Supervised) and isinstance(losses.model, Linear) and losses.output_loss in known):
+        raise BadInput(f"a closed form needs classification(Linear()) or regression(Linear()); give {instead}")
+    x = np.asarray(data.x).astype(losses.model.dtype).astype(np.float64).reshape(len(data), -1)
+    R = math.sqrt(float(np.max(np.sum(x**2, axis=1))) + losses.model.bias)
+    features, c = x.shape[1] + losses.model.bias, losses.model.classes
+    if losses.output_loss is softmax_loss:
+        G, zero = math.sqrt(2) * R, math.sqrt(1 - 1 / c) * R
+        return LinearLoss(R, G, G, R**2 / 2, math.sqrt(6) / 9 * R**3, zero, math.log(c), losses.l2, features, c)
+    targets = np.asarray(data.y, np.float64).reshape(len(data), -1)
+    Y = math.sqrt(float(np.max(np.sum(targets**2, axis=1))))
+    return LinearLoss(R, math.inf, math.inf, R**2, 0.0, R * Y, Y**2 / 2, losses.l2, features, c)
