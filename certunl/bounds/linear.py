@@ -10,7 +10,7 @@ from certunl.bounds._constants import NewtonConstants
 from certunl.bounds._hessian_free_constants import HessianFreeConstants
 from certunl.bounds._linear_loss import LinearLoss, linear_loss
 from certunl.training import Run
-from certunl.typing import BadInput, Params
+from certunl.typing import BadInput, Diverged, Params
 
 __all__ = ["linear_constants", "hessian_free_constants"]  # noqa: RUF022  (the first is the room's name for this file)
 
@@ -70,7 +70,8 @@ def hessian_free_constants(run: Run) -> HessianFreeConstants:
     a step of a vector a by at most twice that and, times ‖a‖,
         3 (1 + rate weight_decay) + rate k [L (p + b + 10) + (b + 9) l2 + 3 R² ((p + 7) R W/2 + 2 c + 20)].
     R and Y are measured: the constants hold for these data and describe them.
-    Raises: BadInput for any other problem, for weights other than 0 and 1, and for a step that is not plain SGD.
+    Raises: BadInput for any other problem, for weights other than 0 and 1, and for a step that is not plain SGD;
+    Diverged where W leaves what can be reckoned with.
     """
     loss, recipe, schedule = linear_loss(run, "HessianFreeConstants"), run.recipe, run.schedule
     weights, rates = np.asarray(schedule.weights), np.asarray(schedule.rates, np.float64)
@@ -82,6 +83,8 @@ def hessian_free_constants(run: Run) -> HessianFreeConstants:
     divisors = np.asarray(schedule.divisors, np.float64) if recipe.denominator == "batch" else sizes
     filled = np.divide(sizes, divisors, out=np.zeros_like(rates), where=divisors > 0)
     W = _reach(loss, _norm(run.start), rates, filled, recipe.weight_decay)
+    if not W < 1e100:
+        raise Diverged(f"parameters may grow to {W:.3g} at these rates: no constant holds there; lower learning_rate")
     R, L, l2, p = loss.norm, loss.smoothness, loss.l2, loss.features
     of_data = min(loss.gradient, L * W + loss.gradient_at_zero)
     G = of_data + l2 * W

@@ -1,0 +1,121 @@
+"""Where a theorem of `bounds/` speaks of a Hessian-free update, what it says."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+from certunl.bounds._hessian_free_constants import HessianFreeConstants
+from certunl.bounds._steps import Steps
+from certunl.bounds.hessian_free import recursive_bound
+from certunl.bounds.linear import hessian_free_constants
+from certunl.bounds.uniform import uniform_bound
+from certunl.certificate import Assumption
+from certunl.training import Run
+from certunl.typing import BadInput, Diverged
+
+__all__ = ["distance"]
+
+
+def distance(
+    run: Run, gone: Any, constants: HessianFreeConstants | str, form: str, capacity: int | None
+) -> dict[str, Any]:
+    """The fields of Update that a theorem fills for everyone `gone bool[n]` since training; none where a condition of
+    it is seen to fail: plain SGD without clip_norm and radius, weights of 0 and 1, and a bound that is finite.
+
+    `constants` "linear" are those in closed form, the only ones called proved. With `capacity` the bound is the one for
+    every set of at most so many, else the one for these. What it takes for granted: that the update is training's
+    parameters plus the vector of `gone` in this `form` ("first_order", the rows; "retained"), and nothing else.
+    Raises: BadInput where more are gone than the capacity, and for "linear" where there is no closed form.
+    """
+    recipe, schedule = run.recipe, run.schedule
+    weights, gone = np.asarray(schedule.weights), np.asarray(gone, bool)
+    plain = recipe.optimizer == "sgd" and recipe.clip_norm is None and recipe.radius is None
+    if not plain or not np.isin(weights, (0, 1)).all() or (np.asarray(schedule.rates) < 0).any():
+        return {}
+    if capacity is not None and gone.sum() > capacity:
+        raise BadInput(
+            f"{gone.sum()} examples are gone, the capacity that was promised is {capacity}: retrain, and start again"
+        )
+    if isinstance(constants, HessianFreeConstants):
+        known = _rounded(run, constants)
+    elif constants == "linear":
+        try:
+            known = hessian_free_constants(run)
+        except Diverged:
+            return {}
+    else:
+        raise BadInput(f'constants must be HessianFreeConstants(...) or "linear", got {constants!r}')
+    batches = {
+        "rates": schedule.rates,
+        "sizes": np.sum(weights != 0, axis=1),
+        "gone": np.sum((weights != 0) & gone[np.asarray(schedule.indices)], axis=1),
+        "divisors": schedule.divisors,
+        "weight_decay": recipe.weight_decay,
+        "denominator": recipe.denominator,
+    }
+    if capacity is None:
+        bound, nothing = recursive_bound(known, **batches, form=form)
+    else:
+        bound, nothing = uniform_bound(
+            known,
+            schedule,
+            forgotten=capacity,
+            weight_decay=recipe.weight_decay,
+            denominator=recipe.denominator,
+            form=form,
+        )
+    if not math.isfinite(bound):
+        return {}
+    return {
+        "bound": bound,
+        "assumptions": _assumptions(known, Steps.of(known, **batches), nothing, capacity),
+        "uniform": capacity is not None,
+        "failure_probability": 0.0,
+    }
+
+
+def _rounded(run: Run, constants: HessianFreeConstants) -> HessianFreeConstants:
+    """The user's constants, none of them proved, with an estimate of rounding where they have none: 10 eps ‖w‖ a step,
+    and 10 eps of a vector's norm."""
+    if constants.rounding:
+        return replace(constants)
+    eps = max(float(jax.numpy.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(run.params))
+    largest = max(float(optax.tree.norm(run.start)), float(optax.tree.norm(run.params)))
+    return replace(
+        constants,
+        rounding=10 * eps * largest,
+        product_rounding=max(constants.product_rounding, 10 * eps),
+        estimated=(*constants.estimated, "rounding", "product_rounding"),
+    )
+
+
+def _assumptions(
+    constants: HessianFreeConstants, steps: Steps, nothing: float, capacity: int | None
+) -> tuple[Assumption, ...]:
+    """What the bound rests on, and what doing nothing is proved to cost."""
+    on = ["gradient_bound", "smoothness", "hessian_lipschitz", "rounding", "product_rounding"]
+    pace = ["smoothness", "convexity"] if constants.contraction is None else ["contraction"]
+    kept = ["smoothness", "convexity"] if constants.retained_contraction is None else ["retained_contraction"]
+    top = max(steps.rho.max(initial=0), steps.rho_kept.max(initial=0))
+    said = (
+        ("beta", constants.smoothness, ["smoothness"], "norm of the Hessian of each example's loss, at most"),
+        ("M", constants.hessian_lipschitz, ["hessian_lipschitz"], "Lipschitz constant of the Hessian of each loss"),
+        ("G", constants.gradient_bound, ["gradient_bound", "gradient_change", "gradient_spread"], _GRADIENT),
+        ("mu", constants.convexity, ["convexity"], "smallest eigenvalue of the Hessian of each loss, at least"),
+        ("rho", top, pace + kept, "largest contraction of a step, with and without the request"),
+        ("rounding", constants.rounding, ["rounding", "product_rounding"], "of one step, in floating point"),
+        ("m", capacity, None, "examples that may be gone, whoever they are"),
+        ("D_T", nothing, on + pace + kept, "proved distance of doing nothing, for comparison"),
+    )
+    return tuple(
+        Assumption(symbol, float(value), "proved" if names is None else constants.status(*names), meaning)
+        for symbol, value, names, meaning in said
+        if value is not None
+    )
+
+
+_GRADIENT = "norm of the gradient of each example's loss, at most, wherever training and retraining go"

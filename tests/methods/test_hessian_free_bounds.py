@@ -1,0 +1,139 @@
+"""Where a Hessian-free update carries a proved distance, and that retraining keeps it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import certunl as cu
+from certunl.bounds import HessianFreeConstants, hessian_free_constants, measured_contractions
+from certunl.methods._hessian_free_bound import distance
+from tests.bounds.test_hessian_free_constants import linear
+from tests.cases import KEY, network, trained, vector
+
+IDS = [2, 5, 11]
+
+
+def gone(run, ids=IDS):
+    return np.isin(np.arange(len(run.problem.data)), ids)
+
+
+def facts(update):
+    return {a.symbol: a for a in update["assumptions"]}
+
+
+TARGETS = {
+    "fixed denominator": {"weight_decay": 0.3},
+    "regulariser in the loss": {"l2": 0.3},
+    "mean of the remaining": {"weight_decay": 0.3, "denominator": "retained"},
+    "poisson": {"weight_decay": 0.3, "batches": "poisson"},
+    "least squares": {"kind": "least squares", "weight_decay": 0.3},
+}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_retraining_lies_within_both_distances(target):
+    run = linear(**TARGETS[target], learning_rate=0.3)
+    norm, ratios = np.linalg.norm, []
+    for ids in ([4], IDS, list(range(12)), np.unique(run.schedule.indices[0])):
+        update = cu.HessianFree().forget(run, None, ids, KEY).params
+        truth = vector(cu.Retrain().forget(run, None, ids, KEY).params)
+        known = distance(run, gone(run, ids), "linear", "first_order", None)
+        assert norm(vector(update) - truth) <= known["bound"]
+        ratios.append(norm(vector(update) - truth) / known["bound"])
+        assert norm(vector(run.params) - truth) <= facts(known)["D_T"].value
+        everyone = distance(run, gone(run, ids), "linear", "first_order", len(ids) + 1)
+        assert known["bound"] < everyone["bound"]
+        retained = distance(run, gone(run, ids), "linear", "retained", None)
+        assert retained["bound"] < known["bound"]
+    assert max(ratios) > 0.02
+
+
+def test_a_bound_for_every_request_in_closed_form_is_proved_and_one_for_this_request_is_not():
+    run = linear(weight_decay=0.5, learning_rate=0.1)
+    for capacity, verdict in ((3, "PROVED"), (None, "CONDITIONAL")):
+        known = distance(run, gone(run), "linear", "first_order", capacity)
+        assert {a.status for a in known["assumptions"]} == {"proved"}
+        assert known["uniform"] is (capacity is not None) and known["failure_probability"] == 0
+        update = cu.HessianFree().forget(run, None, IDS, KEY).replace(**known)
+        assert cu.certify(update, cu.Budget(epsilon=1.0, delta=1e-5), KEY).certificate.verdict == verdict
+    assert facts(distance(run, gone(run), "linear", "first_order", 3))["m"].value == 3
+    with pytest.raises(cu.BadInput, match="3 examples are gone, the capacity that was promised is 2"):
+        distance(run, gone(run), "linear", "first_order", 2)
+
+
+def test_the_bound_for_every_request_does_not_depend_on_who_asks():
+    run = linear(weight_decay=0.5, learning_rate=0.1)
+    bounds = {distance(run, gone(run, ids), "linear", "first_order", 3)["bound"] for ids in ([1], IDS, [7, 8, 29])}
+    assert len(bounds) == 1
+
+
+def test_everyone_gone_since_training_counts_and_a_slot_of_padding_does_not():
+    run = linear(weight_decay=0.5, batch_size=7, batches="fixed")
+    first, both = (distance(run, gone(run, ids), "linear", "first_order", None) for ids in ([3], [3, 0]))
+    assert first["bound"] < both["bound"]
+    assert not np.asarray(run.schedule.weights).all()
+    empty = distance(run, gone(run, []), "linear", "first_order", None)
+    assert empty["bound"] < 1e-11 and facts(empty)["D_T"].value < 1e-11
+
+
+def test_there_is_no_theorem_for_other_recipes_weights_and_unbounded_growth():
+    run, asked = linear(weight_decay=0.5), gone(linear())
+    for recipe in (
+        {"optimizer": "momentum"},
+        {"optimizer": optax.sgd(1.0)},
+        {"clip_norm": 5.0},
+        {"radius": 50.0},
+    ):
+        assert distance(run.replace(recipe=cu.Recipe(**recipe)), asked, "linear", "first_order", None) == {}
+    for schedule in (
+        run.schedule.replace(weights=run.schedule.weights * 2),
+        run.schedule.replace(rates=-run.schedule.rates),
+        run.schedule.replace(rates=jnp.full_like(run.schedule.rates, 1e60)),
+    ):
+        assert distance(run.replace(schedule=schedule), asked, "linear", "first_order", None) == {}
+    with pytest.raises(cu.BadInput, match='or "linear", got'):
+        distance(run, asked, "closed", "first_order", None)
+
+
+def test_a_user_s_constants_are_never_called_proved_and_measured_ones_are_called_estimated():
+    run = trained(network(), weight_decay=0.1)
+    asked = gone(run)
+    measured = [measured_contractions(run, KEY, gone=g) for g in (None, asked)]
+    constants = HessianFreeConstants(
+        gradient_bound=3.0,
+        smoothness=5.0,
+        hessian_lipschitz=2.0,
+        contraction=measured[0],
+        retained_contraction=measured[1],
+        estimated=("contraction", "retained_contraction"),
+    )
+    known = distance(run, asked, constants, "first_order", None)
+    said = {symbol: a.status for symbol, a in facts(known).items()}
+    assert said == {
+        "beta": "given", "M": "given", "G": "given", "rho": "estimated", "rounding": "estimated", "D_T": "estimated",
+    }  # fmt: skip
+    assert facts(known)["rho"].value == max(measured[0].max(), measured[1].max())
+    closed = hessian_free_constants(linear(weight_decay=0.1))
+    borrowed = distance(run, asked, closed, "first_order", None)
+    assert "proved" not in {a.status for a in borrowed["assumptions"]}
+
+
+def test_the_bound_counts_rounding_in_float32():
+    single, double = (
+        linear(weight_decay=0.5, learning_rate=0.2, epochs=20, dtype=d) for d in (jnp.float32, jnp.float64)
+    )
+    asked = gone(single, [4])
+    update = vector(cu.HessianFree().forget(single, None, [4], KEY).params)
+    truth = vector(cu.Retrain().forget(single, None, [4], KEY).params)
+    bounds = [distance(run, asked, "linear", "first_order", None)["bound"] for run in (single, double)]
+    assert np.linalg.norm(update - truth) <= bounds[0]
+    assert bounds[0] > bounds[1] + 20 * jnp.finfo(jnp.float32).eps
+    one_step = jax.tree.map(lambda a: a[:1], single.schedule)
+    rounded, exact = (
+        vector(cu.fit(run.problem, run.recipe, jax.tree.map(lambda a, t=t: a.astype(t), single.start), one_step).params)
+        for run, t in ((single, jnp.float32), (double, jnp.float64))
+    )
+    known = hessian_free_constants(single)
+    assert 0 < np.linalg.norm(rounded - exact) < known.rounding
