@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import certunl as cu
-from certunl.bounds import newton_bound
+from certunl.bounds import dimension_free_error, newton_bound
 
 
 def constants(**given_):
@@ -58,3 +58,11 @@ def test_impossible_constants_are_refused():
     for wrong in ({"smoothness": -1.0}, {"failure_probability": 0.0}, {"smallest_eigenvalue": math.nan}):
         with pytest.raises(cu.BadInput):
             constants(**wrong)
+
+
+def test_the_dimension_free_error_is_bias_and_spread_by_hand():
+    got, rests = dimension_free_error(v=2.0, gap=0.5, scale=4.0, depth=7, repeats=3, failure_probability=0.02)
+    assert got == pytest.approx(2 * (0.875**8 / 0.5 + 2 * math.sqrt(2 * math.log(100) / 3) / 0.5), rel=1e-14)
+    assert {a.symbol: a.value for a in rests} == {"v": 2.0, "S": 4.0, "rho": 0.02}
+    beyond = dimension_free_error(v=2.0, gap=0.5, scale=0.4, depth=7, repeats=3, failure_probability=0.02)[0]
+    assert beyond == pytest.approx(8 * math.sqrt(2 * math.log(100) / 3), rel=1e-14)  # no negative power of the bias

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import certunl as cu
+from certunl.methods._newton_program import verify
 from tests.cases import KEY, classes, network, ridge, trained, vector
 
 IDS = [2, 5, 11]
@@ -130,6 +131,57 @@ def test_the_closed_form_constants_bound_what_is_measured():
         assert constants.smallest_eigenvalue <= values[0] + 1e-12 and values[-1] <= constants.smoothness + 0.5
         change = np.linalg.norm(hessian(a) - hessian(b), 2)
         assert change <= constants.hessian_lipschitz * np.linalg.norm(a - b)
+
+
+def same_rows(odds):
+    """(constants, Hessian of the risk as a function of all parameters, where p = odds : 1 − odds, the unit direction
+    along which p moves): two classes, every example the same x, the bias a feature of 1."""
+    x = np.array([0.4, -1.2, 0.7])
+    data = cu.Dataset(np.tile(x, (6, 1)), np.arange(6) % 2)
+    run = trained(cu.classification(cu.models.Linear(classes=2, dtype=jnp.float64), data), weight_decay=0.1, epochs=1)
+    flat, unravel = jax.flatten_util.ravel_pytree(run.params)
+    z = np.append(x, 1) / np.linalg.norm(np.append(x, 1))
+
+    def parameters(logits):
+        """The multiple of z ⊗ logits."""
+        return {"Dense_0": {"bias": jnp.asarray(z[-1] * logits), "kernel": jnp.asarray(np.outer(z[:-1], logits))}}
+
+    logits = np.log([odds, 1 - odds]) / np.linalg.norm(np.append(x, 1))
+    hessian = jax.hessian(lambda w: run.problem.losses(unravel(w), run.problem.data).mean())
+    place, along = (jax.flatten_util.ravel_pytree(parameters(v))[0] for v in (logits, np.array([1, -1]) / np.sqrt(2)))
+    assert place.shape == flat.shape and np.linalg.norm(along) == pytest.approx(1)
+    return cu.bounds.linear_constants(run, 1.0), hessian, place, along
+
+
+def test_the_closed_form_hessian_lipschitz_constant_is_attained():
+    constants, hessian, place, along = same_rows(0.2113248654)
+    change = np.linalg.norm(hessian(place + 1e-3 * along) - hessian(place - 1e-3 * along), 2)
+    assert 0.999 < change / (constants.hessian_lipschitz * 2e-3) <= 1
+
+
+def test_the_closed_form_smoothness_is_attained():
+    constants, hessian, place, _ = same_rows(0.5)
+    assert np.linalg.norm(hessian(place), 2) == pytest.approx(constants.smoothness, rel=1e-12)
+
+
+def test_with_half_forgotten_the_l2_of_half_the_data_is_left_in_the_curvature():
+    problem = cu.classification(cu.models.Linear(classes=3, dtype=jnp.float64), classes(n=60), l2=0.3)
+    run = trained(problem, weight_decay=0.1, denominator="batch")
+    update = cu.Newton(solver=cu.Dense(), assumed="linear").forget(run, None, np.arange(30), KEY)
+    said = {a.symbol: a for a in update.assumptions}
+    assert said["mu"].value == said["lambda_min"].value == pytest.approx(0.1 + 0.3 * 0.5)
+    assert said["mu"].status == "proved"
+    flat, unravel = jax.flatten_util.ravel_pytree(run.params)
+    left = run.problem.data[np.arange(30, 60)]
+    hessian = jax.hessian(lambda w: run.problem.losses(unravel(w), left).sum() / 60 + 0.05 * w @ w)(flat)
+    assert np.linalg.eigvalsh(hessian)[0] == pytest.approx(said["mu"].value)  # logits may all move alike
+
+
+def test_a_solution_that_leaves_more_than_three_times_the_right_side_is_refused():
+    facts = dict.fromkeys(("norm", "gradient", "highest", "lowest", "damping", "along"), 1.0)
+    verify(facts | {"error": 3.0})
+    with pytest.raises(cu.Diverged, match="times the right side, where none at all"):
+        verify(facts | {"error": 3.01})
 
 
 def test_the_closed_form_is_refused_where_it_does_not_apply():
