@@ -129,6 +129,76 @@ def test_the_reach_of_least_squares_is_followed_by_hand():
     assert hessian_free_constants(run).hessian_lipschitz == 0
 
 
+def test_the_reach_covers_retraining_that_loses_a_whole_batch():
+    """The first step shrinks everyone to 0, unless it is empty; the second, of rate 3, doubles what is left."""
+    run = linear(l2=1.0)
+    start = jax.tree.map(lambda a: 10 * a / np.linalg.norm(vector(run.start)), run.start)
+    schedule = cu.Schedule(np.arange(30).reshape(2, 15), np.ones((2, 15)), np.array([1.0, 3.0]))
+    run = cu.fit(run.problem, run.recipe, start, schedule)
+    retrained = cu.Retrain().forget(run, None, np.arange(15), KEY).params
+    gradient = vector(jax.grad(lambda w: run.problem.losses(w, run.problem.data[:1])[0])(retrained))
+    constants = hessian_free_constants(run)
+    assert 15 < np.linalg.norm(gradient) <= constants.gradient_bound
+    of_data = math.sqrt(2) * math.sqrt(2)
+    assert constants.gradient_change - of_data == pytest.approx(2 * (constants.gradient_bound - of_data))
+    assert constants.gradient_spread == pytest.approx(2 * of_data)
+
+
+def test_bounded_gradients_bound_the_reach_where_steps_are_too_large_to_contract():
+    constants = hessian_free_constants(linear(l2=0.1, learning_rate=5.0))
+    assert constants.gradient_bound <= 2 + 0.1 * 20 + 1e-9  # W' = W/2 + 5 · 2
+
+
+def test_the_norm_is_that_of_the_inputs_the_model_sees():
+    data = cu.Dataset(np.full((4, 1), 1 + 1e-8), np.array([0, 1, 0, 1]))
+    run = trained(cu.classification(cu.models.Linear(classes=2, dtype=jnp.float32), data), epochs=1)
+    assert hessian_free_constants(run).smoothness == pytest.approx(1, rel=1e-12)
+
+
+def test_a_step_that_forgets_by_hand():
+    """D = 0.1 before a step that loses 3 of 10, or all of them."""
+    known = softmax(convexity=0.1, gradient_spread=2.0, contraction=0.9, retained_contraction=0.8)
+    rest, span, D = known.hessian_lipschitz * 0.1**2 / 2, 0.4, 0.1
+
+    def second(denominator, form, gone):
+        per_share = known.gradient_bound if denominator == "batch" else known.gradient_spread
+        steps = {"rates": [0.1 / per_share * 2, 0.5], "sizes": 10, "gone": [5, gone], "divisors": 10}
+        steps |= {"weight_decay": 0.2, "denominator": denominator}
+        first = recursive_bound(known, **steps | {"rates": [0.1 / per_share * 2, 0.0]}, form=form)[0] / 0.9
+        bound, nothing = recursive_bound(known, **steps, form=form)
+        return bound, nothing, first
+
+    crossed = {"batch": 0.3 * 0.5 * D, "retained": 0.3 * (0.7 * span * D + 0.3 * 2.0)}
+    for denominator in ("batch", "retained"):
+        bound, _, first = second(denominator, "first_order", 3)
+        assert bound == pytest.approx(0.9 * first + 0.5 * (rest + crossed[denominator]))
+    assert second("batch", "retained", 3)[0] == pytest.approx(0.5 * 0.7 * rest)
+    assert second("retained", "retained", 3)[0] == pytest.approx(0.5 * rest)
+    bound, nothing, first = second("retained", "first_order", 10)
+    assert nothing == pytest.approx((1 - 0.5 * 0.2) * D + 0.5 * known.gradient_bound)
+    assert bound == pytest.approx(0.9 * first + 0.5 * (rest + known.gradient_bound))
+    assert second("retained", "retained", 10)[0] == pytest.approx(0, abs=1e-15)
+
+
+def test_the_bound_for_every_request_counts_emptied_batches_given_contractions_and_rounding():
+    schedule = cu.Schedule(np.array([[0, 1], [2, 3], [0, 2]]), np.ones((3, 2)), np.full(3, 0.1))
+    steps = {"weight_decay": 0.2, "denominator": "retained"}
+    batches = {"rates": np.full(3, 0.1), "sizes": 2, "divisors": 2} | steps
+    for changed in (
+        {"gradient_spread": 0.0},
+        {"convexity": None, "contraction": 0.5, "retained_contraction": 2.0},
+        {"rounding": 0.1},
+        {"product_rounding": 0.5},
+    ):
+        known = softmax(**changed)
+        for form in FORMS:
+            limits = uniform_bound(known, schedule, forgotten=2, form=form, **steps)
+            for ids in ([0, 1], [1, 3], [0, 2], [2, 3]):
+                gone = np.isin(schedule.indices, ids).sum(axis=1)
+                placed = recursive_bound(known, **batches, gone=gone, form=form)
+                assert placed[0] <= limits[0] * (1 + 1e-12) and placed[1] <= limits[1] * (1 + 1e-12)
+
+
 def test_a_closed_form_is_refused_elsewhere():
     run = linear()
     for recipe in ({"optimizer": "momentum"}, {"radius": 1.0}, {"clip_norm": 1.0}):
@@ -143,7 +213,7 @@ def test_a_closed_form_is_refused_elsewhere():
 
 
 def test_contractions_are_the_norms_of_the_steps_derivatives():
-    run = linear(weight_decay=0.3, learning_rate=1.5, epochs=2, batch_size=10)
+    run = linear(weight_decay=0.3, learning_rate=5.0, epochs=2, batch_size=10)
     gone = np.arange(30) < 4
     for asked in (None, gone):
         got = measured_contractions(run, KEY, gone=asked, steps=15)
