@@ -11,6 +11,7 @@ from certunl import solvers as solvers
 from certunl.attribution import attribute as attribute
 from certunl.attribution import loss_changes as loss_changes
 from certunl.bounds._constants import NewtonConstants as NewtonConstants
+from certunl.bounds._hessian_free_constants import HessianFreeConstants as HessianFreeConstants
 from certunl.budget import Account as Account
 from certunl.budget import Budget as Budget
 from certunl.calibration import certify as certify
@@ -25,9 +26,11 @@ from certunl.methods.finetune import FineTune as FineTune
 from certunl.methods.fisher import FisherForgetting as FisherForgetting
 from certunl.methods.hessian_free import HessianFree as HessianFree
 from certunl.methods.influence import DiagonalInfluence as DiagonalInfluence
+from certunl.methods.jackknife import Jackknife as Jackknife
 from certunl.methods.lcodec import LCODEC as LCODEC
 from certunl.methods.neggrad import NegGrad as NegGrad
 from certunl.methods.newton import Newton as Newton
+from certunl.methods.newton_step import NewtonStep as NewtonStep
 from certunl.methods.retrain import Retrain as Retrain
 from certunl.problem import Dataset as Dataset
 from certunl.problem import Problem as Problem

@@ -93,7 +93,7 @@ def prepare(folder: Folder, /, method: str = "hessian_free", set: Settings = ())
 
     Args:
         folder: the run folder.
-        method: hessian_free; the others need nothing.
+        method: hessian_free; the others need nothing here.
         set: settings of the method.
     """
     chosen = rooms.parse(set)
@@ -129,7 +129,8 @@ def forget(
 
     Args:
         folder: the run folder.
-        method: hessian_free, newton, retrain, or a heuristic: finetune, neggrad, fisher, influence, lcodec.
+        method: hessian_free, newton, retrain, newton_step, jackknife, or a heuristic: finetune, neggrad, fisher,
+            influence, lcodec.
         request: random:SIZE, class:LABEL[:SIZE], owner:ID,..., hardest:SIZE or ids:ID,ID,...
         epsilon: the budget's epsilon (default 1, or read off where sigma is given).
         delta: the budget's delta.

@@ -37,6 +37,10 @@ class Statistics:
     owners: jax.Array
     origin: Any
 
+    def belongs(self, run: Run) -> bool:
+        """Whether these are statistics of `run`, or of what it was before a request."""
+        return same(self.origin, origin(run))
+
     def covers(self, request: Any) -> bool:
         """Whether every unit of `request` has a row."""
         return covered(request, self.units, self.owners)

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from certunl.shards import Shards
-from certunl.statistics import asked, covered, positions
+from certunl.statistics import asked, covered, origin, positions, same
+from certunl.training import Run
 from certunl.typing import BadInput, Params
 
 __all__ = ["Place", "Store"]
@@ -119,6 +120,10 @@ class Store:
 
     def __len__(self) -> int:
         return len(self._held())
+
+    def belongs(self, run: Run) -> bool:
+        """Whether a method filled or opened it for `run`, or for what it was before a request."""
+        return same(self.origin, origin(run))
 
     def covers(self, request: Any) -> bool:
         """Whether every unit of `request` has a row."""

@@ -13,9 +13,11 @@ from certunl.methods.finetune import FineTune
 from certunl.methods.fisher import FisherForgetting
 from certunl.methods.hessian_free import HessianFree
 from certunl.methods.influence import DiagonalInfluence
+from certunl.methods.jackknife import Jackknife
 from certunl.methods.lcodec import LCODEC
 from certunl.methods.neggrad import NegGrad
 from certunl.methods.newton import Newton
+from certunl.methods.newton_step import NewtonStep
 from certunl.methods.retrain import Retrain
 
 __all__ = [
@@ -24,7 +26,9 @@ __all__ = [
     "FineTune",
     "FisherForgetting",
     "HessianFree",
+    "Jackknife",
     "NegGrad",
     "Newton",
+    "NewtonStep",
     "Retrain",
 ]

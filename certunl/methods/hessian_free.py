@@ -10,12 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from certunl import gathering, sensitivity
+from certunl.bounds import HessianFreeConstants
 from certunl.certificate import REPLAY, Update
 from certunl.chunks import chunk_size, devices
 from certunl.fingerprint import fingerprint
 from certunl.methods._continued import continuation
+from certunl.methods._hessian_free_bound import distance
 from certunl.methods._updated import updated
-from certunl.statistics import Statistics, origin, same
+from certunl.statistics import Statistics, origin
 from certunl.store import Place, Store
 from certunl.timing import Stopwatch
 from certunl.training import Run, check_finite, follow
@@ -44,7 +46,9 @@ class HessianFree:
     `order` is "forward" (chunks of rows along the schedule) or "backward" (one row of the transition matrix per
     parameter, cheaper where there are fewer parameters than units; first order only); both give the same rows.
 
-    There is no theorem for the distance of a general network: `Update.bound` is None.
+    `assumed` are the constants of the theorem (`bounds.HessianFreeConstants`, or "linear": in closed form for softmax
+    and least-squares regression); without them, and for any recipe but plain SGD, `Update.bound` is None. `capacity`
+    says for how many examples, whoever they are, the bound is to hold: that noise does not depend on the request.
     Source: Qiao et al. 2025, Algorithm 1 and Theorem 1.  Differs: the factor of a step comes before its injection, as
     in the paper and unlike its code; with `Recipe.radius` the sum is projected only for release.
     """
@@ -53,6 +57,8 @@ class HessianFree:
     chunk: int | None = None
     form: str = "first_order"
     order: str = "forward"
+    assumed: HessianFreeConstants | str | None = None
+    capacity: int | None = None
 
     def __post_init__(self) -> None:
         if self.units is not None:
@@ -68,6 +74,10 @@ class HessianFree:
             raise BadInput(f"form must be one of {', '.join(sensitivity.FORMS)}, got {self.form!r}")
         if self.order not in ("forward", "backward"):
             raise BadInput(f'order must be "forward" or "backward", got {self.order!r}')
+        if not (self.assumed is None or self.assumed == "linear" or isinstance(self.assumed, HessianFreeConstants)):
+            raise BadInput(f'assumed must be HessianFreeConstants(...), "linear" or None, got {self.assumed!r}')
+        if self.capacity is not None and not (isinstance(self.capacity, Integral) and self.capacity >= 1):
+            raise BadInput(f"capacity must be a whole number of at least 1, got {self.capacity!r}")
         if self.order == "backward" and self.form != "first_order":
             raise BadInput('only rows of form "first_order" can be gathered backward; leave order at "forward"')
 
@@ -111,7 +121,10 @@ class HessianFree:
                 self._check(run, prepared)
                 correction = prepared.correction(request)
             params = jax.block_until_ready(_added(run.params, correction))
-        return updated(run, params, watch, method="hessian_free", reference=REPLAY)
+        fields = {}
+        if self.assumed is not None:
+            fields = distance(run, ~run.retained(request), self.assumed, self.form, self.capacity)
+        return updated(run, params, watch, method="hessian_free", reference=REPLAY, **fields)
 
     def repair(
         self,
@@ -156,7 +169,7 @@ class HessianFree:
         return min(self.chunk or chunk_size(run, len(units)), len(units))
 
     def _check(self, run: Run, prepared: Statistics | Store) -> None:
-        if not same(prepared.origin, origin(run)):
+        if not prepared.belongs(run):
             raise BadInput("these statistics belong to another run; prepare this one")
 
     def _filled(

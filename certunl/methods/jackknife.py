@@ -1,0 +1,132 @@
+"""The infinitesimal jackknife: the derivative of the minimiser with respect to who is in the data."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.flatten_util
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from certunl.certificate import MINIMISER, Update
+from certunl.curvature import damped, dense
+from certunl.methods._definite import check, dimension, explained, refusal, solver_for
+from certunl.methods._updated import updated
+from certunl.risk import Risk
+from certunl.statistics import Statistics, origin
+from certunl.timing import Stopwatch
+from certunl.training import Run
+from certunl.typing import BadInput, Diverged, Key, Params, Progress, Solution, Solver
+
+__all__ = ["Jackknife"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jackknife:
+    """w + (H_S + damping I)⁻¹ (sum_{u in U} grad l_u(w)) / n_S: the Newton step with the curvature of everyone present.
+
+    The curvature does not depend on the request, so forgetting adds up: up to `max_dimension` parameters `prepare`
+    decomposes H_S once and keeps one row H_S⁻¹ grad l_u / n_S for each example (or owner), and a deletion is an
+    addition. Without `prepared` it solves, at the present parameters, by `solver`: `Dense` up to `max_dimension`, `CG`
+    above. H_S, n_S and the regulariser are those of `risk.Risk`: for `denominator="retained"` each forgotten gradient
+    holds its share weight_decay w of it. There is no theorem away from a minimum: the bound is None.
+    Source: Suriyakumar and Wilson 2022, Algorithm 1, without its noise.  Differs: `damping`, 0 by default; the sum is
+    left unprojected, as requests add up.
+    """
+
+    damping: float = 0.0
+    solver: Solver | None = None
+    operator: str = "hessian"
+    max_dimension: int = 2000
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def prepare(self, run: Run, *, progress: Progress | None = None) -> Statistics | None:
+        """The rows of everyone present, or None for more than `max_dimension` parameters.
+
+        Raises: Diverged, with the damping that it would take, where H_S + damping I is not positive definite.
+        """
+        if dimension(run.params) > self.max_dimension:
+            return None
+        data = run.problem.data
+        owners = np.arange(len(data)) if data.owners is None else np.asarray(data.owners)
+        units, positions = np.unique(owners.astype(np.int32), return_inverse=True)
+        rows, lowest = _rows(run, jnp.asarray(positions), self.damping, len(units), self.operator)
+        if not float(lowest) > 0:
+            raise refusal(float(lowest) - self.damping, self.damping)
+        owners = jnp.asarray(owners, jnp.int32)
+        return Statistics(rows=rows, units=jnp.asarray(units), owners=owners, origin=origin(run))
+
+    def forget(self, run: Run, prepared: Statistics | None, request: Any, key: Key) -> Update:
+        """params + the request's rows, or one solve; `key` matters only to the sentence of a refusal."""
+        request = run.check(request)
+        cost = {"damping": float(self.damping)}
+        with Stopwatch() as watch:
+            if prepared is None:
+                correction, solved = self._solve(run, request, key)
+                cost |= solved
+            elif prepared.belongs(run):
+                correction = prepared.correction(request)
+            else:
+                raise BadInput("these statistics belong to another run; prepare this one")
+            params = jax.block_until_ready(optax.tree.add(run.params, correction))
+        return updated(run, params, watch, method="jackknife", reference=MINIMISER, cost=cost)
+
+    def _solve(self, run: Run, request: np.ndarray, key: Key) -> tuple[Params, dict[str, float]]:
+        solver = solver_for(self, run.params)
+        gone = run.present & ~run.retained(request)
+        solution = _solved(run, gone, key, self.damping, solver, self.operator)
+        try:
+            solver.verify(solution)
+            if not np.isfinite(solution.residual):
+                raise Diverged("the solution is not finite; raise damping")
+        except Diverged as error:
+            raise explained(error, run, run.present, self.damping, self.operator, key) from error
+        return solution.x, {"residual": float(solution.residual), "solver_steps": float(solution.steps)}
+
+
+def _regulariser(risk: Risk) -> float:
+    """What of weight_decay w leaves with an example: its share, where the sum is divided by those who stay."""
+    recipe = risk.run.recipe
+    return recipe.weight_decay if recipe.denominator == "retained" else 0.0
+
+
+@partial(jax.jit, static_argnames=("solver", "operator"))
+def _solved(run: Run, gone: jax.Array, key: Key, damping: jax.Array | float, solver: Solver, operator: str) -> Solution:
+    risk = Risk(run)
+    shares = jnp.where(gone, risk.shares(run.present), 0)
+    force = risk.sum_gradient(run.params, shares)
+    force = optax.tree.add_scale(force, _regulariser(risk) * jnp.sum(shares), run.params)
+
+    def product(v: Params, key: Key) -> Params:
+        return risk.product(run.params, v, run.present, operator)
+
+    return solver(damped(product, damping), force, key)
+
+
+@partial(jax.jit, static_argnames=("units", "operator"))
+def _rows(
+    run: Run, positions: jax.Array, damping: jax.Array | float, units: int, operator: str
+) -> tuple[Params, jax.Array]:
+    """(rows with leading axis `units`, the smallest eigenvalue of the damped curvature)."""
+    risk, problem = Risk(run), run.problem
+    flat, unravel = jax.flatten_util.ravel_pytree(run.params)
+
+    def force(slot: tuple[jax.Array, jax.Array]) -> jax.Array:
+        i, share = slot
+        gradient = jax.grad(problem.risk)(run.params, problem.data[i[None]], jnp.ones(1))
+        return share * (jax.flatten_util.ravel_pytree(gradient)[0] + _regulariser(risk) * flat)
+
+    def product(v: Params, key: Key) -> Params:
+        return risk.product(run.params, v, run.present, operator)
+
+    slots = (jnp.arange(len(problem.data)), risk.shares(run.present).astype(flat.dtype))
+    forces = jax.ops.segment_sum(jax.lax.map(force, slots, batch_size=32), positions, units)
+    matrix = dense(damped(product, damping), run.params, jax.random.key(0))
+    with jax.default_matmul_precision("highest"):
+        values, vectors = jnp.linalg.eigh(matrix)
+        rows = (forces @ vectors / values) @ vectors.T
+    return jax.vmap(unravel)(rows), values[0]
