@@ -103,7 +103,7 @@ def _step(
     elif settings.gradient == "forgotten" and recipe.denominator == "retained":
         forgotten = run.present & ~retained
         odds = risk.count(forgotten) / jnp.maximum(risk.count(retained), 1)
-        v = optax.tree.scale(-odds, risk.gradient(params, forgotten))
+        v = jax.tree.map(lambda g: -odds.astype(g.dtype) * g, risk.gradient(params, forgotten))
     elif settings.steps == 1:  # one sum, no difference of two large ones
         v = risk.sum_gradient(params, risk.shares(retained) - risk.shares(run.present))
     else:

@@ -99,7 +99,8 @@ def _solved(run: Run, gone: jax.Array, key: Key, damping: jax.Array | float, sol
     risk = Risk(run)
     shares = jnp.where(gone, risk.shares(run.present), 0)
     force = risk.sum_gradient(run.params, shares)
-    force = optax.tree.add_scale(force, _regulariser(risk) * jnp.sum(shares), run.params)
+    inside = _regulariser(risk) * jnp.sum(shares)
+    force = jax.tree.map(lambda f, w: f + inside.astype(w.dtype) * w, force, run.params)
 
     def product(v: Params, key: Key) -> Params:
         return risk.product(run.params, v, run.present, operator)

@@ -124,6 +124,19 @@ def test_prepared_rows_add_up_over_requests_and_owners(owners):
     assert not np.any(vector(later.correction(first))) and np.any(vector(later.correction(second)))
 
 
+def test_a_float32_model_stays_float32_in_a_float64_house():
+    model = cu.models.MLP(hidden=(3,), classes=3)
+    run = trained(cu.classification(model, network().data), weight_decay=0.5, denominator="retained")
+    jackknife = cu.Jackknife(damping=1.0)
+    for method, prepared in (
+        (cu.NewtonStep(damping=1.0), None),
+        (jackknife, None),
+        (jackknife, jackknife.prepare(run)),
+    ):
+        leaves = jax.tree.leaves(method.forget(run, prepared, IDS, KEY).params)
+        assert {leaf.dtype for leaf in leaves} == {np.dtype("float32")}
+
+
 def test_rows_of_another_run_are_refused():
     run, other = (trained(ridge(), weight_decay=0.1, seed=s) for s in (0, 1))
     with pytest.raises(cu.BadInput, match="another run"):
