@@ -78,3 +78,22 @@ def test_a_stream_tells_distances_and_what_is_spent_and_is_refused_beyond_the_to
     assert spent == sorted(spent) and abs(spent[0] - 1) < 1e-6
     assert [step["forgotten"] for step in line["steps"]] == [5, 10, 15]
     assert line["steps"][-1]["compilations"] == 0
+
+
+def test_verification_holds_every_method_against_retraining_and_skips_what_is_saved(
+    questions: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    verification, plots = questions("verification"), questions("verification_plots")
+    lines = verification.main(["--small", "--save"])
+    (line,) = lines
+    for request in line["requests"]:
+        rows = request["rows"]
+        assert {"original", "retrain", "hessian_free", "newton_step", "jackknife", "newton"} == set(rows)
+        assert rows["original"]["relative_distance"] == 1 and rows["retrain"]["distance"] == 0
+        assert rows["hessian_free"]["relative_distance"] < 0.2
+        assert rows["newton_step"]["damping"] > 0.9 * -line["smallest_eigenvalue"]
+    printed = capsys.readouterr().out
+    assert printed.count("| hessian_free |") == 1
+    assert verification.main(["--small", "--save"]) == []
+    assert capsys.readouterr().out.strip() in printed
+    assert [path.stat().st_size > 1000 for path in plots.plot(lines, tmp_path)] == [True]

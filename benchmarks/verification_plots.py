@@ -1,0 +1,102 @@
+"""The tables and plots of `verification.py`'s saved lines.
+
+python benchmarks/verification_plots.py            # tables, and PNGs beside the lines
+"""
+
+import json
+import statistics
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+METHODS = ("hessian_free", "newton_step", "jackknife", "newton")
+LINE = tuple[str, str, str]
+HERE = Path(__file__).resolve().parent / "results"
+
+
+def groups(lines: Iterable[dict[str, Any]]) -> dict[LINE, list[dict[str, Any]]]:
+    """Lines by (problem, training, target)."""
+    found: dict[LINE, list[dict[str, Any]]] = {}
+    for line in lines:
+        found.setdefault(tuple(line["settings"][k] for k in ("problem", "training", "target")), []).append(line)
+    return found
+
+
+def values(lines: list[dict[str, Any]], rate: float, method: str, column: str) -> list[float]:
+    """One value a seed, where there is one."""
+    rows = [r["rows"].get(method, {}) for line in lines for r in line["requests"] if r["rate"] == rate]
+    return [row[column] for row in rows if row.get(column) is not None]
+
+
+def cell(found: list[float]) -> str:
+    if not found:
+        return "-"
+    mean = statistics.mean(found)
+    spread = f" ± {statistics.stdev(found):.2g}" if len(found) > 1 else ""
+    return f"{mean:.3g}{spread}"
+
+
+def tables(lines: list[dict[str, Any]]) -> str:
+    """For each group: the distance as a fraction of doing nothing, and at 10% what else there is."""
+    rates = sorted({rate for line in lines for rate in line["settings"]["rates"]})
+    middle = rates[len(rates) // 2] if rates else 0.0
+    head = ["problem", "training", "target", "method", "seeds", *(f"{rate:.0%}" for rate in rates)]
+    head += [f"{what} ({middle:.0%})" for what in ("distance", "Pearson", "Spearman", "test accuracy", "damping")]
+    body = []
+    for names, group in groups(lines).items():
+        for method in ("retrain", "original", *METHODS):
+            if not any(values(group, rate, method, "distance") for rate in rates):
+                continue
+            relative = [cell(values(group, rate, method, "relative_distance")) for rate in rates]
+            columns = ("distance", "loss_change_correlation", "loss_change_rank_correlation", "test_accuracy")
+            more = [cell(values(group, middle, method, column)) for column in (*columns, "damping")]
+            seeds = max(len(values(group, rate, method, "distance")) for rate in rates)
+            body.append([*names, method, str(seeds), *relative, *more])
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *body])
+
+
+def plot(lines: list[dict[str, Any]], folder: Path) -> list[Path]:
+    """One PNG a problem: relative distance (mean, and the range over seeds) against the deletion rate."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    written = []
+    for problem in dict.fromkeys(line["settings"]["problem"] for line in lines):
+        here = {names: group for names, group in groups(lines).items() if names[0] == problem}
+        trainings = list(dict.fromkeys(names[1] for names in here))
+        targets = list(dict.fromkeys(names[2] for names in here))
+        shape = {"figsize": (3.2 * len(trainings), 3 * len(targets)), "sharex": True, "sharey": True}
+        figure, axes = plt.subplots(len(targets), len(trainings), squeeze=False, layout="constrained", **shape)
+        for (_, training, target), group in here.items():
+            axis = axes[targets.index(target)][trainings.index(training)]
+            axis.axhline(1, color="grey", linestyle=":", label="doing nothing")
+            for number, method in enumerate(METHODS):
+                found = {r: values(group, r, method, "relative_distance") for r in group[0]["settings"]["rates"]}
+                found = {rate: many for rate, many in found.items() if many}
+                if found:
+                    means = [statistics.mean(many) for many in found.values()]
+                    low, high = ([f(many) for many in found.values()] for f in (min, max))
+                    axis.plot([100 * r for r in found], means, "o-", color=f"C{number}", markersize=3, label=method)
+                    axis.fill_between([100 * r for r in found], low, high, color=f"C{number}", alpha=0.15)
+            axis.set(title=f"{training}\n{target}", yscale="log")
+            axis.title.set_fontsize(8)
+        axes[0][0].legend(fontsize=7)
+        figure.supxlabel("forgotten, % of the training examples")
+        figure.supylabel("distance to retraining / that of doing nothing")
+        written.append(folder / f"verification_{problem.replace(', ', '_').replace(' ', '_').lower()}.png")
+        figure.savefig(written[-1], dpi=110)
+        plt.close(figure)
+    return written
+
+
+def main() -> None:
+    lines = [json.loads(text) for text in (HERE / "verification.jsonl").read_text().splitlines()]
+    print(tables(lines))
+    for path in plot(lines, HERE):
+        print(path.name)
+
+
+if __name__ == "__main__":
+    main()
