@@ -32,6 +32,8 @@ from certunl.methods.neggrad import NegGrad as NegGrad
 from certunl.methods.newton import Newton as Newton
 from certunl.methods.newton_step import NewtonStep as NewtonStep
 from certunl.methods.retrain import Retrain as Retrain
+from certunl.planning import Plan as Plan
+from certunl.planning import plan as plan
 from certunl.problem import Dataset as Dataset
 from certunl.problem import Problem as Problem
 from certunl.problem import classification as classification

@@ -125,7 +125,7 @@ def _ratio(distance: float | None, budget: Budget, sigma: float, own_noise: floa
 def _verdict(update: Update, bound: float | None, ceiling: float, budget: Budget) -> str:
     if bound is None:
         return "NOT CERTIFIED"
-    if bound >= ceiling:
+    if bound >= min(ceiling, math.inf if update.nothing is None else update.nothing):
         return "VACUOUS"
     fixed = budget.distance is not None or budget.sigma is not None or update.noise or update.uniform
     proved = all(a.status == "proved" for a in update.assumptions) and not update.unchecked

@@ -34,16 +34,17 @@ class Update:
     """A model after forgetting, un-noised: secret until `certify` has released it.
 
     `bound` is a proved distance to `reference` (None where there is no theorem), over failure probability
-    `failure_probability`; `uniform` says that it holds for every request of this size, `exact` that this is true
-    retraining; `noise` is the standard deviation the method's own steps already added; `radius` the ball that training
-    keeps to (releases are projected onto it); `unchecked` what the bound takes for granted beyond `assumptions`, in
-    words; `cost` what it took, in seconds and solver facts.
+    `failure_probability`, and `nothing` one of the model as it was before; `uniform` says that it holds for every
+    request of this size, `exact` that this is true retraining; `noise` is the standard deviation the method's own steps
+    already added; `radius` the ball that training keeps to (releases are projected onto it); `unchecked` what the bound
+    takes for granted beyond `assumptions`, in words; `cost` what it took, in seconds and solver facts.
     """
 
     params: Params
     method: str = struct.field(pytree_node=False)
     reference: str = struct.field(pytree_node=False)
     bound: float | None = struct.field(pytree_node=False, default=None)
+    nothing: float | None = struct.field(pytree_node=False, default=None)
     uniform: bool = struct.field(pytree_node=False, default=False)
     exact: bool = struct.field(pytree_node=False, default=False)
     failure_probability: float = struct.field(pytree_node=False, default=0.0)
@@ -123,7 +124,7 @@ class Certificate:
 _EXPLAINED = {
     "PROVED": "every assumption is proved by the code",
     "CONDITIONAL": "true if the constants marked given or estimated are, or only for this request",
-    "VACUOUS": "the bound is no better than doing nothing and adding noise for the whole ball",
+    "VACUOUS": "the bound is no better than what is proved of doing nothing, or of noise for the whole ball",
     "NOT CERTIFIED": "no theorem bounds its distance to retraining here",
 }
 _NOT_COVERED = (

@@ -16,7 +16,7 @@ __all__ = ["Device", "chunk_size", "devices", "spread"]
 Device = Any
 """One of `jax.devices()`."""
 
-_CACHE_BYTES = 2 * 2**20
+_CACHE_BYTES = 3 * 2**20
 """Size of one block of rows on a CPU."""
 _MEMORY_BYTES = {"cpu": 2**29}
 _DEVICE_BYTES = 4 * 2**30
@@ -33,7 +33,7 @@ def devices() -> list[Device]:
 
 
 def chunk_size(run: Run, units: int) -> int:
-    """Units to a block: on a CPU at most 2 MiB of rows, and never more than the memory of one step allows; as many
+    """Units to a block: on a CPU at most 3 MiB of rows, and never more than the memory of one step allows; as many
     blocks as make all `devices` end together."""
     row = sum(leaf.nbytes for leaf in jax.tree.leaves(run.start))
     step = row + run.schedule.indices.shape[1] * example_bytes(run.problem, run.start)

@@ -1,4 +1,4 @@
-"""certunl: train, prepare, forget, evaluate, report; each verb reads a run folder and adds to it."""
+"""certunl: train, plan, prepare, forget, evaluate, report; each verb reads a run folder and adds to it."""
 
 import contextlib
 import dataclasses
@@ -23,6 +23,7 @@ from certunl.budget import Budget
 from certunl.calibration import certify, secret_key
 from certunl.evaluation import Report, evaluate_all
 from certunl.methods import HessianFree
+from certunl.planning import plan as make_plan
 from certunl.recipe import Recipe
 from certunl.report import page
 from certunl.training import train as train_run
@@ -108,6 +109,18 @@ def prepare(folder: Folder, /, method: str = "hessian_free", set: Settings = ())
             rows = unlearner.store(run, storage.secret(folder, "prepared") / method, progress=tick)
         seconds = time.perf_counter() - start
     say(f"prepared {method}: {len(rows):,} rows in {seconds:.1f} s (secret: they describe single examples)")
+
+
+def plan(folder: Folder, /) -> None:
+    """Says what preparing, querying and retraining would cost here, and which is cheapest.
+
+    Args:
+        folder: the run folder.
+    """
+    run, _, _ = storage.load_run(folder)
+    with progress("timing a few steps of each"):
+        found = make_plan(run)
+    say(str(found))
 
 
 def forget(
@@ -266,7 +279,7 @@ def progress(what: str) -> Iterator[Progress | None]:
 
 def main(args: list[str] | None = None) -> None:
     """Runs one verb; bad input and divergence end in one sentence on stderr and exit status 2."""
-    verbs: dict[str, Any] = {f.__name__: f for f in (demo, train, prepare, forget, evaluate, report)}
+    verbs: dict[str, Any] = {f.__name__: f for f in (demo, train, plan, prepare, forget, evaluate, report)}
     try:
         tyro.extras.subcommand_cli_from_dict(verbs, prog="certunl", args=args)
     except (BadInput, Diverged) as error:

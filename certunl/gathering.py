@@ -14,7 +14,7 @@ from certunl.store import Store
 from certunl.training import Run
 from certunl.typing import BadInput, Diverged, Params, Progress
 
-__all__ = ["backward", "check_finite", "fill", "forward", "tracked"]
+__all__ = ["backward", "check_finite", "fill", "forward", "query_block", "tracked"]
 
 _QUERY_BYTES = 2**28
 """What the adjoint passes of the backward order may hold at once."""
@@ -75,14 +75,20 @@ def backward(run: Run, owners: np.ndarray, units: np.ndarray) -> Params:
     """The same rows from one adjoint pass per parameter: ⟨e_j, a_u⟩ for every unit vector e_j."""
     flat, unravel = ravel_pytree(run.start)
     known, numbers = np.unique(owners, return_inverse=True)
-    size = max(1, _QUERY_BYTES // (flat.itemsize * (flat.size + run.schedule.indices.size)))
-    values = []
+    size, values = query_block(run), []
     for first in range(0, flat.size, size):
         queries = jax.vmap(unravel)(jnp.eye(min(size, flat.size - first), flat.size, first, dtype=flat.dtype))
         values.append(sensitivity.adjoint(run, jnp.asarray(numbers), queries, len(known)))
     rows = jax.vmap(unravel)(jnp.concatenate(values).T[np.searchsorted(known, units)])
     check_finite(rows)
     return rows
+
+
+def query_block(run: Run) -> int:
+    """How many adjoint queries go backwards together."""
+    leaves = jax.tree.leaves(run.start)
+    each = sum(leaf.nbytes for leaf in leaves) + run.schedule.weights.nbytes
+    return max(1, _QUERY_BYTES // each)
 
 
 def check_finite(rows: Params) -> None:
@@ -110,7 +116,7 @@ def _blocks(run: Run, owners: np.ndarray, parts: list[np.ndarray], form: str, ol
         units = jax.device_put(np.pad(part, (0, short), constant_values=-1), device)
         if old is not None:
             rows = jax.tree.map(lambda a: jnp.pad(a, [(0, short)] + [(0, 0)] * (a.ndim - 1)), old.read(part))
-        return sensitivity.block(*copies[device], units, jax.device_put(rows, device), form=form)
+        return sensitivity.block(*copies[device], units, jax.device_put(rows, device), form=form)[0]
 
     for part, rows in zip(parts, spread(work, parts), strict=True):
         check_finite(rows)

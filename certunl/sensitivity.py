@@ -67,8 +67,9 @@ def _derivative(run: Run, slot: Schedule, state: Any, form: str) -> tuple[Any, M
 @partial(jax.jit, static_argnames="form")
 def block(
     run: Run, owners: jax.Array, units: jax.Array, rows: Params | None = None, form: str = "first_order"
-) -> Params:
-    """Rows of `units i32[c]` (−1: nobody's), a pytree like params with leading axis c; `rows`: where they start from.
+) -> tuple[Params, Params]:
+    """(rows of `units i32[c]` (−1: nobody's), a pytree like params with leading axis c; the parameters after training).
+    `rows` are where they start from.
 
     "first_order" is a' = (dF/ds) a − (dF/dpresence) 1_u. "retained" puts the step without u in the place of F's
     derivatives, a' = (dF_u/ds) a + F_u(s) − F(s): only the change of the state is linearised, not who is there.
@@ -86,15 +87,18 @@ def block(
         masks = (units[:, None] == owners[slot.indices]).astype(slot.weights.dtype)
         return (state, jax.vmap(moved)(tangents, masks)), None
 
-    (_, tangents), _ = jax.lax.scan(body, (state, tangents), run.schedule)
-    return jax.tree.unflatten(params, [_outputs_last(leaf, 1) for leaf in tangents[: params.num_leaves]])
+    (state, tangents), _ = jax.lax.scan(body, (state, tangents), run.schedule)
+    kept = [_outputs_last(leaf, 1) for leaf in tangents[: params.num_leaves]]
+    return jax.tree.unflatten(params, kept), state[0]
 
 
 @partial(jax.jit, static_argnames="form")
-def vector(run: Run, gone: jax.Array, form: str = "first_order") -> Params:
-    """The row of the examples `gone bool[n]` as one unit: for "first_order" the sum of their rows."""
+def vector(run: Run, gone: jax.Array, form: str = "first_order") -> tuple[Params, Params]:
+    """(the row of the examples `gone bool[n]` as one unit, the parameters after training): for "first_order" the row is
+    the sum of theirs."""
     owners = jnp.where(gone, 0, 1).astype(jnp.int32)
-    return jax.tree.map(lambda leaf: leaf[0], block(run, owners, jnp.zeros(1, jnp.int32), form=form))
+    rows, after = block(run, owners, jnp.zeros(1, jnp.int32), form=form)
+    return jax.tree.map(lambda leaf: leaf[0], rows), after
 
 
 @partial(jax.jit, static_argnames="count")

@@ -18,7 +18,7 @@ LAYERS = [
     {"store"},
     {"gathering"},
     {"methods", "metrics", "history"},
-    {"evaluation", "stream"},
+    {"evaluation", "stream", "planning"},
     {"report"},
     {"cli"},
 ]

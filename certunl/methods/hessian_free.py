@@ -15,7 +15,7 @@ from certunl.certificate import REPLAY, Update
 from certunl.chunks import chunk_size, devices
 from certunl.fingerprint import fingerprint
 from certunl.methods._continued import continuation
-from certunl.methods._hessian_free_bound import distance
+from certunl.methods._hessian_free_bound import theorem
 from certunl.methods._updated import updated
 from certunl.statistics import Statistics, origin
 from certunl.store import Place, Store
@@ -48,7 +48,9 @@ class HessianFree:
 
     `assumed` are the constants of the theorem (`bounds.HessianFreeConstants`, or "linear": in closed form for softmax
     and least-squares regression); without them, and for any recipe but plain SGD, `Update.bound` is None. `capacity`
-    says for how many examples, whoever they are, the bound is to hold: that noise does not depend on the request.
+    says for how many examples, whoever they are, the bound is to hold: noise for it does not depend on the request. The
+    theorem speaks of training plus the vector of everyone gone; it takes one pass to measure how far the update is from
+    that, and to add it.
     Source: Qiao et al. 2025, Algorithm 1 and Theorem 1.  Differs: the factor of a step comes before its injection, as
     in the paper and unlike its code; with `Recipe.radius` the sum is projected only for release.
     """
@@ -115,7 +117,7 @@ class HessianFree:
         request = run.check(request)
         with Stopwatch() as watch:
             if prepared is None:
-                correction = sensitivity.vector(run, run.present & ~run.retained(request), self.form)
+                correction, _ = sensitivity.vector(run, run.present & ~run.retained(request), self.form)
                 gathering.check_finite(correction)
             else:
                 self._check(run, prepared)
@@ -123,7 +125,7 @@ class HessianFree:
             params = jax.block_until_ready(_added(run.params, correction))
         fields = {}
         if self.assumed is not None:
-            fields = distance(run, ~run.retained(request), self.assumed, self.form, self.capacity)
+            fields = theorem(run, ~run.retained(request), params, self.assumed, self.form, self.capacity)
         return updated(run, params, watch, method="hessian_free", reference=REPLAY, **fields)
 
     def repair(

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from certunl.models._layers import Conv, Dense, activate, pool
+from certunl.models._layers import Dense, activate, convolve_and_pool
 
 __all__ = ["CNN"]
 
@@ -27,7 +27,7 @@ class CNN(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         for features in self.channels:
-            x = activate(self.activation, pool(self.pooling, Conv(features, 5, dtype=self.dtype)(x)))
+            x = activate(self.activation, convolve_and_pool(self.pooling, x, features, 5, self.dtype))
         x = x.reshape(x.shape[0], -1)
         x = activate(self.activation, Dense(self.hidden, dtype=self.dtype)(x))
         return Dense(self.classes, dtype=self.dtype)(x)

@@ -50,17 +50,44 @@ def test_retraining_lies_within_both_distances(target):
     assert max(ratios) > 0.02
 
 
-def test_a_bound_for_every_request_in_closed_form_is_proved_and_one_for_this_request_is_not():
+def test_a_bound_in_closed_form_is_proved_where_the_budget_fixed_the_distance_and_conditional_where_not():
     run = linear(weight_decay=0.5, learning_rate=0.1)
-    for capacity, verdict in ((3, "PROVED"), (None, "CONDITIONAL")):
-        known = distance(run, gone(run), "linear", "first_order", capacity)
-        assert {a.status for a in known["assumptions"]} == {"proved"}
-        assert known["uniform"] is (capacity is not None) and known["failure_probability"] == 0
-        update = cu.HessianFree().forget(run, None, IDS, KEY).replace(**known)
-        assert cu.certify(update, cu.Budget(epsilon=1.0, delta=1e-5), KEY).certificate.verdict == verdict
-    assert facts(distance(run, gone(run), "linear", "first_order", 3))["m"].value == 3
+    known = distance(run, gone(run), "linear", "first_order", 3)
+    assert {a.status for a in known["assumptions"]} == {"proved"} and not known["uniform"]
+    assert facts(known)["m"].value == 3
+    method = cu.HessianFree(assumed="linear", capacity=3)
+    update = method.forget(run, None, IDS, KEY)
+    assert update.bound == pytest.approx(1.001 * known["bound"]) and update.nothing == facts(known)["D_T"].value
+    fixed = cu.Budget(epsilon=1.0, delta=1e-5, distance=2 * known["bound"])
+    for budget, verdict in ((fixed, "PROVED"), (cu.Budget(epsilon=1.0, delta=1e-5), "CONDITIONAL")):
+        assert cu.certify(update, budget, KEY).certificate.verdict == verdict
     with pytest.raises(cu.BadInput, match="3 examples are gone, the capacity that was promised is 2"):
         distance(run, gone(run), "linear", "first_order", 2)
+
+
+def test_a_bound_above_that_of_doing_nothing_is_vacuous():
+    run = linear(weight_decay=0.001, learning_rate=0.5, epochs=30)
+    update = cu.HessianFree(assumed="linear").forget(run, None, list(range(12)), KEY)
+    assert update.bound > update.nothing
+    assert cu.certify(update, cu.Budget(epsilon=1.0, delta=1e-5), KEY).certificate.verdict == "VACUOUS"
+
+
+def test_an_update_that_is_not_what_the_theorem_speaks_of_pays_for_the_difference():
+    run, method = linear(weight_decay=0.5, learning_rate=0.1), cu.HessianFree(assumed="linear")
+    moved = jax.tree.map(lambda p: p + 0.01, run.params)
+    right, wrong = (method.forget(r, None, IDS, KEY) for r in (run, run.replace(params=moved)))
+    off = np.linalg.norm(vector(moved) - vector(run.params))
+    assert wrong.bound == pytest.approx(right.bound + off, rel=1e-6)
+    promised = cu.HessianFree(assumed="linear", capacity=3).forget(run.replace(params=moved), None, IDS, KEY)
+    assert promised.bound == pytest.approx(wrong.bound)
+    truth = cu.Retrain().forget(run, None, IDS, KEY).params
+    state = run.minus([2], cu.Newton().forget(run, None, [2], KEY).params)  # a line that another method began
+    mixed = method.forget(state, None, [5, 11], KEY)
+    assert np.linalg.norm(vector(mixed.params) - vector(truth)) <= mixed.bound
+    rows = cu.HessianFree(assumed="linear", form="retained")
+    summed = rows.forget(run, rows.prepare(run), IDS, KEY)  # the theorem's vector leaves the curvature of all three out
+    assert np.linalg.norm(vector(summed.params) - vector(truth)) <= summed.bound
+    assert summed.bound > rows.forget(run, None, IDS, KEY).bound
 
 
 def test_the_bound_for_every_request_does_not_depend_on_who_asks():

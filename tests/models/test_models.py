@@ -8,7 +8,7 @@ from flax import linen as nn
 from flax import nnx
 
 import certunl as cu
-from certunl.models._layers import Conv, GroupNorm, Norm
+from certunl.models._layers import Conv, GroupNorm, Norm, pool
 from tests.cases import KEY, classes, trained
 
 SHAPES = {"linear": (28, 28, 1), "mlp": (28, 28, 1), "cnn": (28, 28, 1)}
@@ -38,7 +38,6 @@ def test_both_lowerings_of_a_convolution_agree(monkeypatch):
 
 @pytest.mark.parametrize("pooling", ["average", "max"])
 def test_pooling_is_flax_pooling(pooling):
-    from certunl.models._layers import pool
 
     x = jax.random.normal(KEY, (2, 6, 4, 3))
     expected = (nn.avg_pool if pooling == "average" else nn.max_pool)(x, (2, 2), (2, 2))
@@ -159,3 +158,15 @@ def test_measured_statistics_are_those_of_one_pass():
     np.testing.assert_allclose(frozen.apply({"params": variables["params"]}, x), passed, rtol=1e-10)
     with pytest.raises(cu.BadInput, match="no BatchNorm"):
         cu.models.Frozen.measured(nn.Dense(3), {}, x)
+
+
+@pytest.mark.parametrize("channels", [1, 6])
+def test_a_convolution_of_averages_is_the_average_of_a_convolution(channels):
+    x = jax.random.normal(jax.random.key(0), (3, 12, 10, channels))
+    plain, averaged = (Conv(7, 5, dtype=jnp.float64, averaged=flag) for flag in (False, True))
+    variables = plain.init(jax.random.key(1), x)
+    assert jax.tree.map(jnp.shape, averaged.init(jax.random.key(1), x)) == jax.tree.map(jnp.shape, variables)
+    expected = pool("average", plain.apply(variables, x))
+    np.testing.assert_allclose(averaged.apply(variables, x), expected, rtol=1e-12, atol=1e-13)
+    with pytest.raises(cu.BadInput, match="even height"):
+        averaged.init(jax.random.key(1), x[:, 1:])
