@@ -1,4 +1,4 @@
-"""How long do the statistics of all units take, for logistic regression and a small network on MNIST?
+"""How long do the statistics of all units take, for logistic regression and two small networks on MNIST?
 
 python benchmarks/hessian_free.py [--save] [--small]
 """
@@ -8,18 +8,27 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from harness import Part, arguments, measure, torch_found
-from problems import classifier, difference, images, product_flops, tensors, torch_images, torch_losses
+from problems import classifier, convolutional, difference, images, product_flops, tensors, torch_losses
 
 import certunl as cu
+from certunl.chunks import chunk_size, spread
 
 RECIPE = cu.Recipe(learning_rate=0.05, decay=0.995, epochs=15, batch_size=32)
+FEW = cu.Recipe(learning_rate=0.05, decay=0.995, epochs=2, batch_size=64)
 FULL = (
-    {"hidden": (), "examples": 1000, "units": 1000, "sample": 10, "chunk": 500},
-    {"hidden": (32, 32), "examples": 1000, "units": 100, "sample": 10, "chunk": 100},
+    {"hidden": (), "recipe": RECIPE, "examples": 1000, "units": 1000, "sample": 10, "chunk": 500},
+    {"hidden": (32, 32), "recipe": RECIPE, "examples": 1000, "units": 100, "sample": 10, "chunk": 100},
+    {"hidden": "cnn", "recipe": FEW, "examples": 1000, "units": 32, "sample": 8, "chunk": 4},
+    {"hidden": "cnn, relu, max", "recipe": FEW, "examples": 1000, "units": 32, "sample": 8, "chunk": 4},
 )
-SMALL = ({"hidden": (), "examples": 40, "units": 6, "sample": 2, "chunk": 3},)
+TINY = cu.Recipe(learning_rate=0.05, epochs=2, batch_size=8)
+SMALL = (
+    {"hidden": (), "recipe": TINY, "examples": 40, "units": 6, "sample": 2, "chunk": 3},
+    {"hidden": "cnn", "recipe": TINY, "examples": 16, "units": 2, "sample": 1, "chunk": 1},
+)
 TOLERANCE = 1e-3
 
 
@@ -29,15 +38,22 @@ def main(argv: Sequence[str] | None = None) -> list[dict[str, Any]]:
 
 
 def ask(
-    *, hidden: tuple[int, ...], examples: int, units: int, sample: int, chunk: int, save: bool, small: bool
+    *,
+    hidden: tuple[int, ...] | str,
+    recipe: cu.Recipe,
+    examples: int,
+    units: int,
+    sample: int,
+    chunk: int,
+    save: bool,
+    small: bool,
 ) -> dict[str, Any]:
     """One line: the rows of the first `units` examples, by `prepare` and by torch along the same schedule."""
     data, source = images(examples, real=not small)
-    problem = classifier(hidden, data)
-    recipe = cu.Recipe(learning_rate=0.05, epochs=2, batch_size=8) if small else RECIPE
+    problem = convolutional(hidden, data) if isinstance(hidden, str) else classifier(hidden, data)
     run = cu.train(problem, recipe, jax.random.key(0))
     settings: dict[str, Any] = {
-        "model": "-".join(map(str, (784, *hidden, 10))),
+        "model": hidden if isinstance(hidden, str) else "-".join(map(str, (784, *hidden, 10))),
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(run.params)),
         "data": source,
         "examples": examples,
@@ -71,6 +87,8 @@ def ask(
 
         check = agreement
 
+    if hidden == ():
+        peers["its two matrix products alone"] = products_alone(run, units)
     method = cu.HessianFree(units=tuple(range(units)))
     slots = float(np.sum(np.asarray(run.schedule.weights) != 0))
     return measure(
@@ -79,10 +97,28 @@ def ask(
         ours=lambda: method.prepare(run).rows,
         peers=peers,
         check=check,
-        flops=units * slots * product_flops(run.params, primal=False),
+        flops=None if isinstance(hidden, str) else units * slots * product_flops(run.params, primal=False),
         runs=2 if small else 5,
         save=save,
     )
+
+
+def products_alone(run: cu.Run, units: int) -> Callable[[], Any]:
+    """What softmax regression's rows cannot go without, at the shapes of its blocks and on as many cores: each step a
+    batch times the block, and the result times the batch."""
+    size, (steps, batch) = chunk_size(run, units), run.schedule.indices.shape
+    x = jax.random.normal(jax.random.key(0), (batch, 784)) / 784**0.5
+    block = jax.random.normal(jax.random.key(1), (10 * size, 784))
+
+    @jax.jit
+    def along(rows: jax.Array) -> jax.Array:
+        def one(rows: jax.Array, _: None) -> tuple[jax.Array, None]:
+            outputs = jnp.matmul(rows, x.T, precision="highest")
+            return jnp.matmul(outputs, x, precision="highest"), None
+
+        return jax.lax.scan(one, rows, None, length=steps)[0]
+
+    return lambda: list(spread(lambda part, device: along(block), range(-(-units // size))))
 
 
 def torch_peers(run: cu.Run) -> tuple[Callable[..., list[Any]], Callable[..., list[Any]]]:
@@ -91,7 +127,8 @@ def torch_peers(run: cu.Run) -> tuple[Callable[..., list[Any]], Callable[..., li
     from torch.autograd import grad as differentiate
     from torch.func import grad, jvp, vmap
 
-    x, y = torch_images(run.problem.data)
+    x, y = tensors((run.problem.data.x, run.problem.data.y))
+    y, model = y.long(), run.problem.losses.model
     start = tensors(run.start)
     rates = np.asarray(run.schedule.rates).tolist()
     kept = np.asarray(run.schedule.weights) != 0
@@ -104,7 +141,7 @@ def torch_peers(run: cu.Run) -> tuple[Callable[..., list[Any]], Callable[..., li
         params = [p.clone().requires_grad_() for p in start]
         rows = {unit: [torch.zeros_like(p) for p in start] for unit in units}
         for batch, rate, place in zip(batches, rates, places, strict=True):
-            losses = torch_losses(params, x[batch], y[batch])
+            losses = torch_losses(params, x[batch], y[batch], model)
             grads = differentiate(losses.mean(), params, create_graph=True)
             for unit, row in rows.items():
                 for a, h in zip(row, differentiate(grads, params, row, retain_graph=True), strict=True):
@@ -122,7 +159,7 @@ def torch_peers(run: cu.Run) -> tuple[Callable[..., list[Any]], Callable[..., li
         """The gradient at point = (params, weights), and its derivative along (row, removed)."""
 
         def risk(p: list[Any], w: Any) -> Any:
-            return (torch_losses(p, inputs, labels) * w).sum()
+            return (torch_losses(p, inputs, labels, model) * w).sum()
 
         return jvp(grad(risk), point, (row, removed))
 

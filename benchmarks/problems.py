@@ -29,6 +29,13 @@ def classifier(hidden: tuple[int, ...], data: cu.Dataset) -> cu.Problem:
     return replace(problem, init=jax.jit(problem.init))
 
 
+def convolutional(name: str, data: cu.Dataset) -> cu.Problem:
+    """The 21,840-parameter network of Qiao et al.: "cnn" (ours: tanh, average pooling) or "cnn, relu, max" (theirs)."""
+    model = cu.models.CNN() if name == "cnn" else cu.models.CNN(activation="relu", pooling="max")
+    problem = cu.classification(model, data)
+    return replace(problem, init=jax.jit(problem.init))
+
+
 def product_flops(params: Any, *, primal: bool) -> float:
     """Floating-point operations in the matrix products of one Hessian product, per example.
 
@@ -55,14 +62,25 @@ def torch_images(data: cu.Dataset) -> tuple[Any, Any]:
     return x, y.long()
 
 
-def torch_losses(params: Any, x: Any, y: Any) -> Any:
-    """Softmax cross-entropy per example of `classifier`'s network; `params` are [bias, kernel, bias, kernel, ...]."""
-    from torch.nn.functional import cross_entropy, softplus
+def torch_losses(params: Any, x: Any, y: Any, model: Any = None) -> Any:
+    """Softmax cross-entropy per example of `classifier`'s or `convolutional`'s network; `params` are its leaves, [bias,
+    kernel, bias, kernel, ...], `x` images or their rows of pixels."""
+    from torch.nn import functional
 
-    *hidden, (bias, kernel) = zip(params[::2], params[1::2], strict=True)
+    act = {None: functional.softplus, "tanh": functional.tanh, "relu": functional.relu}
+    act = act.get(getattr(model, "activation", None), functional.softplus)
+    layers = list(zip(params[::2], params[1::2], strict=True))
+    if isinstance(model, cu.models.CNN):
+        pool = functional.avg_pool2d if model.pooling == "average" else functional.max_pool2d
+        x = x.permute(0, 3, 1, 2)
+        for bias, kernel in layers[:2]:
+            x = act(pool(functional.conv2d(x, kernel.permute(3, 2, 0, 1), bias), 2))
+        x, layers = x.permute(0, 2, 3, 1), layers[2:]
+    x = x.reshape(len(x), -1)
+    *hidden, (bias, kernel) = layers
     for inner_bias, inner_kernel in hidden:
-        x = softplus(x @ inner_kernel + inner_bias)
-    return cross_entropy(x @ kernel + bias, y, reduction="none")
+        x = act(x @ inner_kernel + inner_bias)
+    return functional.cross_entropy(x @ kernel + bias, y, reduction="none")
 
 
 def difference(ours: Any, peers: Any) -> float:
