@@ -146,8 +146,15 @@ def test_adam_has_finite_statistics_where_gradients_are_exactly_zero():
     assert np.isfinite(vector(cu.HessianFree().prepare(run).rows)).all()
 
 
-def test_rows_equal_a_naive_loop_over_examples_and_steps():
-    run = trained(network(), weight_decay=0.1, epochs=2)
+def images(**settings):
+    rng = np.random.default_rng(0)
+    data = cu.Dataset(rng.normal(size=(30, 16, 16, 1)), rng.integers(0, 3, 30))
+    return cu.classification(cu.models.CNN((2, 3), 4, 3, **settings, dtype=jnp.float64), data)
+
+
+@pytest.mark.parametrize("problem", [network, images, lambda: images(activation="relu", pooling="max")])
+def test_rows_equal_a_naive_loop_over_examples_and_steps(problem):
+    run = trained(problem(), weight_decay=0.1, epochs=2)
     losses, data = run.problem.losses, run.problem.data
 
     @jax.jit
