@@ -1,6 +1,5 @@
 """certunl: train, plan, prepare, forget, evaluate, report; each verb reads a run folder and adds to it."""
 
-import contextlib
 import dataclasses
 import inspect
 import math
@@ -8,26 +7,23 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import jax
 import tyro
-from rich.console import Console
-from rich.progress import Progress as Bar
-from rich.table import Table
 
 from certunl import disk, history, requests, rooms, storage
 from certunl.budget import Budget
 from certunl.calibration import certify, secret_key
+from certunl.console import progress, show
 from certunl.evaluation import Report, evaluate_all
 from certunl.methods import HessianFree
 from certunl.planning import plan as make_plan
 from certunl.recipe import Recipe
 from certunl.report import page
 from certunl.training import train as train_run
-from certunl.typing import BadInput, Diverged, Key, Progress
+from certunl.typing import BadInput, Diverged, Key
 
 __all__ = ["main"]
 
@@ -106,7 +102,7 @@ def prepare(folder: Folder, /, method: str = "hessian_free", set: Settings = ())
             return
         start = time.perf_counter()
         with progress(f"preparing {method}") as tick:
-            rows = unlearner.store(run, storage.secret(folder, "prepared") / method, progress=tick)
+            rows = unlearner.store(run, _rows(folder, unlearner), progress=tick)
         seconds = time.perf_counter() - start
     say(f"prepared {method}: {len(rows):,} rows in {seconds:.1f} s (secret: they describe single examples)")
 
@@ -168,9 +164,9 @@ def forget(
         account = account.limited(limit)
         ask_key, forget_key = jax.random.split(jax.random.fold_in(key, earlier))
         ids = requests.parse(request, ask_key, state)
-        prepared, place = None, folder / "prepared" / method
-        if isinstance(unlearner, HessianFree) and place.exists():
-            rows = unlearner.open(run, place)
+        prepared = None
+        if isinstance(unlearner, HessianFree) and _rows(folder, unlearner).exists():
+            rows = unlearner.open(run, _rows(folder, unlearner))
             prepared = rows if rows.covers(ids) else None
         with progress(f"forgetting by {method}"):
             update = unlearner.forget(state, prepared, ids, forget_key)
@@ -239,6 +235,11 @@ def demo(folder: Annotated[Path | None, tyro.conf.Positional] = None, /) -> None
     say(f"the whole story took {time.perf_counter() - start:.1f} s")
 
 
+def _rows(folder: Path, method: HessianFree) -> Path:
+    """Where the rows of a form are kept."""
+    return storage.secret(folder, "prepared") / f"hessian_free_{method.form}"
+
+
 def _key(seed: int) -> Key:
     if not 0 <= seed < 2**31:
         raise BadInput(f"seed must be a whole number from 0 to {2**31 - 1}, got {seed}")
@@ -253,28 +254,6 @@ def _numbers(rows: dict[str, dict[str, float | None]]) -> dict[str, dict[str, fl
 def say(text: str) -> None:
     """One line (or a printed certificate) on stdout."""
     print(text, flush=True)
-
-
-def show(report: Report) -> None:
-    """A report as a table; one row per metric, so that it fits a terminal."""
-    columns = list(zip(*report.cells(), strict=True))
-    table = Table(*columns[0], title=f"{report.forgotten} examples forgotten")
-    for column in table.columns[1:]:
-        column.justify, column.overflow = "right", "fold"  # many releases in a narrow terminal lose no digit
-    for row in columns[1:]:
-        table.add_row(*row)
-    Console().print(table)
-
-
-@contextlib.contextmanager
-def progress(what: str) -> Iterator[Progress | None]:
-    """A bar on stderr, or None where that is no terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def main(args: list[str] | None = None) -> None:

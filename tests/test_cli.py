@@ -185,7 +185,7 @@ def test_a_half_written_a_changed_and_a_foreign_folder_are_refused(folder, tmp_p
 
 
 def test_preparing_again_computes_what_is_missing_and_leaves_the_rest(folder):
-    rows = folder / "prepared" / "hessian_free"
+    rows = folder / "prepared" / "hessian_free_first_order"
     certunl("prepare", folder)
     before = listing(folder / "prepared")
     certunl("prepare", folder)
@@ -195,7 +195,7 @@ def test_preparing_again_computes_what_is_missing_and_leaves_the_rest(folder):
     lost.unlink()
     certunl("prepare", folder)
     assert len(lost.read_bytes()) == len(content)
-    assert [p.name for p in (folder / "prepared").iterdir()] == ["hessian_free"]
+    assert [p.name for p in (folder / "prepared").iterdir()] == ["hessian_free_first_order"]
 
 
 def test_forgetting_erases_the_rows_of_the_request_for_every_line(folder, tmp_path, capsys):

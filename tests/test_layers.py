@@ -19,7 +19,7 @@ LAYERS = [
     {"gathering"},
     {"methods", "metrics", "history"},
     {"evaluation", "stream", "planning"},
-    {"report"},
+    {"report", "console"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -33,7 +33,7 @@ DOORS = {
     "orbax": {"disk"},
     "tensorstore": {"shards"},
     "matplotlib": {"report"},
-    "rich": {"cli"},
+    "rich": {"console"},
     "tyro": {"cli"},
     "chex": set(),
     "torch": set(),
