@@ -1,6 +1,6 @@
 """The tables and plots of `verification.py`'s saved lines.
 
-python benchmarks/verification_plots.py            # tables, and PNGs beside the lines
+python benchmarks/verification_plots.py            # tables, their summary, and PNGs beside the lines
 """
 
 import json
@@ -44,7 +44,7 @@ def tables(lines: list[dict[str, Any]]) -> str:
     head += [f"{what} ({middle:.0%})" for what in ("distance", "Pearson", "Spearman", "test accuracy", "damping")]
     body = []
     for names, group in groups(lines).items():
-        for method in ("retrain", "original", *METHODS):
+        for method in ("original", *METHODS):
             if not any(values(group, rate, method, "distance") for rate in rates):
                 continue
             relative = [cell(values(group, rate, method, "relative_distance")) for rate in rates]
@@ -52,6 +52,34 @@ def tables(lines: list[dict[str, Any]]) -> str:
             more = [cell(values(group, middle, method, column)) for column in (*columns, "damping")]
             seeds = max(len(values(group, rate, method, "distance")) for rate in rates)
             body.append([*names, method, str(seeds), *relative, *more])
+    return markdown([head, *body])
+
+
+def summary(lines: list[dict[str, Any]]) -> str:
+    """A row a group, means over seeds: relative distances at the least, the middle and the largest rate, and at the
+    middle one the correlations of loss changes (Pearson / Spearman) and the accuracy on held-out data."""
+    first = ["problem", "training", "target"]
+    distances = [[*first, "doing nothing", *METHODS]]
+    others = [[*first, "accuracy: retrained", "doing nothing", *(f"{m}: r, rho, accuracy" for m in METHODS)]]
+    for names, group in groups(lines).items():
+        rates = sorted(set.intersection(*(set(line["settings"]["rates"]) for line in group)))
+        chosen = (rates[0], rates[len(rates) // 2], rates[-1])
+
+        def means(method: str, *columns: str, at: tuple[float, ...], group: Any = group) -> str:
+            found = [values(group, rate, method, column) for rate in at for column in columns]
+            return " / ".join(f"{statistics.mean(many):.3g}" if many else "-" for many in found)
+
+        row = [means(method, "relative_distance", at=chosen) for method in METHODS]
+        distances.append([*names, means("original", "distance", at=chosen), *row])
+        columns = ("loss_change_correlation", "loss_change_rank_correlation", "test_accuracy")
+        row = [means(method, *columns, at=chosen[1:2]) for method in METHODS]
+        accuracies = [means(name, "test_accuracy", at=chosen[1:2]) for name in ("retrain", "original")]
+        others.append([*names, *accuracies, *row])
+    return "\n\n".join(markdown(rows) for rows in (distances, others))
+
+
+def markdown(rows: list[list[str]]) -> str:
+    head, *body = rows
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *body])
 
 
@@ -93,7 +121,7 @@ def plot(lines: list[dict[str, Any]], folder: Path) -> list[Path]:
 
 def main() -> None:
     lines = [json.loads(text) for text in (HERE / "verification.jsonl").read_text().splitlines()]
-    print(tables(lines))
+    print(tables(lines), summary(lines), sep="\n\n")
     for path in plot(lines, HERE):
         print(path.name)
 
