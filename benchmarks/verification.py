@@ -31,8 +31,7 @@ TARGETS = {
     "in loss": "denominator batch, the regulariser inside each loss: the paper's",
     "retained": "denominator retained, weight decay in the step: what people usually mean",
 }
-LANCZOS = 48
-"""Products spent on finding the damping that makes a Hessian positive definite."""
+LANCZOS = 48  # products spent on finding the damping that makes a Hessian positive definite
 SHOWN = ("distance", "relative_distance", "loss_change_correlation", "test_accuracy", "forget_accuracy", "seconds")
 COSTS = ("damping", "residual", "solver_steps")
 
@@ -181,10 +180,11 @@ def second_order(solver: Solver | None, lowest: float | None) -> Iterator[tuple[
 @jax.jit
 def smallest_eigenvalue(run: cu.Run, key: jax.Array) -> jax.Array:
     """Of the Hessian over all the data, from above."""
-    risk = Risk(run)
-    return extreme_eigenvalues(
-        lambda v, k: risk.product(run.params, v, run.present, "hessian"), run.params, key, LANCZOS
-    )[0]
+
+    def product(v: Any, k: jax.Array) -> Any:
+        return Risk(run).product(run.params, v, run.present, "hessian")
+
+    return extreme_eigenvalues(product, run.params, key, LANCZOS)[0]
 
 
 def spearman(run: cu.Run, request: Any, truth: cu.Update, update: cu.Update) -> float:

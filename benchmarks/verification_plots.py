@@ -110,11 +110,13 @@ def plot(lines: list[dict[str, Any]], folder: Path) -> list[Path]:
                     axis.fill_between([100 * r for r in found], low, high, color=f"C{number}", alpha=0.15)
             axis.set(title=f"{training}\n{target}", yscale="log")
             axis.title.set_fontsize(8)
+        for axis in axes.flat:
+            axis.set_visible(axis.has_data())
         axes[0][0].legend(fontsize=7)
         figure.supxlabel("forgotten, % of the training examples")
         figure.supylabel("distance to retraining / that of doing nothing")
         written.append(folder / f"verification_{problem.replace(', ', '_').replace(' ', '_').lower()}.png")
-        figure.savefig(written[-1], dpi=110)
+        figure.savefig(written[-1], dpi=80)
         plt.close(figure)
     return written
 
