@@ -34,6 +34,7 @@ TARGETS = {
 LANCZOS = 48  # products spent on finding the damping that makes a Hessian positive definite
 SHOWN = ("distance", "relative_distance", "loss_change_correlation", "test_accuracy", "forget_accuracy", "seconds")
 COSTS = ("damping", "residual", "solver_steps")
+once = functools.cache(jax.jit)  # equal initialisers stay equal, so nothing compiles again for another seed
 
 LOGISTIC = cu.Recipe(learning_rate=0.05, decay=0.995, epochs=15, batch_size=32)
 CONVOLUTIONAL = cu.Recipe(learning_rate=0.05, decay=0.995, epochs=20, batch_size=64)
@@ -130,9 +131,6 @@ def data_for(problem: str, seed: int) -> tuple[cu.Dataset, cu.Dataset]:
         return cu.datasets.load("wine")[:2]
     train, test, _ = mnist()
     return train[np.sort(np.random.default_rng(seed).choice(len(train), 1000, replace=False))], test
-
-
-once = functools.cache(jax.jit)
 
 
 def ask(stage: Stage, seed: int, settings: dict[str, Any]) -> dict[str, Any]:

@@ -93,12 +93,11 @@ def plot(lines: list[dict[str, Any]], folder: Path) -> list[Path]:
     written = []
     for problem in dict.fromkeys(line["settings"]["problem"] for line in lines):
         here = {names: group for names, group in groups(lines).items() if names[0] == problem}
-        trainings = list(dict.fromkeys(names[1] for names in here))
-        targets = list(dict.fromkeys(names[2] for names in here))
-        shape = {"figsize": (3.2 * len(trainings), 3 * len(targets)), "sharex": True, "sharey": True}
-        figure, axes = plt.subplots(len(targets), len(trainings), squeeze=False, layout="constrained", **shape)
-        for (_, training, target), group in here.items():
-            axis = axes[targets.index(target)][trainings.index(training)]
+        columns = 4 if len(here) > 6 else 2
+        rows = -(-len(here) // columns)
+        shape = {"figsize": (3 * columns, 2.7 * rows), "sharex": True, "sharey": True}
+        figure, axes = plt.subplots(rows, columns, squeeze=False, layout="constrained", **shape)
+        for axis, ((_, training, target), group) in zip(axes.flat, here.items(), strict=False):
             axis.axhline(1, color="grey", linestyle=":", label="doing nothing")
             for number, method in enumerate(METHODS):
                 found = {r: values(group, r, method, "relative_distance") for r in group[0]["settings"]["rates"]}
