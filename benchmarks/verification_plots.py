@@ -56,25 +56,30 @@ def tables(lines: list[dict[str, Any]]) -> str:
 
 
 def summary(lines: list[dict[str, Any]]) -> str:
-    """A row a group, means over seeds: relative distances at the least, the middle and the largest rate, and at the
-    middle one the correlations of loss changes (Pearson / Spearman) and the accuracy on held-out data."""
-    first = ["problem", "training", "target"]
+    """A row a group, means over its seeds: relative distances at the least, the middle and the largest rate, and at the
+    middle one the correlations of loss changes (Pearson / Spearman) and the accuracy on held-out data. Seeds on which
+    every method was asked have a row of their own; a method is in a row only with all its seeds."""
+    first = ["problem", "training", "target", "seeds"]
     distances = [[*first, "doing nothing", *METHODS]]
     others = [[*first, "accuracy: retrained", "doing nothing", *(f"{m}: r, rho, accuracy" for m in METHODS)]]
-    for names, group in groups(lines).items():
-        rates = sorted(set.intersection(*(set(line["settings"]["rates"]) for line in group)))
-        chosen = (rates[0], rates[len(rates) // 2], rates[-1])
+    for names, whole in groups(lines).items():
+        asked = [line for line in whole if line["settings"]["solver"]]
+        for group in (whole, asked) if 0 < len(asked) < len(whole) else (whole,):
+            rates = sorted(set.intersection(*(set(line["settings"]["rates"]) for line in group)))
+            chosen = (rates[0], rates[len(rates) // 2], rates[-1])
 
-        def means(method: str, *columns: str, at: tuple[float, ...], group: Any = group) -> str:
-            found = [values(group, rate, method, column) for rate in at for column in columns]
-            return " / ".join(f"{statistics.mean(many):.3g}" if many else "-" for many in found)
+            def means(method: str, *columns: str, at: tuple[float, ...], group: Any = group) -> str:
+                found = [values(group, rate, method, column) for rate in at for column in columns]
+                known = all(len(many) == len(group) for many in found)
+                return " / ".join(f"{statistics.mean(many):.3g}" for many in found) if known else "-"
 
-        row = [means(method, "relative_distance", at=chosen) for method in METHODS]
-        distances.append([*names, means("original", "distance", at=chosen), *row])
-        columns = ("loss_change_correlation", "loss_change_rank_correlation", "test_accuracy")
-        row = [means(method, *columns, at=chosen[1:2]) for method in METHODS]
-        accuracies = [means(name, "test_accuracy", at=chosen[1:2]) for name in ("retrain", "original")]
-        others.append([*names, *accuracies, *row])
+            labels = [*names, str(len(group))]
+            row = [means(method, "relative_distance", at=chosen) for method in METHODS]
+            distances.append([*labels, means("original", "distance", at=chosen), *row])
+            columns = ("loss_change_correlation", "loss_change_rank_correlation", "test_accuracy")
+            row = [means(method, *columns, at=chosen[1:2]) for method in METHODS]
+            accuracies = [means(name, "test_accuracy", at=chosen[1:2]) for name in ("retrain", "original")]
+            others.append([*labels, *accuracies, *row])
     return "\n\n".join(markdown(rows) for rows in (distances, others))
 
 
