@@ -8,6 +8,7 @@ import numpy as np
 
 from certunl import sensitivity
 from certunl.curvature import microbatch, streamed
+from certunl.gathering import check_finite
 from certunl.problem import Dataset
 from certunl.training import Run
 from certunl.typing import BadInput, Params
@@ -21,7 +22,8 @@ def attribute(run: Run, query: Params) -> jax.Array:
 
     `query` is a pytree like params. One pass over training forward and about two more back; the trajectory is
     recomputed from √T of its states, so memory grows with the square root of the number of steps T.
-    Raises: BadInput where the query is not like params.
+    Those already forgotten have a value too: it is what leaving them out does to training with everyone.
+    Raises: BadInput where the query is not like params; Diverged where the derivative left the finite numbers.
     Source: Qiao et al. 2025, eq. 8, transposed (the adjoint recursion).
     """
     shapes = [jax.tree.map(jnp.shape, tree) for tree in (query, run.params)]
@@ -30,7 +32,9 @@ def attribute(run: Run, query: Params) -> jax.Array:
     owners = run.problem.data.owners
     known, numbers = np.unique(np.arange(len(run.present)) if owners is None else owners, return_inverse=True)
     queries = jax.tree.map(lambda q, p: jnp.asarray(q, p.dtype)[None], query, run.params)
-    return sensitivity.adjoint(run, jnp.asarray(numbers), queries, len(known))[0]
+    values = sensitivity.adjoint(run, jnp.asarray(numbers), queries, len(known))[0]
+    check_finite(values)
+    return values
 
 
 def loss_changes(run: Run, data: Dataset) -> jax.Array:

@@ -51,6 +51,16 @@ def spread(work: Callable[[Any, Device], Any], items: Sequence[Any]) -> Iterator
     The first is begun by the caller's thread, which compiles; a CPU device runs what different threads give it at once.
     """
     places = devices()
+    config: Any = jax.config
+    x64, precision = config.jax_enable_x64, config.jax_default_matmul_precision
+
+    def ready(item: Any, place: Device) -> Any:
+        with (
+            jax.enable_x64(x64),
+            jax.default_matmul_precision(precision),
+        ):  # settings in force are the caller's thread's
+            return jax.block_until_ready(work(item, place))
+
     with ThreadPoolExecutor(len(places)) as pool:
         waiting: deque[Future[Any]] = deque()
         try:
@@ -61,7 +71,7 @@ def spread(work: Callable[[Any, Device], Any], items: Sequence[Any]) -> Iterator
                 if number == 0:
                     waiting.append(pool.submit(jax.block_until_ready, work(item, place)))
                 else:
-                    waiting.append(pool.submit(lambda i=item, p=place: jax.block_until_ready(work(i, p))))
+                    waiting.append(pool.submit(ready, item, place))
             while waiting:
                 yield waiting.popleft().result()
         finally:

@@ -7,10 +7,12 @@ import os
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import jax
+import numpy as np
 import tyro
 
 from certunl import disk, history, requests, rooms, storage
@@ -100,9 +102,10 @@ def prepare(folder: Folder, /, method: str = "hessian_free", set: Settings = ())
         if not isinstance(unlearner, HessianFree):
             say(f"{method} needs no preparation")
             return
-        start = time.perf_counter()
+        start, place = time.perf_counter(), _rows(folder, unlearner)
         with progress(f"preparing {method}") as tick:
-            rows = unlearner.store(run, _rows(folder, unlearner), progress=tick)
+            gone = history.forgotten(folder, method)
+            rows = unlearner.store(replace(run, present=run.present.at[gone].set(False)), place, progress=tick)
         seconds = time.perf_counter() - start
     say(f"prepared {method}: {len(rows):,} rows in {seconds:.1f} s (secret: they describe single examples)")
 
@@ -164,16 +167,17 @@ def forget(
         account = account.limited(limit)
         ask_key, forget_key = jax.random.split(jax.random.fold_in(key, earlier))
         ids = requests.parse(request, ask_key, state)
-        prepared = None
-        if isinstance(unlearner, HessianFree) and _rows(folder, unlearner).exists():
-            rows = unlearner.open(run, _rows(folder, unlearner))
+        rows, prepared = None, None
+        if isinstance(unlearner, HessianFree) and (place := _rows(folder, unlearner)).exists():
+            rows = unlearner.open(run, place)
+            rows.drop(np.unique(rows.owners[history.forgotten(folder, method)]))
             prepared = rows if rows.covers(ids) else None
         with progress(f"forgetting by {method}"):
             update = unlearner.forget(state, prepared, ids, forget_key)
         release = certify(update, budget, secret_key(), trivial=trivial, account=account)
         made = history.save_release(folder, line, earlier + 1, release, ids, {"method": method, "settings": chosen})
-        if prepared is not None:
-            prepared.without(ids)
+        if rows is not None:
+            rows.drop(np.unique(rows.owners[ids]))
     how = "" if method != "hessian_free" or prepared is not None else " (nothing prepared: one pass for this request)"
     facts = {name: value for name, value in update.cost.items() if not name.endswith("seconds")}
     solved = "".join(f", {name.replace('_', ' ')} {value:.4g}" for name, value in facts.items())

@@ -1,9 +1,11 @@
 """What a run is, in 64 hexadecimal digits."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from functools import partial
+from types import CodeType
 from typing import Any
 
 import jax
@@ -18,8 +20,9 @@ __all__ = ["fingerprint"]
 def fingerprint(run: Run) -> str:
     """sha256 of what fixes the rows of every unit: recipe, losses, start, schedule, and the data with their owners.
 
-    Not of `params`, which move as requests are forgotten. Losses and an optax transformation count by the names of
-    their functions and all they are made with or close over; a change in the code of a function is not seen.
+    Not of `params`, which move as requests are forgotten. Losses and an optax transformation count by their functions'
+    names and code and all they are made with or close over: another version of Python or of a library may refuse rows
+    that are right, never take those that are not.
     """
     return digest(_told((run.recipe, run.problem.losses)), (run.start, vars(run.schedule), run.problem.data))
 
@@ -43,7 +46,8 @@ def _told(thing: Any, within: tuple[int, ...] = ()) -> Any:
         return [thing.__func__.__qualname__, told(thing.__self__)]
     if hasattr(thing, "__code__"):
         held = [told(_content(cell)) for cell in thing.__closure__ or ()]
-        return [thing.__module__, thing.__qualname__, held, told(thing.__defaults__), told(thing.__kwdefaults__)]
+        given = [held, told(thing.__defaults__), told(thing.__kwdefaults__)]
+        return [thing.__module__, thing.__qualname__, _code(thing.__code__), *given]
     if hasattr(thing, "__wrapped__"):  # jit, custom_jvp
         return told(thing.__wrapped__)
     if is_dataclass(thing) and not isinstance(thing, type):
@@ -51,6 +55,12 @@ def _told(thing: Any, within: tuple[int, ...] = ()) -> Any:
     if type(thing).__repr__ is object.__repr__ and hasattr(thing, "__dict__"):
         return [type(thing).__qualname__, told(vars(thing))]
     return re.sub(r" at 0x[0-9a-f]+", "", repr(thing))
+
+
+def _code(code: CodeType) -> list[Any]:
+    """What a function does, wherever it is written; of one version of Python."""
+    within = [_code(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+    return [code.co_code.hex(), list(code.co_names), re.sub(r" at 0x[0-9a-f]+", "", json.dumps(within))]
 
 
 def _content(cell: Any) -> Any:

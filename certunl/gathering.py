@@ -20,15 +20,19 @@ _QUERY_BYTES = 2**28
 """What the adjoint passes of the backward order may hold at once."""
 
 
-def tracked(run: Run, named: tuple[int, ...] | None) -> tuple[np.ndarray, np.ndarray]:
-    """(owners i32[n], the units to track i32[m]): all that have an example left, unless they are `named`."""
+def tracked(run: Run, named: tuple[int, ...] | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(owners i32[n], units i32[m], whether each is whole bool[m]): all units of the data, or those `named`. Of a unit
+    that is not whole an example was forgotten, and its row is of no use."""
     data = run.problem.data
     owners = np.arange(len(data)) if data.owners is None else np.asarray(data.owners)
-    known = np.unique(owners[np.asarray(run.present)])
+    known = np.unique(owners)
     units = known if named is None else np.asarray(named)
     if (unknown := np.setdiff1d(units, known)).size:
         raise BadInput(f"there is no unit {unknown[0]} in the data; units run from {known[0]} to {known[-1]}")
-    return owners.astype(np.int32), units.astype(np.int32)
+    whole = ~np.isin(units, owners[~np.asarray(run.present)])
+    if not whole.any():
+        raise BadInput("of every unit that was named an example is forgotten already; there is no row to gather")
+    return owners.astype(np.int32), units.astype(np.int32), whole
 
 
 def forward(
@@ -42,9 +46,9 @@ def forward(
     progress: Progress | None = None,
 ) -> Params:
     """The rows of `units`, in memory, in blocks of `size`; they begin as those of `old`."""
-    blocks = []
+    blocks, home = [], jax.tree.leaves(run.params)[0].devices().pop()
     for block in _blocks(run, owners, _cut(units, size), form, old):
-        blocks.append(block)
+        blocks.append(jax.device_put(block, home))
         if progress is not None:
             progress(min(len(blocks) * size, len(units)), len(units))
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *blocks)
@@ -111,7 +115,7 @@ def _blocks(run: Run, owners: np.ndarray, parts: list[np.ndarray], form: str, ol
 
     def work(part: np.ndarray, device: Device) -> Params:
         if device not in copies:
-            copies[device] = (run, owners) if device == jax.devices()[0] else jax.device_put((run, owners), device)
+            copies[device] = jax.device_put((run, owners), device)
         short, rows = size - len(part), None
         units = jax.device_put(np.pad(part, (0, short), constant_values=-1), device)
         if old is not None:

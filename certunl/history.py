@@ -16,7 +16,7 @@ from certunl.typing import BadInput
 _PUBLIC = ("verdict", "method", "reference", "sigma", "epsilon", "delta", "failure_probability")
 """What a release says of itself: nothing that was measured on the un-noised model."""
 
-__all__ = ["certificates", "load_releases", "resume", "save_release", "stale"]
+__all__ = ["certificates", "forgotten", "load_releases", "resume", "save_release", "stale"]
 
 
 def resume(folder: Path, run: Run, line: str, made_by: dict[str, Any]) -> tuple[Run, int, Account]:
@@ -69,6 +69,12 @@ def load_releases(folder: Path, run: Run) -> dict[str, tuple[np.ndarray, Release
             held["trivial_bound"] = math.inf
         releases[name] = gone, Release(params=params, update=update, certificate=Certificate(**held))
     return releases
+
+
+def forgotten(folder: Path, method: str) -> np.ndarray:
+    """i32[k]: every example that a line of `method` has forgotten."""
+    noted = [storage.load_facts(folder, "updates", name) for name in storage.parts(folder, "releases")]
+    return np.unique([i for facts in noted if facts["method"] == method for i in facts["request"]]).astype(np.int32)
 
 
 def certificates(folder: Path) -> dict[str, str]:

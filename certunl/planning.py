@@ -38,10 +38,10 @@ class Order:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """`orders` by name: "forward" and "backward" (rows of all `units`), "vector" (one known request), "query" (one
-    adjoint query), "retraining" (one request, exactly)."""
+    """`orders` by name: "forward" and "backward" (rows of `units`, None for all), "vector" (one known request), "query"
+    (one adjoint query), "retraining" (one request, exactly)."""
 
-    units: int
+    units: tuple[int, ...] | None
     chunk: int
     orders: dict[str, Order]
 
@@ -49,7 +49,9 @@ class Plan:
     def method(self) -> HessianFree:
         """The cheaper way to all rows."""
         backward = self.orders["backward"].seconds < self.orders["forward"].seconds
-        return HessianFree(order="backward") if backward else HessianFree(chunk=self.chunk)
+        if backward:
+            return HessianFree(units=self.units, order="backward")
+        return HessianFree(units=self.units, chunk=self.chunk)
 
     @property
     def break_even(self) -> float:
@@ -77,7 +79,8 @@ def plan(run: Run, units: tuple[int, ...] | None = None) -> Plan:
     backward, 2 √T states and the T x b cotangents; what a step computes on the way comes on top. Seconds extrapolate 8
     timed steps linearly; compiling, seconds for large networks, is apart.
     """
-    owners, ids = gathering.tracked(run, units)
+    owners, ids, whole = gathering.tracked(run, units)
+    ids = ids[whole]
     steps, d = len(run.schedule), sum(leaf.size for leaf in jax.tree.leaves(run.start))
     row, slots = sum(leaf.nbytes for leaf in jax.tree.leaves(run.start)), run.schedule.weights.nbytes
     chunk, queries = chunk_size(run, len(ids)), min(d, gathering.query_block(run))
@@ -107,7 +110,7 @@ def plan(run: Run, units: tuple[int, ...] | None = None) -> Plan:
         "query": order("one number for every unit", 3 * once + each, trajectory + row, one),
         "retraining": order("one known request, exactly", once, 2 * row, train),
     }
-    return Plan(units=len(ids), chunk=chunk, orders=orders)
+    return Plan(units=units, chunk=chunk, orders=orders)
 
 
 def _timed(run: Run, owners: np.ndarray, busy: np.ndarray, chunk: int, queries: int) -> list[float]:

@@ -12,9 +12,7 @@ from certunl.schedule import Schedule
 from certunl.training import Run, step
 from certunl.typing import Params
 
-__all__ = ["FORMS", "adjoint", "block", "vector"]
-
-FORMS = ("first_order", "retained")
+__all__ = ["adjoint", "block", "vector"]
 
 Tangents = list[jax.Array]
 """Derivatives of the floating-point leaves of the state (parameters first, then the optimizer's memory; its integers

@@ -8,7 +8,6 @@ import jax
 import numpy as np
 import optax
 
-from certunl import requests
 from certunl.training import Run, follow
 from certunl.typing import BadInput, Key
 
@@ -40,7 +39,7 @@ class Staleness:
 
 
 def measure_staleness(
-    run: Run, prepared: Any, key: Key, *, size: int, samples: int = 3, tolerance: float = 0.3
+    run: Run, method: Any, prepared: Any, key: Key, *, size: int, samples: int = 3, tolerance: float = 0.3
 ) -> Staleness:
     """Retrains without each of `samples` random requests of `size` examples (whole owners where the data have them) and
     takes the largest c = ‖w'_U − w − a_U‖/‖a_U‖². Costs `samples` trainings; a `size` near what will be forgotten
@@ -48,17 +47,27 @@ def measure_staleness(
 
     Raises: BadInput for a tolerance or number of samples of no use, or where rows are missing.
     """
+    method.check(run, prepared)
     if not (samples >= 1 and 0 < tolerance < math.inf):
         raise BadInput(f"samples must be at least 1 and tolerance above 0, got {samples} and {tolerance}")
     start, _ = follow(run.problem, run.recipe, run.start, run.schedule.masked(~run.present[run.schedule.indices]))
     found = []
     for one in jax.random.split(key, samples):
-        ids = requests.random(one, run, size=size)
-        if run.problem.data.owners is not None:
-            ids = requests.by_owner(run, np.unique(np.asarray(run.problem.data.owners)[ids]))
+        ids = _whole_units(one, run, prepared, size)
         row = prepared.correction(ids)
         gone = ~run.retained(ids)
         truth, _ = follow(run.problem, run.recipe, run.start, run.schedule.masked(gone[run.schedule.indices]))
         error = optax.tree.norm(jax.tree.map(lambda t, s, a: t - s - a, truth, start, row))
-        found.append(float(error / optax.tree.norm(row) ** 2))
+        if float(optax.tree.norm(row)) > 0:  # else no step saw any of them
+            found.append(float(error / optax.tree.norm(row) ** 2))
+    if not found or not np.isfinite(found).all():
+        raise BadInput("no sampled request had a row other than 0, or its retraining diverged; take a larger size")
     return Staleness(coefficient=max(found), tolerance=tolerance, samples=samples, size=size)
+
+
+def _whole_units(key: Key, run: Run, prepared: Any, size: int) -> np.ndarray:
+    """Examples of random units that have a row, at least `size` where that leaves anyone."""
+    units = np.asarray(jax.random.permutation(key, np.asarray(prepared.units)))
+    counts = np.cumsum([np.sum(np.asarray(prepared.owners) == unit) for unit in units[:size]])
+    chosen = units[: 1 + int(np.searchsorted(counts, size))]
+    return run.check(np.flatnonzero(np.isin(np.asarray(prepared.owners), chosen)))

@@ -1,48 +1,65 @@
 """One stored vector per unit: what `HessianFree.prepare` gathers, and deletion adds up."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 
 from certunl.training import Run
 from certunl.typing import BadInput, Params
 
-__all__ = ["Statistics", "asked", "covered", "origin", "positions", "same"]
+__all__ = ["Origin", "Statistics", "asked", "covered", "positions"]
 
 
-def origin(run: Run) -> Any:
-    """What statistics of `run` belong to: its start, schedule and data, which forgetting leaves as they are."""
-    return run.start, run.schedule, run.problem.data
+@dataclass(frozen=True)
+class Origin:
+    """What rows belong to: start, schedule and data of a run, which forgetting leaves as they are, its recipe and
+    losses, and the kind of row."""
+
+    arrays: Any
+    settings: Any
+
+    @classmethod
+    def of(cls, run: Run, kind: str) -> "Origin":
+        """That of the rows of `run`."""
+        return cls((run.start, run.schedule, run.problem.data), (run.recipe, run.problem.losses, kind))
+
+    def same(self, other: "Origin | None") -> bool:
+        """Whether the two are one: the same arrays, or equal ones."""
+        if other is None or self.settings != other.settings:
+            return False
+        if jax.tree.structure(self.arrays) != jax.tree.structure(other.arrays):
+            return False
+        pairs = zip(jax.tree.leaves(self.arrays), jax.tree.leaves(other.arrays), strict=True)
+        return all(x is y or np.array_equal(x, y) for x, y in pairs)
 
 
-def same(a: Any, b: Any) -> bool:
-    """Whether two origins are one: the same arrays, or equal ones."""
-    if jax.tree.structure(a) != jax.tree.structure(b):
-        return False
-    return all(x is y or np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
-
-
-@struct.dataclass
+@dataclass(frozen=True)
 class Statistics:
-    """One row per unit: `rows` is a pytree like params with a leading axis m; `units i32[m]`, sorted, names the unit
-    of each row, `owners i32[n]` the unit of each example (itself, where the data name no owners); `origin` is that of
-    the run they belong to."""
+    """One row per unit: `rows` is a pytree like params with a leading axis; `units i32[m]`, sorted, are those that have
+    a row, `slots i32[m]` says where it stands (by default in that order), `owners i32[n]` names the unit of each
+    example (itself, where the data name no owners), `origin` what they belong to."""
 
     rows: Params
-    units: jax.Array
-    owners: jax.Array
-    origin: Any
+    units: Any
+    owners: Any
+    origin: Origin
+    slots: Any = None
 
-    def belongs(self, run: Run) -> bool:
-        """Whether these are statistics of `run`, or of what it was before a request."""
-        return same(self.origin, origin(run))
+    def __post_init__(self) -> None:
+        for name in ("units", "owners"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name)))
+        if self.slots is None:
+            object.__setattr__(self, "slots", np.arange(len(self.units)))
+
+    def belongs(self, origin: Origin) -> bool:
+        """Whether they are of that origin."""
+        return origin.same(self.origin)
 
     def covers(self, request: Any) -> bool:
-        """Whether every unit of `request` has a row."""
+        """Whether `request` is of whole units, each of which has a row."""
         return covered(request, self.units, self.owners)
 
     def correction(self, request: Any) -> Params:
@@ -50,32 +67,54 @@ class Statistics:
 
         Raises: BadInput where a unit has no row, or the request names only a part of an owner.
         """
-        return _sum_rows(self.rows, positions(request, self.units, self.owners))
+        return _sum_rows(self.rows, *_padded(self.slots[positions(request, self.units, self.owners)]))
 
     def read(self, units: Any) -> Params:
         """The rows of `units i32[c]`, a pytree like params with leading axis c."""
-        rows = np.searchsorted(self.units, np.asarray(units))
-        return jax.tree.map(lambda leaf: leaf[rows], self.rows)
+        slots = self.slots[np.searchsorted(self.units, np.asarray(units))]
+        return jax.tree.map(lambda leaf: leaf[slots], self.rows)
 
     def without(self, request: Any) -> "Statistics":
-        """The same statistics with the rows of `request` dropped: they are of no use once it is forgotten, and are
-        personal data. Units that have no row are passed over.
+        """The same statistics with the rows of `request` dropped and set to 0: they are of no use once it is forgotten,
+        and are personal data. Units that have no row are passed over.
 
         Raises: BadInput where the request names only a part of an owner.
         """
-        kept = np.flatnonzero(~np.isin(self.units, asked(request, self.owners)))
-        rows = jax.tree.map(lambda leaf: leaf[kept], self.rows)
-        return replace(self, rows=rows, units=self.units[kept])
+        return self.drop(asked(request, self.owners))
+
+    def drop(self, units: Any) -> "Statistics":
+        """The same without the rows of `units`."""
+        gone = np.isin(self.units, units)
+        if not gone.any():
+            return self
+        rows = _set_to_zero(self.rows, _padded(self.slots[gone])[0])
+        return replace(self, rows=rows, units=self.units[~gone], slots=self.slots[~gone])
+
+
+def _padded(slots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`slots` and their weights of 1, filled with weights of 0 up to a power of two: requests of many sizes then run
+    the same few programs."""
+    short = (1 << (len(slots) - 1).bit_length()) - len(slots)
+    return np.pad(slots, (0, short), mode="edge"), np.pad(np.ones(len(slots), np.float32), (0, short))
 
 
 @jax.jit
-def _sum_rows(rows: Params, indices: jax.Array) -> Params:
-    return jax.tree.map(lambda leaf: jnp.sum(leaf[indices], axis=0), rows)
+def _sum_rows(rows: Params, slots: jax.Array, weights: jax.Array) -> Params:
+    return jax.tree.map(
+        lambda leaf: jnp.tensordot(weights.astype(leaf.dtype), leaf[slots], 1, precision="highest"), rows
+    )
+
+
+@jax.jit
+def _set_to_zero(rows: Params, slots: jax.Array) -> Params:
+    return jax.tree.map(lambda leaf: leaf.at[slots].set(0), rows)
 
 
 def covered(request: Any, units: Any, owners: Any) -> bool:
-    """Whether every unit of `request` is among `units`."""
-    return bool(np.isin(np.asarray(owners)[np.asarray(request)], units).all())
+    """Whether `request` is of whole units, each of them among `units`."""
+    owners, ids = np.asarray(owners), np.asarray(request)
+    wanted = np.unique(owners[ids])
+    return bool(np.isin(wanted, units).all()) and len(np.unique(ids)) == int(np.isin(owners, wanted).sum())
 
 
 def positions(request: Any, units: Any, owners: Any) -> np.ndarray:

@@ -14,8 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from certunl.shards import Shards
-from certunl.statistics import asked, covered, origin, positions, same
-from certunl.training import Run
+from certunl.statistics import Origin, asked, covered, positions
 from certunl.typing import BadInput, Params
 
 __all__ = ["Place", "Store"]
@@ -38,7 +37,7 @@ class Store:
     def __init__(self, shards: Shards, like: Params, expected: dict[str, Any]):
         """What `create` and `open` make: the store in `shards`, whose facts are to be as `expected`."""
         self.place, self._shards, self._like, self._lock = shards.place, shards, like, None
-        self.origin: Any = None
+        self.origin: Origin | None = None
         if (facts := shards.note("store.json")) is None:
             raise BadInput(f"there is no store in {self.place}, or a half-written one; prepare the run into it")
         for name, value in expected.items():
@@ -121,12 +120,12 @@ class Store:
     def __len__(self) -> int:
         return len(self._held())
 
-    def belongs(self, run: Run) -> bool:
-        """Whether a method filled or opened it for `run`, or for what it was before a request."""
-        return same(self.origin, origin(run))
+    def belongs(self, origin: Origin) -> bool:
+        """Whether a method filled or opened it for that origin."""
+        return origin.same(self.origin)
 
     def covers(self, request: Any) -> bool:
-        """Whether every unit of `request` has a row."""
+        """Whether `request` is of whole units, each of which has a row."""
         return covered(request, self.units, self.owners)
 
     def correction(self, request: Any) -> Params:
@@ -165,9 +164,14 @@ class Store:
 
         Raises: BadInput where the request names only a part of an owner, or there is another writer.
         """
-        rows = np.isin(self._units, asked(request, self.owners))
-        with self._writing():
-            self._shards.erase(rows)
+        return self.drop(asked(request, self.owners))
+
+    def drop(self, units: Any) -> "Store":
+        """This store, the rows of `units` erased from its files. Raises: BadInput where there is another writer."""
+        rows = np.isin(self._units, units)
+        if (rows & ~self._shards.erased).any():
+            with self._writing():
+                self._shards.erase(rows)
         return self
 
     def missing(self) -> list[int]:

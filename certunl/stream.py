@@ -4,12 +4,13 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import optax
 
 from certunl.budget import Account, Budget
 from certunl.calibration import certify
 from certunl.certificate import Release
-from certunl.staleness import Staleness
+from certunl.staleness import Staleness, measure_staleness
 from certunl.training import Run
 from certunl.typing import BadInput, Key, Params, Unlearner
 
@@ -49,21 +50,24 @@ class Stream:
     def forget(
         self, request: Any, budget: Budget, key: Key, noise_key: Key, *, trivial: bool = False
     ) -> tuple[Release, "Stream"]:
-        """(the release, the stream after it); `key` is the method's, `noise_key` a secret one. Rows that were prepared
-        for the request are dropped, those in a store erased. Warns (logging) when what is left is stale.
+        """(the release, the stream after it); `key` is the method's, `noise_key` a secret one. A request that what was
+        prepared does not cover is forgotten without it. Rows of those who are asked for are dropped, in a store erased
+        (for the stream before as well). Warns (logging) when what is left is stale.
 
         Raises: BadInput where the release would exceed the account's total; the stream is left as it was.
         """
-        update = self.method.forget(self.run, self.prepared, request, key)
+        ids, prepared = self.run.check(request), self.prepared
+        usable = prepared if not hasattr(prepared, "covers") or prepared.covers(ids) else None
+        update = self.method.forget(self.run, usable, ids, key)
         release = certify(update, budget, noise_key, trivial=trivial, account=self.account)
-        run, prepared = self.run.minus(request, update.params), self.prepared
-        if hasattr(prepared, "without"):
-            prepared = prepared.without(request)
+        run = self.run.minus(ids, update.params)
+        if hasattr(prepared, "drop"):
+            prepared = prepared.drop(np.unique(prepared.owners[ids]))
         after = replace(self, run=run, prepared=prepared, account=release.certificate.account)
         if after.staleness is not None and after.stale:
             logging.getLogger("certunl").warning(
                 "the statistics are stale: the parameters have moved %.4g since they were gathered, where the expected "
-                "error is %.0f%% of doing nothing (tolerated: %.0f%%); repair the stream, or retrain",
+                "error is %.0f%% of doing nothing (tolerated: %.0f%%); measure it again, or retrain and prepare anew",
                 after.moved,
                 100 * after.staleness.share(after.moved),
                 100 * after.staleness.tolerance,
@@ -72,7 +76,7 @@ class Stream:
 
     def repair(self, key: Key, **settings: Any) -> "Stream":
         """The stream trained on for some epochs on who is left, what was prepared carried on along it: see the method's
-        `repair`. Nothing is released, so nothing is spent.
+        `repair`. Nothing is released, so nothing is spent. What it owes to staleness stays until it is `measured`.
 
         Raises: BadInput where the method has no repair, or nothing is prepared.
         """
@@ -80,4 +84,11 @@ class Stream:
         if repair is None or self.prepared is None:
             raise BadInput("only a method with rows of its own can be repaired: HessianFree, with what it prepared")
         run, prepared = repair(self.run, self.prepared, key, **settings)
-        return replace(self, run=run, prepared=prepared, fresh=run.params)
+        owed = optax.tree.sub(self.run.params, self.fresh)
+        return replace(self, run=run, prepared=prepared, fresh=optax.tree.sub(run.params, owed))
+
+    def measured(self, key: Key, **settings: Any) -> "Stream":
+        """The stream with the staleness of its rows measured as they are now (see `measure_staleness`), counted from
+        here."""
+        staleness = measure_staleness(self.run, self.method, self.prepared, key, **settings)
+        return replace(self, staleness=staleness, fresh=self.run.params)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from certunl.training import Run
 
 __all__ = [
+    "FORMS",
     "BadInput",
     "Diverged",
     "Key",
@@ -33,6 +34,9 @@ Key = jax.Array
 
 Operator = Callable[[Params, Key], Params]
 """(v, key) -> A v, unbiased; a deterministic operator ignores its key."""
+
+FORMS = ("first_order", "retained")
+"""What a Hessian-free row linearises: who is there and the change of the state, or only the latter."""
 
 Progress = Callable[[int, int], None]
 """(done, total) -> None, called on the host during long work."""

@@ -214,6 +214,25 @@ def test_forgetting_erases_the_rows_of_the_request_for_every_line(folder, tmp_pa
     assert "nothing prepared" in capsys.readouterr().out
 
 
+def test_rows_of_forgotten_examples_stay_away_from_a_store_that_was_half_filled_or_not_cleared(folder, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    rows = copy / "prepared" / "hessian_free_first_order"
+    certunl("prepare", copy)
+    shutil.copytree(rows, tmp_path / "uncleared")
+    certunl("forget", copy, "--request", "ids:3,4,60", "--name", "first")
+    shutil.rmtree(rows)
+    shutil.copytree(tmp_path / "uncleared", rows)  # as a kill before the erasing would leave it
+    certunl("forget", copy, "--request", "ids:5", "--name", "second")
+    held = json.loads((rows / "erased.json").read_text())["erased"]
+    assert set(held) >= {3, 4, 5, 60}
+    shutil.rmtree(rows)
+    certunl("prepare", copy)
+    assert set(json.loads((rows / "erased.json").read_text())["erased"]) >= {3, 4, 5, 60}
+
+
 def test_unknown_verbs_and_options_exit_with_2(capsys):
     for words in (["fortget"], ["train", "x", "--speed", "3"], ["train"]):
         with pytest.raises(SystemExit) as stop:

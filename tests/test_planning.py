@@ -55,6 +55,20 @@ def test_the_cheaper_order_is_picked_and_retraining_is_named_where_it_is(found):
     assert "one known request: its vector" in str(plan)
 
 
+def test_seconds_are_those_of_a_step_times_steps_rounds_and_passes(monkeypatch):
+    run = trained(network(), epochs=5)
+    monkeypatch.setattr("certunl.planning._timed", lambda *_: [1.0, 2.0, 3.0, 4.0, 5.0])
+    monkeypatch.setattr("certunl.planning.chunk_size", lambda *_: 4)
+    monkeypatch.setattr("certunl.planning.devices", lambda: [None, None])
+    orders = cu.plan(run).orders
+    assert len(run.schedule) == 20
+    expected = {"forward": 3 * 4, "backward": 5 * 51 / 16, "vector": 2, "query": 4, "retraining": 1}  # 30 units by 8
+    assert {name: order.seconds for name, order in orders.items()} == pytest.approx(
+        {n: 20 * s for n, s in expected.items()}
+    )
+    assert cu.plan(run, units=(1, 2)).method.units == (1, 2)
+
+
 def test_the_method_a_plan_picks_gathers_the_same_rows(found):
     run = trained(network(), epochs=5)
     assert gap(found.method.prepare(run).rows, cu.HessianFree().prepare(run).rows) < 1e-10

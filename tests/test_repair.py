@@ -1,10 +1,12 @@
 """Rows age with what is forgotten: how fast is measured, a stream warns, and repairing carries them on."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import certunl as cu
+from certunl import statistics
 from tests.cases import KEY, gap, network, ridge, trained, vector
 
 ASK, NOISE = jax.random.split(jax.random.key(3))
@@ -60,25 +62,27 @@ def test_a_store_is_repaired_into_another(tmp_path):
     same, rows = method.repair(state, method.prepare(run).without([2]), KEY)
     assert gap(new.correction([5, 9]), rows.correction([5, 9])) < 1e-12
     assert gap(repaired.params, same.params) < 1e-15
-    assert gap(method.open(repaired, tmp_path / "b").correction([7]), rows.correction([7])) < 1e-12
+    opened = method.open(repaired, tmp_path / "b", carried=True)
+    assert gap(opened.correction([7]), rows.correction([7])) < 1e-12
+    with pytest.raises(cu.BadInput, match="other form"):
+        method.store(repaired, tmp_path / "b")  # rows of training with everyone are not those that were carried on
 
 
 def test_the_error_of_a_smooth_network_is_second_order_and_the_budget_foretells_it():
     run, method = trained(network(n=60), weight_decay=0.1), cu.HessianFree()
     prepared = method.prepare(run)
-    small, large = (cu.measure_staleness(run, prepared, KEY, size=s, samples=6) for s in (3, 12))
+    small, large = (cu.measure_staleness(run, method, prepared, KEY, size=s, samples=6) for s in (3, 12))
     assert 0.25 < small.coefficient / large.coefficient < 4
     assert large.share(large.budget) == pytest.approx(large.tolerance)
-    exact = cu.measure_staleness(
-        trained(ridge(), epochs=1), cu.HessianFree().prepare(trained(ridge(), epochs=1)), KEY, size=1
-    )
+    quadratic = trained(ridge(), epochs=1)
+    exact = cu.measure_staleness(quadratic, method, method.prepare(quadratic), KEY, size=1)
     assert exact.coefficient < 1e-9 and exact.budget > 1e8
 
 
-def test_a_stream_warns_when_its_rows_are_stale_and_repairing_it_makes_them_fresh(caplog):
+def test_a_stream_warns_when_its_rows_are_stale_until_it_is_measured_again(caplog):
     run, method = trained(network(), weight_decay=0.1), cu.HessianFree()
     prepared = method.prepare(run)
-    staleness = cu.measure_staleness(run, prepared, KEY, size=3, tolerance=0.3)
+    staleness = cu.measure_staleness(run, method, prepared, KEY, size=3, tolerance=0.3)
     first = np.linalg.norm(vector(prepared.correction([4])))
     tolerance = 1.5 * staleness.coefficient * first
     staleness = cu.Staleness(coefficient=staleness.coefficient, tolerance=tolerance, samples=3, size=3)
@@ -88,10 +92,59 @@ def test_a_stream_warns_when_its_rows_are_stale_and_repairing_it_makes_them_fres
     assert not stream.stale and not caplog.records
     assert stream.moved == pytest.approx(first)
     release, stream = stream.forget(list(range(10, 22)), budget, KEY, NOISE)
-    assert stream.stale and "repair the stream" in caplog.text
+    assert stream.stale and "measure it again" in caplog.text
     assert set(stream.prepared.units.tolist()) == set(range(30)) - {4, *range(10, 22)}
     assert release.certificate.verdict == "NOT CERTIFIED"
-    after = stream.repair(KEY, epochs=1)
-    assert not after.stale and after.moved == 0
+    repaired = stream.repair(KEY, epochs=1)
+    assert repaired.stale and repaired.moved == pytest.approx(stream.moved)  # a repair does not make rows fresh
+    carried = method.repair(stream.run, stream.prepared, KEY, epochs=1)[1]
+    assert gap(repaired.prepared.correction([25]), carried.correction([25])) < 1e-12
+    assert gap(repaired.prepared.correction([25]), stream.prepared.correction([25])) > 1e-3
+    again = repaired.measured(KEY, size=2)
+    assert again.moved == 0 and again.staleness.coefficient > 0
     with pytest.raises(cu.BadInput, match="only a method with rows"):
         cu.Stream(run=run, method=cu.Retrain()).repair(KEY)
+
+
+def test_the_largest_of_the_samples_counts_and_none_to_measure_is_said(monkeypatch):
+    run, method = trained(network(), weight_decay=0.1), cu.HessianFree()
+    prepared = method.prepare(run)
+    three = cu.measure_staleness(run, method, prepared, KEY, size=3, samples=3).coefficient
+    alone = []
+    for key in jax.random.split(KEY, 3):
+        monkeypatch.setattr(jax.random, "split", lambda *_, key=key: key[None])
+        alone.append(cu.measure_staleness(run, method, prepared, KEY, size=3, samples=1).coefficient)
+    monkeypatch.undo()
+    assert three == pytest.approx(max(alone)) and len(set(alone)) == 3
+    few = cu.fit(
+        run.problem, run.recipe, run.start, cu.Schedule(np.zeros((3, 1), np.int32), np.ones((3, 1)), np.ones(3))
+    )
+    with pytest.raises(cu.BadInput, match="had a row other than 0"):
+        cu.measure_staleness(few, method, method.prepare(few), jax.random.key(1), size=1, samples=1)
+    with pytest.raises(cu.BadInput, match="another run"):
+        cu.measure_staleness(run, method, method.prepare(few), KEY, size=1)
+
+
+def test_a_stream_forgets_a_part_of_an_owner_without_rows_and_drops_the_owner_s():
+    run, method = trained(network(owners=np.arange(30) // 3)), cu.HessianFree()
+    stream = cu.Stream(run=run, method=method, prepared=method.prepare(run))
+    _, stream = stream.forget([0], cu.Budget(sigma=0.1, delta=1e-5), KEY, NOISE)
+    assert stream.prepared.units.tolist() == list(range(1, 10))
+    assert method.prepare(stream.run).units.tolist() == list(range(1, 10))
+    _, stream = stream.forget([1, 2], cu.Budget(sigma=0.1, delta=1e-5), KEY, NOISE)
+    expected = method.forget(run, None, [0, 1, 2], KEY).params
+    assert gap(stream.run.params, expected) < 1e-12
+    assert cu.measure_staleness(stream.run, method, stream.prepared, KEY, size=20).coefficient > 0
+
+
+def test_rows_that_were_dropped_are_zero_and_many_sizes_of_request_run_few_programs():
+    run, method = trained(network()), cu.HessianFree()
+    prepared = method.prepare(run)
+    rest = prepared.without([3, 7])
+    assert not np.concatenate([np.ravel(leaf[jnp.array([3, 7])]) for leaf in jax.tree.leaves(rest.rows)]).any()
+    for ids in ([8], [0, 9, 29], list(range(10, 27))):
+        assert gap(rest.correction(ids), prepared.correction(ids)) < 1e-12
+    before = statistics._sum_rows._cache_size()
+    for count in (17, 18, 25, 28):
+        rest.correction(np.setdiff1d(np.arange(30), [3, 7])[:count])
+    assert statistics._sum_rows._cache_size() == before

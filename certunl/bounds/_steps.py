@@ -6,11 +6,9 @@ from typing import Any
 import numpy as np
 
 from certunl.bounds._hessian_free_constants import HessianFreeConstants
-from certunl.typing import BadInput
+from certunl.typing import FORMS, BadInput
 
-__all__ = ["FORMS", "Steps", "check_form"]
-
-FORMS = ("first_order", "retained")
+__all__ = ["Steps", "check_form"]
 
 
 def check_form(denominator: str, form: str) -> None:

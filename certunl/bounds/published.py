@@ -37,6 +37,8 @@ def published_bound(
     eta, rho, q = learning_rate, contraction, decay
     if spelling not in ("code", "derived"):
         raise BadInput(f"spelling must be code or derived, got {spelling!r}")
+    if not (decay < 1 and rho not in (q, q**2)):
+        raise BadInput(f"the closed form divides by 1 - decay, rho - decay and rho - decay²; got {q:g} and rho {rho:g}")
     B = -(-examples // batch_size)
     if spelling == "code":
         T = examples * (epochs + 1) / batch_size

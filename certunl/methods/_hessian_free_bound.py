@@ -105,16 +105,11 @@ _ALLOWED = 1e-3
 def _rounded(run: Run, constants: HessianFreeConstants) -> HessianFreeConstants:
     """The user's constants, none of them proved, with an estimate of rounding where they have none: 10 eps ‖w‖ a step,
     and 10 eps of a vector's norm."""
-    if constants.rounding:
-        return replace(constants)
     eps = max(float(jax.numpy.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(run.params))
     largest = max(float(optax.tree.norm(run.start)), float(optax.tree.norm(run.params)))
-    return replace(
-        constants,
-        rounding=10 * eps * largest,
-        product_rounding=max(constants.product_rounding, 10 * eps),
-        estimated=(*constants.estimated, "rounding", "product_rounding"),
-    )
+    guessed = {"rounding": 10 * eps * largest, "product_rounding": 10 * eps}
+    guessed = {name: value for name, value in guessed.items() if not getattr(constants, name)}
+    return replace(constants, **guessed, estimated=(*constants.estimated, *guessed))
 
 
 def _assumptions(

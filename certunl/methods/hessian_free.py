@@ -6,7 +6,6 @@ from numbers import Integral
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from certunl import gathering, sensitivity
@@ -17,11 +16,11 @@ from certunl.fingerprint import fingerprint
 from certunl.methods._continued import continuation
 from certunl.methods._hessian_free_bound import theorem
 from certunl.methods._updated import updated
-from certunl.statistics import Statistics, origin
+from certunl.statistics import Origin, Statistics
 from certunl.store import Place, Store
 from certunl.timing import Stopwatch
 from certunl.training import Run, check_finite, follow
-from certunl.typing import BadInput, Key, Params, Progress
+from certunl.typing import FORMS, BadInput, Key, Params, Progress
 
 __all__ = ["HessianFree"]
 
@@ -72,8 +71,8 @@ class HessianFree:
             object.__setattr__(self, "units", tuple(units.tolist()))
         if self.chunk is not None and not (isinstance(self.chunk, Integral) and self.chunk >= 1):
             raise BadInput(f"chunk must be a whole number of at least 1, got {self.chunk!r}")
-        if self.form not in sensitivity.FORMS:
-            raise BadInput(f"form must be one of {', '.join(sensitivity.FORMS)}, got {self.form!r}")
+        if self.form not in FORMS:
+            raise BadInput(f"form must be one of {', '.join(FORMS)}, got {self.form!r}")
         if self.order not in ("forward", "backward"):
             raise BadInput(f'order must be "forward" or "backward", got {self.order!r}')
         if not (self.assumed is None or self.assumed == "linear" or isinstance(self.assumed, HessianFreeConstants)):
@@ -88,13 +87,14 @@ class HessianFree:
 
         Raises: BadInput for unknown units; Diverged when the derivative of training left the finite numbers.
         """
-        owners, units = gathering.tracked(run, self.units)
+        owners, units, whole = gathering.tracked(run, self.units)
+        units = units[whole]
         if self.order == "backward":
             rows = gathering.backward(run, owners, units)
         else:
             size = self._size(run, units)
             rows = gathering.forward(run, owners, units, size, form=self.form, progress=progress)
-        return Statistics(rows=rows, units=jnp.asarray(units), owners=jnp.asarray(owners), origin=origin(run))
+        return Statistics(rows=rows, units=units, owners=owners, origin=self._origin(run))
 
     def store(self, run: Run, place: Place, *, dtype: str | None = None, progress: Progress | None = None) -> Store:
         """The same rows on disk: in `place` (a folder, or a URL such as gs://bucket/rows), as `dtype` (default: the
@@ -103,13 +103,15 @@ class HessianFree:
 
         Raises: as `prepare`; BadInput where `place` holds other rows.
         """
-        _, units = gathering.tracked(run, self.units)
-        return self._filled(run, place, dtype, progress, units, run, None)
+        return self._filled(run, place, dtype, progress, self.units, run, None)
 
-    def open(self, run: Run, place: Place) -> Store:
-        """The store of `run` in `place`, as far as it was filled. Raises: BadInput where it holds other rows."""
-        store = Store.open(place, run.start, fingerprint(run), self.form)
-        store.origin = origin(run)
+    def open(self, run: Run, place: Place, *, carried: bool = False) -> Store:
+        """The store of `run` in `place`, as far as it was filled; `carried`: by `repair`.
+
+        Raises: BadInput where it holds other rows.
+        """
+        store = Store.open(place, run.start, fingerprint(run), self._kind(carried))
+        store.origin = self._origin(run)
         return store
 
     def forget(self, run: Run, prepared: Statistics | Store | None, request: Any, key: Key) -> Update:
@@ -120,7 +122,7 @@ class HessianFree:
                 correction, _ = sensitivity.vector(run, run.present & ~run.retained(request), self.form)
                 gathering.check_finite(correction)
             else:
-                self._check(run, prepared)
+                self.check(run, prepared)
                 correction = prepared.correction(request)
             params = jax.block_until_ready(_added(run.params, correction))
         fields = {}
@@ -142,13 +144,15 @@ class HessianFree:
         """(the run trained on for `epochs` more on who is left, the rows of the remaining units carried on along it).
 
         The repaired run's schedule is the old one and then the new, on which retraining without the forgotten is
-        replayed: what is forgotten later is judged by it, and forgotten by the new rows. `learning_rate` defaults to
-        that of the run's last step; the optimizer's memory begins anew (in a replay it does not: for plain SGD there is
-        none). Rows that came from a store go to a new one at `place`.
+        replayed: what is forgotten later is judged by it, and forgotten by the new rows. Those go on from the repaired
+        parameters; `prepare` of the repaired run gathers others, along training with everyone. Repair gives accuracy
+        back and, where the risk is convex, closeness; it does not make rows that were gathered with others fresh.
+        `learning_rate` defaults to that of the run's last step; the optimizer's memory begins anew (in a replay it does
+        not: for plain SGD there is none). Rows that came from a store go to a new one at `place`.
         Source: Qiao et al. 2025, unlearning-repairing.
         Raises: BadInput where the rows are another run's; Diverged when training or the rows left the finite numbers.
         """
-        self._check(run, prepared)
+        self.check(run, prepared)
         if isinstance(prepared, Store) and place is None:
             raise BadInput("rows that are in a store are repaired into a new one; give its place")
         recipe, schedule = continuation(run, np.flatnonzero(run.present), epochs, learning_rate, key)
@@ -156,23 +160,29 @@ class HessianFree:
         params, risks = jax.block_until_ready(follow(run.problem, recipe, run.params, schedule))
         check_finite(risks, params, recipe)
         repaired = replace(run, schedule=run.schedule.then(schedule), params=params)
-        owners, units = gathering.tracked(run, None)
-        units = np.intersect1d(units, prepared.units).astype(np.int32)
+        named = tuple(prepared.units.tolist())
         if isinstance(prepared, Store):
             assert place is not None
-            return repaired, self._filled(repaired, place, prepared.dtype, progress, units, going, prepared)
+            return repaired, self._filled(repaired, place, prepared.dtype, progress, named, going, prepared)
+        owners, units, whole = gathering.tracked(run, named)
+        units = units[whole]
         size = self._size(run, units)
         rows = gathering.forward(going, owners, units, size, form=self.form, old=prepared, progress=progress)
-        return repaired, Statistics(
-            rows=rows, units=jnp.asarray(units), owners=prepared.owners, origin=origin(repaired)
-        )
+        return repaired, Statistics(rows=rows, units=units, owners=owners, origin=self._origin(repaired))
+
+    def check(self, run: Run, prepared: Statistics | Store) -> None:
+        """Raises BadInput where `prepared` are rows of another run, method or form."""
+        if not prepared.belongs(self._origin(run)):
+            raise BadInput("these statistics belong to another run, method or form; prepare this one")
+
+    def _origin(self, run: Run) -> Origin:
+        return Origin.of(run, f"hessian_free, {self.form}")
+
+    def _kind(self, carried: bool) -> str:
+        return f"{self.form}, carried on through a repair" if carried else self.form
 
     def _size(self, run: Run, units: np.ndarray) -> int:
         return min(self.chunk or chunk_size(run, len(units)), len(units))
-
-    def _check(self, run: Run, prepared: Statistics | Store) -> None:
-        if not prepared.belongs(run):
-            raise BadInput("these statistics belong to another run; prepare this one")
 
     def _filled(
         self,
@@ -180,20 +190,21 @@ class HessianFree:
         place: Place,
         dtype: str | None,
         progress: Progress | None,
-        units: np.ndarray,
+        named: tuple[int, ...] | None,
         going: Run,
         old: Any,
     ) -> Store:
         """The store of `run`, filled along the schedule of `going` from the rows of `old`."""
         if self.order == "backward":
             raise BadInput('a store is filled forward, chunk by chunk; leave order at "forward"')
-        owners, _ = gathering.tracked(run, None)
+        owners, units, whole = gathering.tracked(run, named)
         size = self._size(run, units)
-        facts = {"fingerprint": fingerprint(run), "dtype": dtype, "form": self.form}
+        facts = {"fingerprint": fingerprint(run), "dtype": dtype, "form": self._kind(old is not None)}
         store = Store.create(place, run.start, units, owners, chunk=size * len(devices()), **facts)
         with contextlib.closing(store):
+            store.drop(units[~whole])
             gathering.fill(store, going, owners, size, form=self.form, old=old, progress=progress)
-        store.origin = origin(run)
+        store.origin = self._origin(run)
         return store
 
 

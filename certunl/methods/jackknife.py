@@ -15,7 +15,7 @@ from certunl.curvature import damped, dense
 from certunl.methods._definite import check, dimension, explained, refusal, solver_for
 from certunl.methods._updated import updated
 from certunl.risk import Risk
-from certunl.statistics import Statistics, origin
+from certunl.statistics import Origin, Statistics
 from certunl.timing import Stopwatch
 from certunl.training import Run
 from certunl.typing import BadInput, Diverged, Key, Params, Progress, Solution, Solver
@@ -58,7 +58,7 @@ class Jackknife:
         if not float(lowest) > 0:
             raise refusal(float(lowest) - self.damping, self.damping)
         owners = jnp.asarray(owners, jnp.int32)
-        return Statistics(rows=rows, units=jnp.asarray(units), owners=owners, origin=origin(run))
+        return Statistics(rows=rows, units=jnp.asarray(units), owners=owners, origin=self._origin(run))
 
     def forget(self, run: Run, prepared: Statistics | None, request: Any, key: Key) -> Update:
         """params + the request's rows, or one solve; `key` matters only to the sentence of a refusal."""
@@ -68,12 +68,15 @@ class Jackknife:
             if prepared is None:
                 correction, solved = self._solve(run, request, key)
                 cost |= solved
-            elif prepared.belongs(run):
+            elif prepared.belongs(self._origin(run)):
                 correction = prepared.correction(request)
             else:
                 raise BadInput("these statistics belong to another run; prepare this one")
             params = jax.block_until_ready(optax.tree.add(run.params, correction))
         return updated(run, params, watch, method="jackknife", reference=MINIMISER, cost=cost)
+
+    def _origin(self, run: Run) -> Origin:
+        return Origin.of(run, f"jackknife, {self.operator}, damping {self.damping:g}")
 
     def _solve(self, run: Run, request: np.ndarray, key: Key) -> tuple[Params, dict[str, float]]:
         solver = solver_for(self, run.params)

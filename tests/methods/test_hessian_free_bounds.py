@@ -65,6 +65,18 @@ def test_a_bound_in_closed_form_is_proved_where_the_budget_fixed_the_distance_an
         distance(run, gone(run), "linear", "first_order", 2)
 
 
+def test_a_subclass_that_computes_something_else_has_no_closed_form():
+    class Mine(cu.models.Linear):
+        pass
+
+    run = linear(weight_decay=0.5)
+    problem = cu.classification(Mine(classes=3, dtype=jnp.float64), run.problem.data)
+    other = trained(problem, weight_decay=0.5)
+    for method in (cu.HessianFree(assumed="linear"), cu.Newton(assumed="linear", damping=0.1)):
+        with pytest.raises(cu.BadInput, match="closed form"):
+            method.forget(other, None, [1], KEY)
+
+
 def test_a_bound_above_that_of_doing_nothing_is_vacuous():
     run = linear(weight_decay=0.001, learning_rate=0.5, epochs=30)
     update = cu.HessianFree(assumed="linear").forget(run, None, list(range(12)), KEY)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import certunl as cu
+from certunl import chunks
 from tests.cases import KEY, gap, network, ridge, trained, vector
 
 RECIPES = {
@@ -141,3 +142,67 @@ def test_settings_that_exclude_each_other_are_refused(tmp_path):
             cu.HessianFree(**settings)
     with pytest.raises(cu.BadInput, match="forward"):
         cu.HessianFree(order="backward").store(trained(network()), tmp_path / "s")
+
+
+def test_rows_of_another_recipe_loss_form_or_method_are_refused():
+    run, method = trained(network()), cu.HessianFree()
+    rows = method.prepare(run)
+    others = (
+        cu.fit(run.problem, cu.Recipe(optimizer="momentum"), run.start, run.schedule),
+        cu.fit(network(l2=0.5), run.recipe, run.start, run.schedule),
+    )
+    for other in others:
+        with pytest.raises(cu.BadInput, match="another run, method or form"):
+            method.forget(other, rows, [3], KEY)
+    for prepared in (
+        cu.HessianFree(form="retained").prepare(run),
+        cu.Jackknife(operator="ggn", damping=1.0).prepare(run),
+    ):
+        with pytest.raises(cu.BadInput, match="another run, method or form"):
+            method.forget(run, prepared, [3], KEY)
+
+
+def test_rows_are_gathered_on_several_devices_and_from_a_run_on_any(monkeypatch, tmp_path):
+    run, first = trained(network()), cu.HessianFree(chunk=4)
+    rows = first.prepare(run)
+    both = jax.local_devices()[:2]
+    for module in ("certunl.chunks", "certunl.methods.hessian_free"):
+        monkeypatch.setattr(f"{module}.devices", lambda: both)
+    assert gap(first.prepare(run).rows, rows.rows) < 1e-12
+    assert gap(first.store(run, tmp_path / "s").correction([3, 29]), rows.correction([3, 29])) < 1e-12
+    moved = jax.device_put(run, both[1])
+    assert gap(first.prepare(moved).rows, rows.rows) < 1e-12
+    assert (
+        gap(first.forget(moved, first.prepare(moved), [3], KEY).params, first.forget(run, rows, [3], KEY).params)
+        < 1e-12
+    )
+
+
+def test_threads_keep_the_caller_s_settings(monkeypatch):
+    seen = []
+
+    def work(item, device):
+        seen.append((jnp.ones(1).dtype, jax.config.jax_default_matmul_precision))
+
+    with jax.enable_x64(False), jax.default_matmul_precision("bfloat16"):
+        list(chunks.spread(work, range(4)))
+    assert seen == [(jnp.float32, "bfloat16")] * 4
+
+
+def test_a_store_goes_on_after_a_deletion_and_never_writes_a_forgotten_unit(tmp_path):
+    run, method = trained(network()), cu.HessianFree(chunk=2)
+    store = method.store(run, tmp_path / "s")
+    next((tmp_path / "s").glob("c/3/0")).unlink()
+    state = run.minus([3, 13], run.params)
+    store = method.store(state, tmp_path / "s")
+    assert store.units.tolist() == [u for u in range(30) if u not in (3, 13)]
+    assert cu.HessianFree(units=(3, 5)).prepare(state).units.tolist() == [5]
+    with pytest.raises(cu.BadInput, match="forgotten already"):
+        cu.HessianFree(units=(3,)).prepare(state)
+
+
+def test_a_query_whose_derivative_leaves_the_numbers_is_reported():
+    run = trained(ridge())
+    wild = run.replace(schedule=run.schedule.replace(rates=jnp.full_like(run.schedule.rates, 1e200)))
+    with pytest.raises(cu.Diverged, match="left the finite numbers"):
+        cu.attribute(wild, run.params)
