@@ -31,6 +31,7 @@ from certunl.methods.lcodec import LCODEC as LCODEC
 from certunl.methods.neggrad import NegGrad as NegGrad
 from certunl.methods.newton import Newton as Newton
 from certunl.methods.newton_step import NewtonStep as NewtonStep
+from certunl.methods.noisy_finetuning import NoisyFineTuning as NoisyFineTuning
 from certunl.methods.retrain import Retrain as Retrain
 from certunl.planning import Plan as Plan
 from certunl.planning import plan as plan

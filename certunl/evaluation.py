@@ -62,7 +62,8 @@ def evaluate(
 
     `reference` gives the truth: a method (default `Retrain()`) or its Update. Distances are of the un-noised
     parameters, with the certificate's bound on its distance (to the reference it names) and the trivial one beside
-    them; a release with noise has a second row «... + noise». `run` is the run before `request` was forgotten.
+    them; a release with added noise has a second row «... + noise», and where the method's own steps carry the noise
+    the bound is of laws, no distance, and left out. `run` is the run before `request` was forgotten.
     """
     request = run.check(request)
     releases = dict(release) if isinstance(release, Mapping) else {_update(release).method: release}
@@ -81,9 +82,9 @@ def evaluate(
         if isinstance(item, Release):
             certificate = item.certificate
             verdicts[name] = certificate.verdict
-            if certificate.bound is not None and name in rows:
+            if certificate.bound is not None and name in rows and not item.update.noise:
                 rows[name] |= {"bound_to_its_reference": certificate.bound, "trivial_bound": certificate.trivial_bound}
-            if certificate.sigma > 0:
+            if certificate.sigma > item.update.noise:
                 rows[f"{name} + noise"] = judge.row(item.params, update.cost)
                 verdicts[f"{name} + noise"] = certificate.verdict
     return Report(rows=rows, forgotten=len(request), verdicts=verdicts)

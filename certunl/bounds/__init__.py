@@ -14,6 +14,7 @@ from certunl.bounds.contraction import measured_contractions
 from certunl.bounds.hessian_free import recursive_bound
 from certunl.bounds.linear import hessian_free_constants, linear_constants
 from certunl.bounds.newton import newton_bound
+from certunl.bounds.noisy_chain import noisy_chain
 from certunl.bounds.published import published_bound
 from certunl.bounds.uniform import deletion_capacity, uniform_bound
 
@@ -25,6 +26,7 @@ __all__ = [
     "linear_constants",
     "measured_contractions",
     "newton_bound",
+    "noisy_chain",
     "printed_error",
     "published_bound",
     "recursive_bound",

@@ -18,6 +18,7 @@ from certunl.methods.lcodec import LCODEC
 from certunl.methods.neggrad import NegGrad
 from certunl.methods.newton import Newton
 from certunl.methods.newton_step import NewtonStep
+from certunl.methods.noisy_finetuning import NoisyFineTuning
 from certunl.methods.retrain import Retrain
 
 __all__ = [
@@ -30,5 +31,6 @@ __all__ = [
     "NegGrad",
     "Newton",
     "NewtonStep",
+    "NoisyFineTuning",
     "Retrain",
 ]
