@@ -11,6 +11,7 @@ steps do.
 from certunl.bounds._hessian_free_constants import HessianFreeConstants
 from certunl.bounds._inverse import dimension_free_error, printed_error, residual_error
 from certunl.bounds.contraction import measured_contractions
+from certunl.bounds.descent import descent_bound
 from certunl.bounds.hessian_free import recursive_bound
 from certunl.bounds.linear import hessian_free_constants, linear_constants
 from certunl.bounds.newton import newton_bound
@@ -21,6 +22,7 @@ from certunl.bounds.uniform import deletion_capacity, uniform_bound
 __all__ = [
     "HessianFreeConstants",
     "deletion_capacity",
+    "descent_bound",
     "dimension_free_error",
     "hessian_free_constants",
     "linear_constants",

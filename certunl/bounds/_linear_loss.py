@@ -37,6 +37,17 @@ class LinearLoss:
     features: int
     outputs: int
 
+    def of_data(self, reach: float) -> float:
+        """min(G, L W + ‖grad l(0)‖): the norm of a gradient, without l2, where ‖w‖ <= W = `reach`."""
+        return min(self.gradient, self.smoothness * reach + self.gradient_at_zero)
+
+    def rounding(self, *, eps: float, reach: float, longest: float, decayed: float, slots: int) -> float:
+        """Error of one computed step, `longest` >= rate k, `decayed` = 3 (1 + rate weight_decay): see
+        `linear.hessian_free_constants`."""
+        p, R, W = self.features, self.norm, reach
+        softmax, G = 3 * R * W + 2 * self.outputs + 20, self.of_data(W) + self.l2 * W
+        return eps * (decayed * W + longest * (self.smoothness * (p + 1) * W + R * softmax + (slots + 9) * G))
+
 
 def linear_loss(run: Run, instead: str) -> LinearLoss:
     """Raises: BadInput for any problem but `classification(Linear)` and `regression(Linear)`; `instead` is what to give

@@ -86,7 +86,7 @@ def hessian_free_constants(run: Run) -> HessianFreeConstants:
     if not W < 1e100:
         raise Diverged(f"parameters may grow to {W:.3g} at these rates: no constant holds there; lower learning_rate")
     R, L, l2, p = loss.norm, loss.smoothness, loss.l2, loss.features
-    of_data = min(loss.gradient, L * W + loss.gradient_at_zero)
+    of_data = loss.of_data(W)
     G = of_data + l2 * W
     eps = max(float(jnp.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(run.start))
     longest, decayed = float(np.max(rates * filled, initial=0)), 3 * (1 + float(rates.max()) * recipe.weight_decay)
@@ -98,7 +98,7 @@ def hessian_free_constants(run: Run) -> HessianFreeConstants:
         convexity=l2,
         gradient_change=loss.change + 2 * l2 * W,
         gradient_spread=2 * of_data,
-        rounding=eps * (decayed * W + longest * (L * (p + 1) * W + R * softmax + (b + 9) * G)),
+        rounding=loss.rounding(eps=eps, reach=W, longest=longest, decayed=decayed, slots=b),
         product_rounding=eps
         * (decayed + longest * (L * (p + b + 10) + (b + 9) * l2 + 3 * R**2 * ((p + 1) * R * W / 2 + softmax))),
     )

@@ -9,6 +9,7 @@ A method is a frozen dataclass of settings with
 took, compilation apart, into `Update.cost`. `Update.bound` is None unless a theorem of `bounds/` applies.
 """
 
+from certunl.methods.descent_to_delete import DescentToDelete
 from certunl.methods.finetune import FineTune
 from certunl.methods.fisher import FisherForgetting
 from certunl.methods.hessian_free import HessianFree
@@ -23,6 +24,7 @@ from certunl.methods.retrain import Retrain
 
 __all__ = [
     "LCODEC",
+    "DescentToDelete",
     "DiagonalInfluence",
     "FineTune",
     "FisherForgetting",

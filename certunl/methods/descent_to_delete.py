@@ -1,0 +1,151 @@
+"""Descent-to-delete (Neel, Roth and Sharifi-Malvajerdi, ALT 2021): gradient steps on the retained risk."""
+
+import math
+from dataclasses import dataclass, replace
+from functools import partial
+from numbers import Integral, Real
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from optax.projections import projection_l2_ball
+
+from certunl.bounds._constants import NewtonConstants
+from certunl.bounds._linear_loss import linear_loss
+from certunl.bounds.descent import descent_bound, descent_contraction
+from certunl.bounds.linear import linear_constants
+from certunl.certificate import MINIMISER, REPLAY, Assumption, Update
+from certunl.methods._updated import updated
+from certunl.risk import Risk
+from certunl.timing import Stopwatch
+from certunl.training import Run
+from certunl.typing import BadInput, Diverged, Key, Params, Progress
+
+__all__ = ["DescentToDelete"]
+
+STARTS = ("ball", "gradient")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescentToDelete:
+    """`steps` of w <- project(w − learning_rate grad L(w, retained)), L the risk retraining minimises (`risk.Risk`).
+
+    With `assumed`, the constants of a mu-strongly convex risk (`NewtonConstants`: smoothness, strong_convexity; or
+    "linear", in closed form for softmax and least-squares regression with weight decay), Update.bound is q^steps D and
+    rounding, against the minimiser of the retained risk (`bounds.descent`). `start` says where D comes from: "ball",
+    2 C, the same whoever asks (PROVED for "linear" where the budget fixes the noise); or "gradient",
+    ‖grad L(w, retained)‖/mu, measured for this request: smaller, CONDITIONAL. Default: "ball" where there is one.
+    `learning_rate` defaults to the best, 2/(L + mu), with constants (it then follows the data), and to the run's last
+    rate without.
+    Source: Neel et al. 2021, algorithm 1, without its noise: the un-noised state runs on and must stay secret.
+    """
+
+    steps: int = 10
+    learning_rate: float | None = None
+    assumed: NewtonConstants | str | None = None
+    start: str | None = None
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.steps, Integral) and self.steps >= 1):
+            raise BadInput(f"steps must be a whole number of at least 1, got {self.steps!r}")
+        rate = self.learning_rate
+        if rate is not None and not (isinstance(rate, Real) and 0 < float(rate) < math.inf):
+            raise BadInput(f"learning_rate must be a positive number or None, got {rate!r}")
+        if not (self.assumed is None or self.assumed == "linear" or isinstance(self.assumed, NewtonConstants)):
+            raise BadInput(f'assumed must be NewtonConstants(...), "linear" or None, got {self.assumed!r}')
+        if self.start not in (None, *STARTS):
+            raise BadInput(f"start must be one of {', '.join(STARTS)}, or None, got {self.start!r}")
+
+    def prepare(self, run: Run, *, progress: Progress | None = None) -> None:
+        """Nothing to prepare."""
+
+    def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
+        """`key` is not used. Raises: BadInput where the constants do not fit; Diverged where the steps blow up."""
+        retained = run.retained(run.check(request))
+        constants, filled = self._constants(run, retained)
+        decay, rate = run.recipe.weight_decay, self.learning_rate
+        if rate is None:
+            rate = float(run.schedule.rates[-1])
+            if constants is not None:
+                rate = 2 / (constants.smoothness + decay + constants.strong_convexity)
+        with Stopwatch() as watch:
+            params, slope, largest = jax.block_until_ready(_descend(run, retained, rate, int(self.steps)))
+        if not math.isfinite(float(largest)):
+            raise Diverged(
+                f"the parameters left the finite numbers in {self.steps} steps of {rate:g}; lower learning_rate"
+            )
+        theorem: dict[str, Any] = {"reference": REPLAY}
+        if constants is not None:
+            theorem = self._theorem(run, constants, rate, filled, float(slope), float(largest))
+        return updated(run, params, watch, method="descent_to_delete", **theorem)
+
+    def _constants(self, run: Run, retained: jax.Array) -> tuple[NewtonConstants | None, float]:
+        """(the constants, the sum of the retained examples' shares)."""
+        if self.assumed is None:
+            return None, 1.0
+        risk = Risk(run)
+        left, visited = int(risk.count(retained)), int(risk.count(jnp.ones_like(retained)))
+        if not left:
+            raise BadInput("no example that training visited is left; there is nothing to retain")
+        filled = left / visited if run.recipe.denominator == "batch" else 1.0
+        if isinstance(self.assumed, NewtonConstants):
+            return replace(self.assumed), filled  # proved is only what the code derives here, for this run
+        return linear_constants(run, filled), filled
+
+    def _theorem(
+        self, run: Run, constants: NewtonConstants, rate: float, filled: float, slope: float, largest: float
+    ) -> dict[str, Any]:
+        mu, L, radius = constants.strong_convexity, constants.smoothness + run.recipe.weight_decay, run.recipe.radius
+        q = descent_contraction(learning_rate=rate, strong_convexity=mu, smoothness=L)
+        start = self.start or ("gradient" if radius is None else "ball")
+        if start == "ball" and radius is None:
+            raise BadInput('start="ball" needs a model trained in a ball: set Recipe(radius=...), or start="gradient"')
+        rounding, status = self._rounding(run, rate, filled, radius, largest)
+        measured = Assumption("gradient", slope, "estimated", "gradient norm of the retained risk before the steps")
+        ball = Assumption("C", radius or math.inf, "proved", "radius of the ball, projected after each step")
+        D, rests = (2 * (radius or math.inf) + rounding, ball) if start == "ball" else (slope / mu, measured)
+        return {
+            "bound": descent_bound(distance=D, contraction=q, steps=int(self.steps), rounding=rounding),
+            "uniform": start == "ball" and self.learning_rate is not None and self.assumed != "linear",
+            "reference": MINIMISER,
+            "assumptions": (
+                rests,
+                Assumption("mu", mu, constants.status("strong_convexity"), "strong convexity of the retained risk"),
+                Assumption("L", L, constants.status("smoothness"), "largest eigenvalue of its Hessian, at most"),
+                Assumption("q", q, "proved", "contraction of a step, for these constants"),
+                Assumption("rounding", rounding, status, "of one step, in floating point"),
+            ),
+        }
+
+    def _rounding(
+        self, run: Run, rate: float, filled: float, radius: float | None, largest: float
+    ) -> tuple[float, str]:
+        """Of one step, with the status of that number: proved in the ball for a closed form, else estimated."""
+        eps = max(float(jnp.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(run.params))
+        if self.assumed != "linear":
+            return 10 * eps * largest, "estimated"
+        d = sum(leaf.size for leaf in jax.tree.leaves(run.params))
+        limits = {"longest": rate * filled, "decayed": 3 * (1 + rate * run.recipe.weight_decay)}
+        reach = largest if radius is None else radius * (1 + (d + 10) * eps)
+        projected = 0.0 if radius is None else (d + 10) * eps * radius
+        step = linear_loss(run, "NewtonConstants").rounding(eps=eps, reach=reach, slots=len(run.present), **limits)
+        return step + projected, "estimated" if radius is None else "proved"
+
+
+@partial(jax.jit, static_argnames="steps")
+def _descend(run: Run, retained: jax.Array, rate: Any, steps: int) -> tuple[Params, jax.Array, jax.Array]:
+    """(where the steps end, the norm of the retained gradient before them, the largest norm of parameters met)."""
+    risk, radius = Risk(run), run.recipe.radius
+
+    def inside(w: Params) -> Params:
+        return w if radius is None else projection_l2_ball(w, radius)
+
+    def step(w: Params, _: None) -> tuple[Params, jax.Array]:
+        g = risk.gradient(w, retained)
+        return inside(jax.tree.map(lambda w, g: (w - rate * g).astype(w.dtype), w, g)), optax.tree.norm(w)
+
+    start = inside(run.params)
+    end, norms = jax.lax.scan(step, start, length=steps)
+    largest = jnp.maximum(jnp.max(norms), optax.tree.norm(end))
+    return end, optax.tree.norm(risk.gradient(start, retained)), largest
