@@ -17,6 +17,7 @@ from certunl.bounds.linear import hessian_free_constants, linear_constants
 from certunl.bounds.newton import newton_bound
 from certunl.bounds.noisy_chain import noisy_chain
 from certunl.bounds.published import published_bound
+from certunl.bounds.rewind import rewind_bound
 from certunl.bounds.uniform import deletion_capacity, uniform_bound
 
 __all__ = [
@@ -33,5 +34,6 @@ __all__ = [
     "published_bound",
     "recursive_bound",
     "residual_error",
+    "rewind_bound",
     "uniform_bound",
 ]

@@ -21,6 +21,7 @@ from certunl.methods.newton import Newton
 from certunl.methods.newton_step import NewtonStep
 from certunl.methods.noisy_finetuning import NoisyFineTuning
 from certunl.methods.retrain import Retrain
+from certunl.methods.rewind_to_delete import RewindToDelete
 
 __all__ = [
     "LCODEC",
@@ -35,4 +36,5 @@ __all__ = [
     "NewtonStep",
     "NoisyFineTuning",
     "Retrain",
+    "RewindToDelete",
 ]
