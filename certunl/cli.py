@@ -173,7 +173,8 @@ def forget(
             rows.drop(np.unique(rows.owners[history.forgotten(folder, method)]))
             prepared = rows if rows.covers(ids) else None
         with progress(f"forgetting by {method}"):
-            update = unlearner.forget(state, prepared, ids, forget_key)
+            own = secret_key() if getattr(unlearner, "own_noise", False) else forget_key
+            update = unlearner.forget(state, prepared, ids, own)
         release = certify(update, budget, secret_key(), trivial=trivial, account=account)
         made = history.save_release(folder, line, earlier + 1, release, ids, {"method": method, "settings": chosen})
         if rows is not None:

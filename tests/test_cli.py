@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
 import pytest
 
@@ -212,6 +213,18 @@ def test_forgetting_erases_the_rows_of_the_request_for_every_line(folder, tmp_pa
     certunl("prepare", copy)
     certunl("forget", copy, "--request", "ids:4", "--name", "third")
     assert "nothing prepared" in capsys.readouterr().out
+
+
+def test_a_method_s_own_noise_does_not_come_from_the_seed(folder, tmp_path):
+    import shutil
+
+    copy, found = tmp_path / "copy", []
+    shutil.copytree(folder, copy)
+    for line in ("one", "two"):
+        certunl("forget", copy, "--method", "noisy_finetuning", "--request", "ids:3", "--seed", "5", "--name", line)
+        arrays, _ = storage.load_part(copy, "releases", f"{line}-1")
+        found.append(np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(arrays)]))
+    assert not np.isclose(*found).any()
 
 
 def test_rows_of_forgotten_examples_stay_away_from_a_store_that_was_half_filled_or_not_cleared(folder, tmp_path):

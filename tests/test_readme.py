@@ -27,7 +27,7 @@ def test_the_commands_run_on_real_mnist(tfds_dir, tmp_path, monkeypatch, capsys)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TFDS_DATA_DIR", tfds_dir)
     commands = [shlex.split(line) for line in re.findall(r"^    certunl (.*)$", TEXT, re.MULTILINE)]
-    assert [words[0] for words in commands] == ["train", "prepare", "forget", "forget", "evaluate", "report"]
+    assert [words[0] for words in commands] == ["train", "plan", "prepare", "forget", "forget", "evaluate", "report"]
     for words in commands:
         if words[0] == "prepare":
             words += ["--set", "units=(0,1)"]  # all 5,000 rows take minutes: two show that the words are right

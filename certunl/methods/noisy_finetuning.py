@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Real
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -43,6 +43,9 @@ class NoisyFineTuning:
     Source: Koloskova et al. 2025, gradient clipping.  Differs: the theorem is `bounds.noisy_chain`, an exact Gaussian
     trade-off, and the noise of every step is fresh.
     """
+
+    own_noise: ClassVar[bool] = True
+    """`key` decides what makes releases private: the command line gives it the system's entropy, not its seed."""
 
     radius: float = 1.0
     clip_norm: float = 1.0
