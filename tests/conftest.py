@@ -1,6 +1,7 @@
 """Everything is tested in float64 on the CPU; data that is not in the repository is looked for beside it."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -30,3 +31,10 @@ def reference_dir() -> Path:
     if not place.is_dir():
         pytest.skip("the independent implementation's numbers are not beside the repository")
     return place
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_programs() -> Iterator[None]:
+    """Forgets the programs of a file when it ends: those of the whole suite together exceed what a process may map."""
+    yield
+    jax.clear_caches()

@@ -15,7 +15,8 @@ __all__ = ["LinearLoss", "linear_loss"]
 
 @dataclass(frozen=True)
 class LinearLoss:
-    """Of one example's loss without l2, over all parameters, R = max ‖x_i‖ over the data, the bias a feature of 1:
+    """Of one example's loss without l2, over all parameters, the bias a feature of 1, R = max ‖x_i‖ over the data or
+    the model's own `bound`, a little more for its rounding:
 
         softmax         G = √2 R    change = √2 R    L = R²/2    M = (√6/9) R³    at zero: √(1 − 1/c) R and ln c
         least squares   unbounded   unbounded        L = R²      M = 0            at zero: R Y and Y²/2, Y = max ‖y_i‖
@@ -36,6 +37,8 @@ class LinearLoss:
     l2: float
     features: int
     outputs: int
+    public: bool
+    """Whether nothing here was measured on the data."""
 
     def of_data(self, reach: float) -> float:
         """min(G, L W + ‖grad l(0)‖): the norm of a gradient, without l2, where ‖w‖ <= W = `reach`."""
@@ -57,12 +60,16 @@ def linear_loss(run: Run, instead: str) -> LinearLoss:
     exact = type(losses) is Supervised and type(losses.model) is Linear  # a subclass may compute anything
     if not (exact and losses.output_loss in known):
         raise BadInput(f"a closed form needs classification(Linear()) or regression(Linear()); give {instead}")
-    x = np.asarray(data.x).astype(losses.model.dtype).astype(np.float64).reshape(len(data), -1)
-    R = math.sqrt(float(np.max(np.sum(x**2, axis=1))) + losses.model.bias)
-    features, c = x.shape[1] + losses.model.bias, losses.model.classes
+    model = losses.model
+    x = np.asarray(data.x).astype(model.dtype).astype(np.float64).reshape(len(data), -1)
+    features, c = x.shape[1] + model.bias, model.classes
+    largest = float(np.max(np.sum(x**2, axis=1)))
+    if model.bound is not None:  # d squares summed in any order, a root, a quotient and a product
+        largest = (model.bound * (1 + (x.shape[1] + 10) * float(np.finfo(model.dtype).eps))) ** 2
+    R = math.sqrt(largest + model.bias)
     if losses.output_loss is softmax_loss:
-        G, zero = math.sqrt(2) * R, math.sqrt(1 - 1 / c) * R
-        return LinearLoss(R, G, G, R**2 / 2, math.sqrt(6) / 9 * R**3, zero, math.log(c), losses.l2, features, c)
+        G, zero, public = math.sqrt(2) * R, math.sqrt(1 - 1 / c) * R, model.bound is not None
+        return LinearLoss(R, G, G, R**2 / 2, math.sqrt(6) / 9 * R**3, zero, math.log(c), losses.l2, features, c, public)
     targets = np.asarray(data.y, np.float64).reshape(len(data), -1)
     Y = math.sqrt(float(np.max(np.sum(targets**2, axis=1))))
-    return LinearLoss(R, math.inf, math.inf, R**2, 0.0, R * Y, Y**2 / 2, losses.l2, features, c)
+    return LinearLoss(R, math.inf, math.inf, R**2, 0.0, R * Y, Y**2 / 2, losses.l2, features, c, False)

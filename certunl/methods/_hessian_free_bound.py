@@ -10,6 +10,7 @@ import optax
 
 from certunl import sensitivity
 from certunl.bounds._hessian_free_constants import HessianFreeConstants
+from certunl.bounds._linear_loss import linear_loss
 from certunl.bounds._steps import Steps
 from certunl.bounds.hessian_free import recursive_bound
 from certunl.bounds.linear import hessian_free_constants
@@ -29,8 +30,9 @@ def distance(
 
     `constants` "linear" are those in closed form, the only ones called proved. With `capacity` the bound is the one for
     every set of at most so many, else the one for these; `uniform` (noise may depend on it) only where no constant was
-    measured on the data, as the closed form's largest norm is. What it takes for granted: that the update is training's
-    parameters plus the vector of `gone` in this `form` ("first_order", the rows; "retained"), and nothing else.
+    measured on the data, as the closed form's largest norm is unless the model bounds its inputs. What it takes for
+    granted: that the update is training's parameters plus the vector of `gone` in this `form` ("first_order", the rows;
+    "retained"), and nothing else.
     Raises: BadInput where more are gone than the capacity, and for "linear" where there is no closed form.
     """
     recipe, schedule = run.recipe, run.schedule
@@ -75,7 +77,7 @@ def distance(
     return {
         "bound": bound,
         "assumptions": _assumptions(known, Steps.of(known, **batches), nothing, capacity),
-        "uniform": capacity is not None and constants != "linear",
+        "uniform": capacity is not None and (constants != "linear" or linear_loss(run, "").public),
         "nothing": nothing,
     }
 

@@ -65,6 +65,28 @@ def test_a_bound_in_closed_form_is_proved_where_the_budget_fixed_the_distance_an
         distance(run, gone(run), "linear", "first_order", 2)
 
 
+def test_inputs_bounded_by_the_model_make_noise_that_does_not_depend_on_the_data():
+    rng, found = np.random.default_rng(0), []
+    method, model = cu.HessianFree(assumed="linear", capacity=3), cu.models.Linear(3, dtype=jnp.float64, bound=1.0)
+    x, y = rng.normal(size=(30, 4)), rng.integers(0, 3, 30)
+    for scale in (0.1, 1.0, 50.0):
+        run = trained(cu.classification(model, cu.Dataset(scale * x, y)), weight_decay=0.5)
+        update = method.forget(run, method.prepare(run), IDS, KEY)
+        truth = cu.Retrain().forget(run, None, IDS, KEY).params
+        assert np.linalg.norm(vector(update.params) - vector(truth)) <= update.bound
+        found.append(update.bound)
+        certificate = cu.certify(update, cu.Budget(epsilon=1.0, delta=1e-5), KEY).certificate
+        assert certificate.verdict == "PROVED"
+    assert found[0] == found[1] == found[2]
+    inside = x / np.linalg.norm(x, axis=1, keepdims=True)
+    params = model.init(KEY, x)
+    np.testing.assert_allclose(model.apply(params, 50 * inside), model.apply(params, inside), rtol=1e-12)
+    free = cu.models.Linear(3, dtype=jnp.float64)
+    np.testing.assert_allclose(model.apply(params, 0.5 * inside), free.apply(params, 0.5 * inside), rtol=1e-14)
+    with pytest.raises(cu.BadInput, match="positive number"):
+        cu.classification(cu.models.Linear(3, bound=-1.0), cu.Dataset(x, y))
+
+
 def test_a_subclass_that_computes_something_else_has_no_closed_form():
     class Mine(cu.models.Linear):
         pass
