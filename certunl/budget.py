@@ -1,14 +1,14 @@
 """What a release may reveal, and what a line of them has. All arithmetic is float64 on the host."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from numbers import Real
 
-import numpy as np
-
+from certunl.gaussian import read_epsilon, zcdp_epsilon
 from certunl.typing import BadInput
 
-__all__ = ["Account", "Budget", "read_epsilon"]
+__all__ = ["Account", "Budget"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,13 +16,16 @@ class Budget:
     """What a release may reveal: (epsilon, delta)-indistinguishable from its reference.
 
     With `distance`, sigma is fixed before any request, for updates proved to lie within it; with `sigma`, epsilon is
-    read off (and may be None here); with neither, sigma follows from the update's own bound.
+    read off, and where it is given here as well a release that needs more is refused; with neither, sigma follows from
+    the update's own bound. `calibration` "classical" is the older rule for sigma (`classical_ratio`), for reproduction
+    and epsilon up to 1 only: the epsilon a certificate states is exact for either.
     """
 
     epsilon: float | None = None
     delta: float
     distance: float | None = None
     sigma: float | None = None
+    calibration: str = "analytic"
 
     def __post_init__(self) -> None:
         if self.epsilon is None and self.sigma is None:
@@ -35,20 +38,10 @@ class Budget:
             raise BadInput(f"delta must lie strictly between 0 and 1, got {self.delta!r}")
         if self.distance is not None and self.sigma is not None:
             raise BadInput("give distance or sigma, not both: each fixes the noise")
-
-
-def read_epsilon(ratio: float, delta: float) -> float:
-    """The exact epsilon at `delta` for sigma/distance = `ratio`.
-
-    Source: Balle and Wang 2018, theorem 8; computed by dp-accounting.
-    """
-    import dp_accounting  # takes half a second to import
-
-    try:
-        with np.errstate(all="ignore"):
-            return float(dp_accounting.get_epsilon_gaussian(ratio, delta))
-    except (ValueError, RuntimeError, OverflowError) as error:
-        raise BadInput(f"noise of {ratio:g} times the distance gives no finite epsilon; raise sigma") from error
+        if self.calibration not in ("analytic", "classical"):
+            raise BadInput(f"calibration must be analytic or classical, got {self.calibration!r}")
+        if self.calibration == "classical" and (self.epsilon is None or self.epsilon > 1):
+            raise BadInput("the classical rule is proved for epsilon up to 1 only; use analytic calibration beyond")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,18 +51,30 @@ class Account:
     `ratios` are their proved distances over their noise, inf for a release without a theorem. Gaussian mechanisms of
     ratios r_i are together exactly as distinguishable as one of ratio
     √(sum r_i²) (Dong, Roth, Su 2022, corollary 3.3): that holds for the joint releases against the joint references.
-    `failures` is the sum of the solvers' failure probabilities, counted inside the total's delta. `total`: the budget
-    of the whole line; a release that would exceed it is refused. An exact retraining starts a new
-    account: what follows no longer depends on anyone forgotten before it.
+    `pairs` are the (epsilon, delta) of releases whose noise is no Gaussian: they are added. `failures` is the sum of
+    the solvers' failure probabilities, counted inside the total's delta. `total`: the budget of the whole line; a
+    release that would exceed it is refused. An exact retraining starts a new account: what follows no longer depends on
+    anyone forgotten before it.
     """
 
     total: Budget | None = None
     ratios: tuple[float, ...] = ()
+    pairs: tuple[tuple[float, float], ...] = ()
     failures: float = 0.0
 
     def __post_init__(self) -> None:
         if self.total is not None and (self.total.epsilon is None or self.total.sigma or self.total.distance):
             raise BadInput("a total budget is an epsilon and a delta")
+
+    @property
+    def releases(self) -> int:
+        """How many it holds."""
+        return len(self.ratios) + len(self.pairs)
+
+    @property
+    def least_delta(self) -> float:
+        """What every statement about all releases fails with at least: their failures, and the pairs' deltas."""
+        return self.failures + sum(delta for _, delta in self.pairs)
 
     def limited(self, total: Budget | None) -> "Account":
         """The account under `total` (None: the one it has). Raises: BadInput where it has another already."""
@@ -81,28 +86,46 @@ class Account:
 
     def epsilon(self, delta: float) -> float:
         """The composed epsilon at `delta`, failures included; inf where there is none."""
-        ratio = math.sqrt(sum(r**2 for r in self.ratios))
-        left = delta - self.failures
-        if not left > 0 or math.isinf(ratio):
-            return math.inf
-        return read_epsilon(1 / ratio, left) if ratio else 0.0
+        return self._composed(delta, lambda ratio, left: read_epsilon(1 / ratio, left))
 
-    def charge(self, ratio: float | None, failure: float, exact: bool = False) -> "Account":
-        """The account after one more release; `exact`: it retrained exactly, with nothing unchecked.
+    def zcdp_epsilon(self, delta: float) -> float:
+        """The same by zero-concentrated differential privacy, as a check: never below `epsilon`."""
+        return self._composed(delta, zcdp_epsilon)
+
+    def _composed(self, delta: float, gaussian: Callable[[float, float], float]) -> float:
+        ratio, added = math.sqrt(sum(r**2 for r in self.ratios)), sum(epsilon for epsilon, _ in self.pairs)
+        left = delta - self.least_delta
+        if math.isinf(ratio) or left < 0 or (left == 0 and (ratio or not self.pairs)):
+            return math.inf
+        return added + (gaussian(ratio, left) if ratio else 0.0)
+
+    def charge(
+        self,
+        ratio: float | None,
+        failure: float,
+        *,
+        pair: tuple[float, float] | None = None,
+        exact: bool = False,
+    ) -> "Account":
+        """The account after one more release, of this `ratio` (None: no theorem) or this `pair`; `exact`: it retrained
+        exactly, with nothing unchecked.
 
         Raises: BadInput where it would exceed the total, with what is spent and what retraining restores.
         """
         if exact:
             return Account(total=self.total)
-        after = replace(
-            self, ratios=(*self.ratios, math.inf if ratio is None else ratio), failures=self.failures + failure
-        )
+        failures = self.failures + failure
+        if pair is None:
+            after = replace(self, ratios=(*self.ratios, math.inf if ratio is None else ratio), failures=failures)
+        else:
+            after = replace(self, pairs=(*self.pairs, pair), failures=failures)
         if self.total is None:
             return after
         assert self.total.epsilon is not None
         if (reached := after.epsilon(self.total.delta)) > self.total.epsilon * (1 + 1e-9):
             spent = self.epsilon(self.total.delta)
-            what = "it has no proved distance" if ratio is None else f"the line would reach epsilon {reached:.4g}"
+            unproved = ratio is None and pair is None
+            what = "it has no proved distance" if unproved else f"the line would reach epsilon {reached:.4g}"
             raise BadInput(
                 f"this release would exceed the total budget of epsilon {self.total.epsilon:g} at delta "
                 f"{self.total.delta:g}: {what}, {spent:.4g} is spent already; retraining on what is "

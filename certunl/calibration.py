@@ -2,35 +2,19 @@
 
 import math
 import os
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from certunl.budget import Account, Budget, read_epsilon
+from certunl.budget import Account, Budget
 from certunl.certificate import Certificate, Release, Update
+from certunl.gaussian import classical_ratio, noise_ratio, read_epsilon
 from certunl.typing import BadInput, Key
 
-__all__ = ["certify", "noise_ratio", "secret_key"]
-
-
-def noise_ratio(epsilon: float, delta: float) -> float:
-    """sigma/distance at which two Gaussians a distance apart are exactly (epsilon, delta)-indistinguishable.
-
-    Solves delta = Phi(r/2 − epsilon/r) − e^epsilon Phi(−r/2 − epsilon/r) for r = distance/sigma.
-    Source: Balle and Wang 2018, theorem 8; computed by dp-accounting.
-
-    >>> round(noise_ratio(1.0, 1e-5), 6)
-    3.730632
-    """
-    import dp_accounting  # takes half a second to import
-
-    try:
-        with np.errstate(all="ignore"):
-            return float(dp_accounting.get_sigma_gaussian(epsilon, delta))
-    except (ValueError, RuntimeError, OverflowError) as error:
-        raise BadInput(f"epsilon = {epsilon:g} at delta = {delta:g} is out of floating-point range") from error
+__all__ = ["certify", "secret_key"]
 
 
 def secret_key() -> Key:
@@ -45,11 +29,14 @@ def certify(
 
     sigma = noise_ratio(epsilon, delta) · distance, the distance being `budget.distance` or the smaller of the update's
     bound and the trivial 2·radius. `trivial` uses 2·radius where there is no theorem (output perturbation); without
-    it an update with no theorem gets no noise unless the budget gives sigma. `account` holds what earlier releases of
-    the same line have spent (default: nothing); the certificate's holds this one as well.
+    it an update with no theorem gets no noise unless the budget gives sigma. To a method with noise of its own nothing
+    is added. `account` holds what earlier releases of the same line have spent (default: nothing); the certificate's
+    holds this one as well.
 
-    Raises: BadInput when the bound exceeds the distance fixed in the budget, the account's total would be exceeded, or
-    there is no ball to be trivial in.
+    What a certificate states may be known to all only where it is the same whoever asks: an epsilon that the bound of
+    one request decides is stated as the budget's.
+    Raises: BadInput when the bound exceeds the distance fixed in the budget, the noise is too small for its epsilon,
+    the account's total would be exceeded, or there is no ball to be trivial in.
     """
     if not all(bool(np.isfinite(leaf).all()) for leaf in jax.tree.leaves(update.params)):
         raise BadInput("the update holds NaN or infinity; there is nothing to release")
@@ -61,28 +48,33 @@ def certify(
             "guarantee; lower failure_probability"
         )
     ceiling = math.inf if update.radius is None else 2.0 * update.radius
-    bound = update.bound
-    if bound is None and trivial:
-        if math.isinf(ceiling):
-            raise BadInput("the trivial bound 2·radius needs a model trained in a ball: set Recipe(radius=...)")
-        bound = ceiling
-    distance = None if bound is None else min(float(bound), ceiling)
-    sigma, epsilon = _calibrate(distance, budget, update.noise)
-    exact = update.exact and not update.unchecked
-    ratio = _ratio(distance, budget, sigma, update.noise)
-    account = (account or Account()).charge(ratio, update.failure_probability, exact)
+    bound, theorem = update.bound, update.bound is not None or bool(update.profile)
+    if update.noise:
+        claim = _own(update, budget)
+    else:
+        if bound is None and trivial:
+            if math.isinf(ceiling):
+                raise BadInput("the trivial bound 2·radius needs a model trained in a ball: set Recipe(radius=...)")
+            bound, theorem = ceiling, True
+        claim = _added(None if bound is None else min(float(bound), ceiling), update, budget)
+    account = (account or Account()).charge(
+        claim.ratio, update.failure_probability, pair=claim.pair, exact=update.exact and not update.unchecked
+    )
     center = update.projected()
     noise = optax.tree.random_like(key, center, sampler=jax.random.normal)
-    params = jax.tree.map(lambda p, z: p + sigma * z, center, noise)
+    params = center if update.noise else jax.tree.map(lambda p, z: p + claim.sigma * z, center, noise)
     certificate = Certificate(
-        verdict=_verdict(update, bound, ceiling, budget),
+        verdict=_verdict(update, bound, ceiling, budget) if theorem else "NOT CERTIFIED",
         method=update.method,
         reference=update.reference,
+        compared=update.compared,
         budget=budget,
         bound=bound,
         trivial_bound=ceiling,
-        sigma=math.hypot(sigma, update.noise),
-        epsilon=epsilon,
+        sigma=claim.sigma,
+        own_noise=bool(update.noise),
+        profiled=bool(update.profile),
+        epsilon=claim.epsilon,
         delta=budget.delta,
         failure_probability=update.failure_probability,
         assumptions=update.assumptions,
@@ -94,10 +86,37 @@ def certify(
     return Release(params=params, update=update, certificate=certificate)
 
 
-def _calibrate(distance: float | None, budget: Budget, own_noise: float) -> tuple[float, float | None]:
-    """(sigma to add, exact epsilon or None where nothing is proved)."""
+class _Claim(NamedTuple):
+    """`sigma` in the release; `epsilon` at the budget's delta (None: nothing is proved); what the account is charged: a
+    `ratio` of distance to noise, or a `pair` (epsilon, delta)."""
+
+    sigma: float
+    epsilon: float | None
+    ratio: float | None
+    pair: tuple[float, float] | None = None
+
+
+def _own(update: Update, budget: Budget) -> _Claim:
+    """Where the noise is in the method's own steps, whatever the budget."""
+    if budget.sigma is not None or budget.distance is not None:
+        raise BadInput(f"the noise of {update.method} is in its own steps: a budget for it is an epsilon and a delta")
+    assert budget.epsilon is not None  # Budget checks it
+    what = f"the noise of {update.method}'s own steps"
+    if update.profile:
+        epsilon = min((e for e, d in update.profile if d <= budget.delta), default=math.inf)
+        stated = _afforded(epsilon, budget, update.uniform, what)
+        return _Claim(update.noise, stated, None, (stated, budget.delta))
+    if update.bound is None:
+        return _Claim(update.noise, None, None)
+    epsilon = read_epsilon(update.noise / update.bound, budget.delta) if update.bound else 0.0
+    stated = _afforded(epsilon, budget, update.uniform, what)
+    return _Claim(update.noise, stated, _charged(update.bound, update.noise, stated, budget))
+
+
+def _added(distance: float | None, update: Update, budget: Budget) -> _Claim:
+    """The noise that is added for a `distance`, None where there is no theorem."""
     if distance is None:
-        return budget.sigma or 0.0, None
+        return _Claim(budget.sigma or 0.0, None, None)
     if math.isinf(distance):
         raise BadInput(f"the bound is {distance}: no noise can be calibrated to it; train in a ball (radius)")
     if budget.distance is not None and distance > budget.distance:
@@ -105,27 +124,42 @@ def _calibrate(distance: float | None, budget: Budget, own_noise: float) -> tupl
             f"the update's bound {distance:.5g} exceeds the distance {budget.distance:.5g} fixed in the budget; "
             "retrain, or forget fewer at once"
         )
-    total = own_noise or budget.sigma
-    if not total:
-        assert budget.epsilon is not None  # Budget checks it
-        total = noise_ratio(budget.epsilon, budget.delta) * (budget.distance or distance)
-        if budget.distance is not None:  # what was promised before the request, not what this update would give
-            return total, budget.epsilon
-    return 0.0 if own_noise else total, read_epsilon(total / distance, budget.delta) if distance else 0.0
+    if budget.sigma is not None:
+        epsilon = read_epsilon(budget.sigma / distance, budget.delta) if distance else 0.0
+        stated = _afforded(epsilon, budget, update.uniform, f"sigma {budget.sigma:g}")
+        return _Claim(budget.sigma, stated, _charged(distance, budget.sigma, stated, budget))
+    assert budget.epsilon is not None  # Budget checks it
+    reach = budget.distance or distance  # what was promised before the request, or what this update needs
+    if budget.calibration == "classical":
+        sigma = classical_ratio(budget.epsilon, budget.delta) * reach
+        stated = read_epsilon(sigma / reach, budget.delta) if reach else 0.0
+    else:
+        sigma, stated = noise_ratio(budget.epsilon, budget.delta) * reach, budget.epsilon if reach else 0.0
+    return _Claim(sigma, stated, reach / sigma if sigma else 0.0)
 
 
-def _ratio(distance: float | None, budget: Budget, sigma: float, own_noise: float) -> float | None:
-    """Proved distance over noise; None where nothing is proved."""
-    if not distance:
-        return distance
-    promised, noise = budget.distance or distance, math.hypot(sigma, own_noise)
-    return (distance if own_noise else promised) / noise if noise else math.inf
+def _afforded(epsilon: float, budget: Budget, uniform: bool, what: str) -> float:
+    """What is stated of noise that gives this `epsilon`: itself, or the budget's where the request decides it and the
+    budget has one."""
+    if budget.epsilon is not None and epsilon > budget.epsilon * (1 + 1e-9):
+        raise BadInput(
+            f"{what} gives epsilon {epsilon:.4g} at delta {budget.delta:g}, more than the budget's {budget.epsilon:g}: "
+            "raise the noise, or the budget"
+        )
+    return epsilon if uniform or budget.epsilon is None else budget.epsilon
+
+
+def _charged(distance: float, noise: float, stated: float, budget: Budget) -> float:
+    """What an account is charged for noise that was fixed before: no less than what is `stated`."""
+    if not distance or budget.epsilon != stated:
+        return distance / noise
+    return max(distance / noise, 1 / noise_ratio(stated, budget.delta))
 
 
 def _verdict(update: Update, bound: float | None, ceiling: float, budget: Budget) -> str:
-    if bound is None:
-        return "NOT CERTIFIED"
-    if bound >= min(ceiling, math.inf if update.nothing is None else update.nothing):
+    """By the house's one vocabulary; the noise of an update must not depend on whose request it is."""
+    limit = min(ceiling, math.inf if update.nothing is None else update.nothing)
+    if bound is not None and bound >= limit and not update.noise:
         return "VACUOUS"
     fixed = budget.distance is not None or budget.sigma is not None or update.noise or update.uniform
     proved = all(a.status == "proved" for a in update.assumptions) and not update.unchecked

@@ -8,6 +8,7 @@ from optax.projections import projection_l2_ball
 
 from certunl.budget import Account, Budget
 from certunl.typing import BadInput, Params
+from certunl.wording import SENSES, printed
 
 __all__ = ["MINIMISER", "REPLAY", "Assumption", "Certificate", "Release", "Update"]
 
@@ -35,9 +36,14 @@ class Update:
 
     `bound` is a proved distance to `reference` (None where there is no theorem), over failure probability
     `failure_probability`, and `nothing` one of the model as it was before; `uniform` says that it holds for every
-    request of this size, `exact` that this is true retraining; `noise` is the standard deviation the method's own steps
-    already added; `radius` the ball that training keeps to (releases are projected onto it); `unchecked` what the bound
-    takes for granted beyond `assumptions`, in words; `cost` what it took, in seconds and solver facts.
+    request of this size, `exact` that this is true retraining; `radius` is the ball that training keeps to (releases
+    are projected onto it); `unchecked` what the bound takes for granted beyond `assumptions`, in words; `compared` in
+    which sense the release is compared with its reference (`wording.SENSES`); `cost` what it took, in seconds and
+    solver facts.
+
+    A method that adds noise of its own has `noise`, its standard deviation at the end, to which `certify` adds nothing;
+    its `bound` is then what the noise is held against, as if two Gaussians stood so far apart, or else `profile` lists
+    every (epsilon, delta) that is proved of it; `radius` is the ball its steps begin in.
     """
 
     params: Params
@@ -49,31 +55,43 @@ class Update:
     exact: bool = struct.field(pytree_node=False, default=False)
     failure_probability: float = struct.field(pytree_node=False, default=0.0)
     noise: float = struct.field(pytree_node=False, default=0.0)
+    profile: tuple[tuple[float, float], ...] = struct.field(pytree_node=False, default=())
+    compared: str = struct.field(pytree_node=False, default="retraining")
     radius: float | None = struct.field(pytree_node=False, default=None)
     assumptions: tuple[Assumption, ...] = struct.field(pytree_node=False, default=())
     unchecked: tuple[str, ...] = struct.field(pytree_node=False, default=())
     cost: dict[str, float] = struct.field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.compared not in SENSES:
+            raise BadInput(f"compared must be one of {', '.join(SENSES)}, got {self.compared!r}")
+
     def projected(self) -> Params:
         """The parameters on the ball: what a release adds noise to, and what distances are measured from."""
-        return self.params if self.radius is None else projection_l2_ball(self.params, self.radius)
+        if self.radius is None or self.noise:
+            return self.params
+        return projection_l2_ball(self.params, self.radius)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Certificate:
     """What may be said of a release. `bound` is the theorem's, `trivial_bound` 2·radius (output perturbation: doing
     nothing), noise is calibrated to the smaller; `epsilon` is exact for `sigma` at `delta`; the guarantee fails with
-    probability `failure_probability` more. `account` has the line's releases, this one included; `parameter_norm` is
-    the released model's, noise and all. Bounds and assumptions measured for one request describe it: they are the
-    owner's, not part of the release."""
+    probability `failure_probability` more. `own_noise`: sigma is of the method's own steps, `profiled`: whose guarantee
+    is no Gaussian one. `account` has the line's releases, this one included; `parameter_norm` is the released model's,
+    noise and all. Bounds and assumptions measured for one request describe it: they are the owner's, not part of the
+    release."""
 
     verdict: str
     method: str
     reference: str
+    compared: str
     budget: Budget
     bound: float | None
     trivial_bound: float
     sigma: float
+    own_noise: bool
+    profiled: bool
     epsilon: float | None
     delta: float
     failure_probability: float
@@ -93,44 +111,16 @@ class Certificate:
         """sigma √d, the typical length of the noise."""
         return self.sigma * math.sqrt(self.dimension)
 
+    @property
+    def signal_to_noise(self) -> float:
+        """√(‖release‖² − sigma² d)/(sigma √d), the model's norm over the noise's as the release itself shows them: it
+        is mostly noise below 1, nothing else can be seen at 0; inf without noise."""
+        if not self.noise_norm:
+            return math.inf
+        return math.sqrt(max(self.parameter_norm**2 - self.noise_norm**2, 0.0)) / self.noise_norm
+
     def __str__(self) -> str:
-        lines = [f"{self.verdict}: {self.method}, {_EXPLAINED[self.verdict]}"]
-        if self.epsilon is not None:
-            lines.append(
-                f"  (epsilon, delta) = ({self.epsilon:.4g}, {self.total_delta:.4g})"
-                + (f", of delta {self.failure_probability:.3g} for the solver" if self.failure_probability else "")
-            )
-        if len(self.account.ratios) > 1 or self.account.total:
-            total, count = self.account.total, len(self.account.ratios)
-            delta = total.delta if total else self.delta + self.account.failures
-            of = f" of {total.epsilon:g}" if total else ""
-            reached = f"composed epsilon {self.account.epsilon(delta):.4g}{of} at delta {delta:.4g}"
-            lines.append(f"  release {count:<6} since training: {reached}")
-        same = ", plus the same noise" if self.sigma else ""
-        lines.append(f"  compared with  {self.reference}{same}")
-        bound = "none" if self.bound is None else f"{self.bound:.5g}"
-        lines.append(f"  distance bound {bound}    trivial bound 2C = {self.trivial_bound:.5g}")
-        lines.append(
-            f"  sigma          {self.sigma:.5g}    noise norm {self.noise_norm:.4g} "
-            f"in a release of norm {self.parameter_norm:.4g}"
-        )
-        for a in self.assumptions:
-            lines.append(f"  {a.symbol:<14} {a.value:<10.5g} {a.status:<10} {a.meaning}".rstrip())
-        lines += [f"  unchecked      {what}" for what in self.unchecked]
-        lines.append(f"  not covered    {_NOT_COVERED}")
-        return "\n".join(lines)
-
-
-_EXPLAINED = {
-    "PROVED": "every assumption is proved by the code",
-    "CONDITIONAL": "true if the constants marked given or estimated are, or only for this request",
-    "VACUOUS": "the bound is no better than what is proved of doing nothing, or of noise for the whole ball",
-    "NOT CERTIFIED": "no theorem bounds its distance to retraining here",
-}
-_NOT_COVERED = (
-    "the un-noised models, earlier releases, adaptive requests, choices of settings made with the forgotten data; "
-    "noise comes from threefry with 64 bits of system entropy, no cryptographic generator, in floating point"
-)
+        return printed(self)
 
 
 @struct.dataclass

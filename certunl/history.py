@@ -60,9 +60,10 @@ def load_releases(folder: Path, run: Run) -> dict[str, tuple[np.ndarray, Release
         params, _ = storage.load_part(folder, "releases", name)
         gone = np.union1d(forgotten.get(line, np.zeros(0, np.int32)), noted["request"]).astype(np.int32)
         forgotten[line] = gone
-        fields = {f.name for f in dataclasses.fields(Update)} - {"params", "assumptions", "unchecked"}
+        fields = {f.name for f in dataclasses.fields(Update)} - {"params", "profile", "assumptions", "unchecked"}
         assumed = {"assumptions": _assumptions(noted["assumptions"]), "unchecked": tuple(noted["unchecked"])}
-        update = Update(params=secret, **assumed, **{k: noted[k] for k in fields})
+        profile = tuple((epsilon, delta) for epsilon, delta in noted["profile"])
+        update = Update(params=secret, profile=profile, **assumed, **{k: noted[k] for k in fields})
         held = noted["certificate"]
         held |= assumed | {"budget": Budget(**held["budget"]), "account": _account(held["account"])}
         if held["trivial_bound"] is None:
@@ -98,4 +99,5 @@ def _account(held: dict[str, Any]) -> Account:
     """As it was before JSON, which has no infinity."""
     total = None if held["total"] is None else Budget(**held["total"])
     ratios = tuple(math.inf if ratio is None else ratio for ratio in held["ratios"])
-    return Account(total=total, ratios=ratios, failures=held["failures"])
+    pairs = tuple((epsilon, delta) for epsilon, delta in held["pairs"])
+    return Account(total=total, ratios=ratios, pairs=pairs, failures=held["failures"])

@@ -41,7 +41,7 @@ __all__ = [
     "secret",
 ]
 
-_FORMAT = 3
+_FORMAT = 4
 _NAME = re.compile(r"[A-Za-z][\w.-]{0,63}")
 _NUMBERED = re.compile(r"([A-Za-z][\w.-]*)-(\d+)")
 

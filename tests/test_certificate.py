@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 import certunl as cu
-from certunl.budget import read_epsilon
-from certunl.calibration import noise_ratio
+from certunl.gaussian import noise_ratio, read_epsilon
 from tests.cases import KEY
 
 BUDGET = cu.Budget(epsilon=1.0, delta=1e-5)
@@ -100,13 +99,42 @@ def test_without_a_theorem_there_is_no_noise_unless_sigma_is_given_or_the_trivia
 
 
 def test_a_methods_own_noise_is_not_added_again():
-    release = cu.certify(update(bound=1.0, noise=2.0, assumptions=PROVED), BUDGET, KEY)
+    wide = cu.Budget(epsilon=9.0, delta=1e-5)
+    release = cu.certify(update(bound=1.0, noise=2.0, assumptions=PROVED, uniform=True), wide, KEY)
     assert (release.params["a"] == 0).all()
     assert release.certificate.sigma == 2.0
     assert release.certificate.epsilon == pytest.approx(read_epsilon(2.0, 1e-5))
-    promised = cu.Budget(epsilon=0.1, delta=1e-5, distance=1.5)
-    certificate = cu.certify(update(bound=1.0, noise=2.0, assumptions=PROVED), promised, KEY).certificate
-    assert certificate.epsilon == pytest.approx(read_epsilon(2.0, 1e-5)) and certificate.epsilon > 0.1
+    for less in (cu.Budget(epsilon=0.1, delta=1e-5), cu.Budget(epsilon=9.0, delta=1e-5, distance=1.5)):
+        with pytest.raises(cu.BadInput, match="own steps"):
+            cu.certify(update(bound=1.0, noise=2.0, assumptions=PROVED), less, KEY)
+
+
+def test_an_epsilon_that_the_request_decides_is_stated_as_the_budgets():
+    """Noise fixed before, a bound measured for this request: the epsilon read off would tell of the request."""
+    facts, budget = {"bound": 1.0, "noise": 2.0}, cu.Budget(epsilon=9.0, delta=1e-5)
+    exact = read_epsilon(2.0, 1e-5)
+    assert cu.certify(update(**facts, uniform=True), budget, KEY).certificate.epsilon == pytest.approx(exact)
+    told = cu.certify(update(**facts), budget, KEY).certificate
+    assert told.epsilon == 9.0 and told.account.epsilon(1e-5) == pytest.approx(9.0, rel=1e-6)
+    fixed = cu.Budget(epsilon=9.0, delta=1e-5, sigma=2.0)
+    told = cu.certify(update(bound=1.0), fixed, KEY).certificate
+    assert told.epsilon == 9.0 and told.account.epsilon(1e-5) == pytest.approx(9.0, rel=1e-6)
+    with pytest.raises(cu.BadInput, match=r"sigma 2 gives epsilon 3\.\d+ at delta 1e-05, more than the budget's 1"):
+        cu.certify(update(bound=1.6), cu.Budget(epsilon=1.0, delta=1e-5, sigma=2.0), KEY)
+
+
+def test_noise_that_is_no_gaussian_is_certified_by_the_pairs_it_proves():
+    facts = {"bound": 2.0, "noise": 1.0, "profile": ((0.5, 1e-3), (1.0, 2e-6), (2.0, 1e-9)), "assumptions": PROVED}
+    release = cu.certify(update(**facts, uniform=True, compared="unlearner"), BUDGET, KEY)
+    assert (release.params["a"] == 0).all() and release.certificate.verdict == "PROVED"
+    assert release.certificate.epsilon == 1.0 and release.certificate.account.pairs == ((1.0, 1e-5),)
+    assert "no Gaussian trade-off" in str(release.certificate)
+    with pytest.raises(cu.BadInput, match="gives epsilon 2 "):
+        cu.certify(update(**facts), cu.Budget(epsilon=1.0, delta=1e-6), KEY)
+    with pytest.raises(cu.BadInput, match="gives epsilon inf"):
+        cu.certify(update(**facts), cu.Budget(epsilon=1.0, delta=1e-12), KEY)
+    with pytest.raises(cu.BadInput, match="compared must be one of"):
+        update(compared="hope")
 
 
 def test_the_noise_has_the_right_scale_and_neither_half_nor_twice_it():
@@ -152,8 +180,19 @@ def test_failure_probability_is_added_to_delta_and_everything_is_printed():
     certificate = cu.certify(update(**facts), BUDGET, KEY).certificate
     assert certificate.total_delta == pytest.approx(0.10001)
     printed = str(certificate)
-    for part in ("0.1 for the solver", "trivial bound 2C = 4", "given", "proved", "not covered", "noise norm"):
+    parts = ["0.1 for the solver", "trivial bound 2C = 4", "given", "proved", "not covered", "noise norm", "release 1 "]
+    parts += ["compared with  r, plus the same noise", "A and B any event under", "composed epsilon", "by zCDP at most"]
+    for part in parts:
         assert part in printed
+
+
+def test_a_release_that_is_mostly_noise_says_so():
+    big = cu.Update(params={"w": jnp.full(10000, 3.0)}, method="m", reference="r", bound=1.0)
+    for sigma, mostly in ((1.0, False), (30.0, True)):
+        certificate = cu.certify(big, cu.Budget(delta=1e-5, sigma=sigma), KEY).certificate
+        assert certificate.signal_to_noise == pytest.approx(3 / sigma, abs=0.2)
+        assert ("mostly noise" in str(certificate)) == mostly
+    assert cu.certify(big, cu.Budget(delta=1e-5, sigma=1e9), KEY).certificate.signal_to_noise < 0.3
 
 
 @pytest.mark.parametrize(

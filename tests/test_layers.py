@@ -10,7 +10,8 @@ import certunl
 ROOT = Path(certunl.__file__).parent
 LAYERS = [
     {"typing", "timing"},
-    {"rooms", "recipe", "budget"},
+    {"gaussian"},
+    {"rooms", "recipe", "budget", "wording"},
     {"problem", "models", "schedule"},
     {"training", "curvature", "certificate"},
     {"requests", "calibration", "datasets", "solvers", "bounds", "disk", "risk", "statistics", "sensitivity", "chunks"},
@@ -28,7 +29,7 @@ DOORS = {
     "sklearn": {"datasets"},
     "flax.linen": {"models"},
     "flax.nnx": {"models"},
-    "dp_accounting": {"budget", "calibration", "bounds"},
+    "dp_accounting": {"gaussian"},
     "scipy": {"bounds", "metrics"},
     "orbax": {"disk"},
     "tensorstore": {"shards"},

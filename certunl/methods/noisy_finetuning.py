@@ -108,10 +108,11 @@ class NoisyFineTuning:
             reference=f"the same noisy steps from any other model of norm at most {self.radius:g}",
             bound=Z,
             noise=noise,
+            compared="unlearner",
             uniform=True,
             assumptions=tuple(Assumption(name, float(value), "proved", what) for name, value, what in said),
         )
-        return replace(update, radius=None)  # Z is no distance: a ball does not bound it
+        return replace(update, radius=self.radius)
 
     def _recipe(self, rate: float, batch_size: int) -> Recipe:
         """The settings as a recipe, which checks them."""

@@ -12,7 +12,7 @@ from certunl.bounds import (
     recursive_bound,
     uniform_bound,
 )
-from certunl.calibration import noise_ratio
+from certunl.gaussian import noise_ratio
 from tests.bounds.naive import Softmax
 
 FORMS = ("first_order", "retained")

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 import certunl as cu
-from certunl.budget import read_epsilon
-from certunl.calibration import noise_ratio
+from certunl.gaussian import noise_ratio, read_epsilon
 from tests.cases import KEY, network, ridge, trained, vector
 
-BUDGET = cu.Budget(epsilon=1.0, delta=1e-5)
+BUDGET = cu.Budget(epsilon=50.0, delta=1e-5)
 FULL = {"batch_size": 100, "learning_rate": 0.1}
 
 
@@ -110,7 +109,7 @@ def test_clipping_does_not_lower_the_epsilon_to_that_of_the_ball():
     run = trained(network(), radius=1.0)
     update = forget(run, epochs=20, noise=2.0, clip_norm=5.0)
     epsilon = cu.certify(update, BUDGET, KEY).certificate.epsilon
-    assert update.bound == pytest.approx(22) and update.radius is None
+    assert update.bound == pytest.approx(22) and update.radius == 1.0
     assert epsilon == pytest.approx(read_epsilon(update.noise / 22, 1e-5))
     assert epsilon > read_epsilon(update.noise / 2, 1e-5)
 
@@ -136,9 +135,21 @@ def test_on_a_quadratic_the_two_laws_keep_the_bound():
     assert max(ratios) <= 1 and max(ratios) > 0.1
 
 
+def test_a_budget_below_its_noise_is_refused_and_the_certificate_says_what_is_compared():
+    update = forget(trained(network()), noise=3.0)
+    with pytest.raises(cu.BadInput, match=r"noise of noisy_finetuning's own steps gives epsilon .* more than the bud"):
+        cu.certify(update, cu.Budget(epsilon=0.5, delta=1e-5), KEY)
+    with pytest.raises(cu.BadInput, match="own steps: a budget for it is an epsilon and a delta"):
+        cu.certify(update, cu.Budget(delta=1e-5, sigma=1.0), KEY)
+    printed = str(cu.certify(update, BUDGET, KEY).certificate)
+    for part in ("same unlearner with nothing to forget", "of the method's own", "output perturbation: sigma"):
+        assert part in printed
+    assert "plus the same noise" not in printed and "distance bound" not in printed
+
+
 def test_evaluate_shows_no_distance_bound_for_it():
     run = trained(network())
-    release = cu.certify(forget(run), BUDGET, KEY)
+    release = cu.certify(forget(run), cu.Budget(epsilon=1e3, delta=1e-5), KEY)
     report = cu.evaluate(run, [1, 4], release)
     assert "bound_to_its_reference" not in report.rows["noisy_finetuning"]
     assert set(report.rows) == {"original", "retrain", "noisy_finetuning"}
