@@ -10,6 +10,7 @@ from certunl import rooms as rooms
 from certunl import solvers as solvers
 from certunl.attribution import attribute as attribute
 from certunl.attribution import loss_changes as loss_changes
+from certunl.audit import epsilon_lower_bound as epsilon_lower_bound
 from certunl.bounds._constants import NewtonConstants as NewtonConstants
 from certunl.bounds._hessian_free_constants import HessianFreeConstants as HessianFreeConstants
 from certunl.budget import Account as Account
