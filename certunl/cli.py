@@ -199,7 +199,7 @@ def evaluate(folder: Folder, /) -> None:
             raise BadInput(f"{folder} holds no release; make one with: certunl forget {folder}")
         with progress("retraining, for comparison"):
             reports = evaluate_all(run, releases, test=splits.test)
-        disk.write_json(folder / "evaluation.json", [dataclasses.asdict(report) for report in reports])
+        disk.write_json(folder / "evaluation.json", [dataclasses.asdict(report) for report in reports], mode=0o600)
     for report in reports:
         show(report)
 
@@ -219,8 +219,12 @@ def report(folder: Folder, /) -> None:
         certificates = history.certificates(folder)
         shown = {**facts["settings"], **facts["versions"], "device": facts["device"]}
         pages = [(r, [f"{n}\n{certificates[n]}" for n in r.rows if n in certificates]) for r in reports]
-        disk.write_text(folder / "report.html", page(f"certunl: {folder.name}", shown, pages))
+        open_to_all = storage.exposed(folder)
+        text = page(f"certunl: {folder.name}", shown, pages, open_to_all)
+        disk.write_text(folder / "report.html", text, mode=0o600)
     say(f"wrote {folder / 'report.html'}")
+    if open_to_all:
+        say(f"warning: others may read un-noised models ({', '.join(open_to_all)}) beside the releases in {folder}")
 
 
 def demo(folder: Annotated[Path | None, tyro.conf.Positional] = None, /) -> None:

@@ -57,16 +57,17 @@ def hold(folder: Path) -> Iterator[None]:
         yield
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, mode: int = 0o644) -> None:
     """Writes a file whole or not at all."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.touch(mode=mode)
     partial.write_text(text)
     partial.replace(path)
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: Any, *, mode: int = 0o644) -> None:
     """Writes JSON whole or not at all."""
-    write_text(path, json.dumps(as_json(content), indent=1, allow_nan=False) + "\n")
+    write_text(path, json.dumps(as_json(content), indent=1, allow_nan=False) + "\n", mode=mode)
 
 
 def as_json(content: Any) -> Any:

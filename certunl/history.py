@@ -13,7 +13,7 @@ from certunl.certificate import Assumption, Certificate, Release, Update
 from certunl.training import Run
 from certunl.typing import BadInput
 
-_PUBLIC = ("verdict", "method", "reference", "sigma", "epsilon", "delta", "failure_probability")
+_PUBLIC = ("verdict", "method", "reference", "compared", "sigma", "epsilon", "delta", "failure_probability")
 """What a release says of itself: nothing that was measured on the un-noised model."""
 
 __all__ = ["certificates", "forgotten", "load_releases", "resume", "save_release", "stale"]
@@ -46,7 +46,10 @@ def save_release(
     certificate = dataclasses.asdict(release.certificate)
     noted |= made_by | {"request": request, "certificate": certificate, "printed": str(release.certificate)}
     storage.save_part(folder, "updates", name, update.params, noted)
-    storage.save_part(folder, "releases", name, release.params, {n: certificate[n] for n in _PUBLIC})
+    told = {n: certificate[n] for n in _PUBLIC}
+    if release.certificate.budget.epsilon is None and not update.uniform:
+        told["epsilon"] = None  # read off the bound of this one request: the owner's
+    storage.save_part(folder, "releases", name, release.params, told)
     return name
 
 

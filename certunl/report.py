@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,24 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size
 th, td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid #ddd }
 th:first-child, td:first-child, td:nth-child(2):last-child { text-align: left } div.wide { overflow-x: auto }
 pre { background: #f6f6f6; padding: .8rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: 13px }
-img { max-width: 100% } h2 { margin-top: 2.5rem }
+img { max-width: 100% } .warning { border-left: .4rem solid #b2182b; background: #fdf0f0; padding: .6rem 1rem }
+ h2 { margin-top: 2.5rem }
 """
+_EXPOSED = (
+    "Releases and un-noised models lie in one folder that others may read ({}). Whoever has an un-noised model needs "
+    "no release, and no certificate covers it: publish releases/ alone, and close the rest (chmod -R go= on each)."
+)
 
 
-def page(title: str, facts: dict[str, Any], reports: list[tuple[Report, list[str]]]) -> str:
-    """The HTML of a report: `facts` by name (nested ones flattened), then each Report with its printed certificates."""
-    body = [f"<h1>{html.escape(title)}</h1>", _table([["", ""], *_flat(facts)])]
+def page(
+    title: str, facts: dict[str, Any], reports: list[tuple[Report, list[str]]], exposed: Sequence[str] = ()
+) -> str:
+    """The HTML of a report: `facts` by name (nested ones flattened), then each Report with its printed certificates.
+    It warns of what is `exposed`: un-noised models that others may read."""
+    body = [f"<h1>{html.escape(title)}</h1>", "<p>For the owner: this page speaks of un-noised models.</p>"]
+    if exposed:
+        body.append(f"<p class=warning>{html.escape(_EXPOSED.format(', '.join(exposed)))}</p>")
+    body.append(_table([["", ""], *_flat(facts)]))
     for report, certificates in reports:
         body.append(f"<h2>{report.forgotten} examples forgotten</h2>")
         body.append(_table([list(row) for row in zip(*report.cells(), strict=True)]))

@@ -7,6 +7,9 @@ or absent.
     RUN/releases/NAME-K/           what may be published: params (noised as its certificate says), the certificate's
                                    verdict, epsilon, delta, sigma
     RUN/evaluation.json, report.html                         for the owner: they speak of un-noised models
+
+What is secret is made for its owner alone (mode 700 or 600), releases for everyone; noise is never derived from the
+seed in run.json.
 """
 
 import os
@@ -31,6 +34,7 @@ __all__ = [
     "build",
     "check_name",
     "exists",
+    "exposed",
     "load_facts",
     "load_part",
     "load_run",
@@ -119,6 +123,12 @@ def secret(folder: Path, kind: str) -> Path:
     """RUN/kind, for the owner alone."""
     (folder / kind).mkdir(exist_ok=True, mode=0o700)
     return folder / kind
+
+
+def exposed(folder: Path) -> list[str]:
+    """What in RUN is secret and may be read by others than its owner, though releases may lie beside it."""
+    known = ("arrays", "prepared", "updates", "evaluation.json", "report.html")
+    return [name for name in known if (folder / name).exists() and (folder / name).stat().st_mode & 0o077]
 
 
 def load_part(folder: Path, kind: str, name: str) -> tuple[Params, dict[str, Any]]:

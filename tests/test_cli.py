@@ -65,7 +65,8 @@ def test_secrets_and_releases_lie_apart_with_their_own_permissions(folder):
         assert (folder / name).stat().st_mode & 0o777 == mode
     noised, facts = storage.load_part(folder, "releases", "newton-1")
     plain, _ = storage.load_part(folder, "updates", "newton-1")
-    assert set(facts) == {"verdict", "method", "reference", "sigma", "epsilon", "delta", "failure_probability"}
+    public = {"verdict", "method", "reference", "compared", "sigma", "epsilon", "delta", "failure_probability"}
+    assert set(facts) == public
     gap = np.asarray(noised["Dense_0"]["kernel"]) - np.asarray(plain["Dense_0"]["kernel"])
     assert gap.std() == pytest.approx(facts["sigma"], rel=0.3)
 
@@ -165,11 +166,11 @@ def test_a_half_written_a_changed_and_a_foreign_folder_are_refused(folder, tmp_p
     assert "fingerprint" in refused(capsys, "forget", copy)
     (copy / "run.json").write_text("{")
     assert "half-written" in refused(capsys, "forget", copy)
-    for content in ("[]", '{"format": 3}', '{"a": 1}'):
+    for content in ("[]", '{"format": 4}', '{"a": 1}'):
         (copy / "run.json").write_text(content)
         assert "half-written" in refused(capsys, "prepare", copy)
     (copy / "run.json").write_text('{"format": 1}')
-    assert "has format 1, this version reads 3" in refused(capsys, "prepare", copy)
+    assert "has format 1, this version reads 4" in refused(capsys, "prepare", copy)
     (copy / "run.json").unlink()
     assert "half-written" in refused(capsys, "evaluate", copy)
     (tmp_path / "empty").mkdir()
@@ -221,7 +222,8 @@ def test_a_method_s_own_noise_does_not_come_from_the_seed(folder, tmp_path):
     copy, found = tmp_path / "copy", []
     shutil.copytree(folder, copy)
     for line in ("one", "two"):
-        certunl("forget", copy, "--method", "noisy_finetuning", "--request", "ids:3", "--seed", "5", "--name", line)
+        asked = ("--method", "noisy_finetuning", "--request", "ids:3", "--epsilon", 1e4, "--seed", 5, "--name", line)
+        certunl("forget", copy, *asked)
         arrays, _ = storage.load_part(copy, "releases", f"{line}-1")
         found.append(np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(arrays)]))
     assert not np.isclose(*found).any()
