@@ -20,9 +20,11 @@ __all__ = ["fingerprint"]
 def fingerprint(run: Run) -> str:
     """sha256 of what fixes the rows of every unit: recipe, losses, start, schedule, and the data with their owners.
 
-    Not of `params`, which move as requests are forgotten. Losses and an optax transformation count by their functions'
-    names and code and all they are made with or close over: another version of Python or of a library may refuse rows
-    that are right, never take those that are not.
+    Not of `params`, which move as requests are forgotten. Of the losses and of an optax transformation it sees the name
+    and code of every function, its defaults and what it closes over, functions among them; of an object its type's name
+    and what it holds. What code calls or reads by name (globals, methods, libraries) it sees by that name alone: where
+    only such code was changed, rows are taken that are not right. Another version of Python or of a library may refuse
+    rows that are right.
     """
     return digest(_told((run.recipe, run.problem.losses)), (run.start, vars(run.schedule), run.problem.data))
 
@@ -40,6 +42,8 @@ def _told(thing: Any, within: tuple[int, ...] = ()) -> Any:
         return {str(name): told(thing[name]) for name in thing}
     if isinstance(thing, list | tuple):
         return [type(thing).__name__, *map(told, thing)]
+    if isinstance(thing, set | frozenset):  # of an order that changes from process to process
+        return [type(thing).__name__, *sorted(json.dumps(told(one)) for one in thing)]
     if isinstance(thing, partial):
         return ["partial", told(thing.func), told(thing.args), told(thing.keywords)]
     if hasattr(thing, "__self__") and hasattr(thing, "__func__"):
@@ -59,8 +63,12 @@ def _told(thing: Any, within: tuple[int, ...] = ()) -> Any:
 
 def _code(code: CodeType) -> list[Any]:
     """What a function does, wherever it is written; of one version of Python."""
-    within = [_code(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+    within = [_code(c) if isinstance(c, CodeType) else _constant(c) for c in code.co_consts]
     return [code.co_code.hex(), list(code.co_names), re.sub(r" at 0x[0-9a-f]+", "", json.dumps(within))]
+
+
+def _constant(thing: Any) -> Any:
+    return _told(thing) if isinstance(thing, frozenset) else repr(thing)
 
 
 def _content(cell: Any) -> Any:

@@ -13,7 +13,7 @@ import optax
 
 import certunl as cu
 from certunl.disk import digest
-from certunl.fingerprint import fingerprint
+from certunl.fingerprint import _told, fingerprint
 from certunl.schedule import draw
 from tests.cases import classes, network
 
@@ -58,6 +58,34 @@ print(t.fingerprint(t.begun(t.network(), optimizer=t.optax.scale_by_rms())))
 def test_a_fingerprint_is_the_same_in_another_process():
     found = subprocess.run([sys.executable, "-c", FINGERPRINT], capture_output=True, text=True, cwd=ROOT, check=True)
     assert found.stdout.strip() == fingerprint(begun(network(), optimizer=optax.scale_by_rms()))
+
+
+def test_sets_are_told_in_one_order_whether_they_are_held_or_constants_of_code():
+    one, other = frozenset([0, 8]), frozenset([8, 0])
+    assert one == other and repr(one) != repr(other)  # as hashing of strings has it in two processes
+
+    def function(x):
+        return x in {0, 8}
+
+    (position,) = [i for i, c in enumerate(function.__code__.co_consts) if c == one]
+    told = []
+    for constant in (one, other, frozenset([0, 9])):
+        constants = list(function.__code__.co_consts)
+        constants[position] = constant
+        function.__code__ = function.__code__.replace(co_consts=tuple(constants))
+        told.append(_told(function))
+    assert told[0] == told[1] != told[2]
+    assert _told(one) == _told(other) != _told(set(other)) != _told({0, 9})
+
+
+def test_code_that_is_only_called_by_name_is_seen_by_its_name():
+    held, told = {"helper": lambda x: x}, []
+    for source in ("def losses(x): return helper(x)", "def losses(x): return helper(2 * x)"):
+        exec(source, held)
+        told.append(_told(held["losses"]))
+        held["helper"] = lambda x: 2 * x
+        assert _told(held["losses"]) == told[-1]
+    assert told[0] != told[1]
 
 
 def test_the_digest_of_arrays_is_the_one_run_folders_were_made_with():
