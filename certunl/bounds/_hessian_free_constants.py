@@ -23,7 +23,8 @@ class HessianFreeConstants:
     batch's Hessian with weight decay, and `retained_contraction` >= the same norm for the step without the request.
     `rounding` bounds the error of one computed step of training (0: exact arithmetic) and `product_rounding` that of
     one step of the vectors, relative to their norm. `estimated` names the constants that were measured rather than
-    known, `proved` those that the code derived (`bounds.linear`); certificates say which.
+    known, `proved` those that the code derived (`bounds.linear`), and `public` says that it measured none of them on
+    the data; certificates say which.
     """
 
     gradient_bound: float
@@ -38,6 +39,7 @@ class HessianFreeConstants:
     product_rounding: float = 0.0
     estimated: tuple[str, ...] = ()
     proved: tuple[str, ...] = field(default=(), init=False)
+    public: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         for name in ("gradient_bound", "smoothness", "hessian_lipschitz", "rounding", "product_rounding"):

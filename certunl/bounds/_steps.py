@@ -6,9 +6,24 @@ from typing import Any
 import numpy as np
 
 from certunl.bounds._hessian_free_constants import HessianFreeConstants
+from certunl.training import Run
 from certunl.typing import FORMS, BadInput
 
-__all__ = ["Steps", "check_form"]
+__all__ = ["Steps", "batches", "check_form"]
+
+
+def batches(run: Run, gone: Any) -> dict[str, Any]:
+    """The steps of `run` as a bound asks for them, without everyone `gone bool[n]`."""
+    schedule = run.schedule
+    there = np.asarray(schedule.weights) != 0
+    return {
+        "rates": schedule.rates,
+        "sizes": np.sum(there, axis=1),
+        "gone": np.sum(there & np.asarray(gone, bool)[np.asarray(schedule.indices)], axis=1),
+        "divisors": schedule.divisors,
+        "weight_decay": run.recipe.weight_decay,
+        "denominator": run.recipe.denominator,
+    }
 
 
 def check_form(denominator: str, form: str) -> None:

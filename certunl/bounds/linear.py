@@ -9,6 +9,7 @@ import numpy as np
 from certunl.bounds._constants import NewtonConstants
 from certunl.bounds._hessian_free_constants import HessianFreeConstants
 from certunl.bounds._linear_loss import LinearLoss, linear_loss
+from certunl.bounds._rounding import clip_rounding
 from certunl.training import Run
 from certunl.typing import BadInput, Diverged, Params
 
@@ -63,26 +64,30 @@ def hessian_free_constants(run: Run) -> HessianFreeConstants:
         rho_k W + rate k ‖grad l(0)‖     rho_k = ‖I − rate (weight_decay + k H)‖ over l2 <= H <= L + l2
 
     Proof: grad l(w) = grad l(0) + H w with H a mean Hessian from 0 to w; both lines are convex in k. No condition on
-    rates: where they are too large W grows, and the bound with it.
+    rates: where they are too large W grows, and the bound with it. With `radius` C no W' exceeds C, but by rounding.
     Rounding, p features (the bias one), c outputs, b slots, each operation within 4 eps of its exact value and sums in
     any order: a step is off by at most eps times
         3 W (1 + rate weight_decay) + rate k [L (p + 1) W + R (3 R W + 2 c + 20) + (b + 9)(G + l2 W)],
     a step of a vector a by at most twice that and, times ‖a‖,
-        3 (1 + rate weight_decay) + rate k [L (p + b + 10) + (b + 9) l2 + 3 R² ((p + 7) R W/2 + 2 c + 20)].
-    R and Y are measured: the constants hold for these data and describe them.
-    Raises: BadInput for any other problem, for weights other than 0 and 1, and for a step that is not plain SGD;
-    Diverged where W leaves what can be reckoned with.
+        3 (1 + rate weight_decay) + rate k [L (p + b + 10) + (b + 9) l2 + 3 R² ((p + 7) R W/2 + 2 c + 20)];
+    a projection onto the ball by C times `clip_rounding`.
+    R (unless the model bounds its inputs: `public`) and Y are measured: the constants hold for these data and describe
+    them.
+    Raises: BadInput for any other problem, for weights other than 0 and 1, and for a step that is not plain SGD
+    (projected or not); Diverged where W leaves what can be reckoned with.
     """
     loss, recipe, schedule = linear_loss(run, "HessianFreeConstants"), run.recipe, run.schedule
     weights, rates = np.asarray(schedule.weights), np.asarray(schedule.rates, np.float64)
     if not np.isin(weights, (0, 1)).all():
         raise BadInput("constants in closed form need a schedule with weights of 0 and 1")
-    if recipe.optimizer != "sgd" or recipe.clip_norm is not None or recipe.radius is not None:
-        raise BadInput("constants in closed form need plain SGD, without clip_norm and radius")
+    if recipe.optimizer != "sgd" or recipe.clip_norm is not None:
+        raise BadInput("constants in closed form need plain SGD, without clip_norm")
     sizes = np.sum(weights != 0, axis=1)
     divisors = np.asarray(schedule.divisors, np.float64) if recipe.denominator == "batch" else sizes
     filled = np.divide(sizes, divisors, out=np.zeros_like(rates), where=divisors > 0)
-    W = _reach(loss, _norm(run.start), rates, filled, recipe.weight_decay)
+    lost = 0.0 if recipe.radius is None else recipe.radius * clip_rounding(run.start)
+    ball = math.inf if recipe.radius is None else recipe.radius + lost
+    W = _reach(loss, _norm(run.start), rates, filled, recipe.weight_decay, ball)
     if not W < 1e100:
         raise Diverged(f"parameters may grow to {W:.3g} at these rates: no constant holds there; lower learning_rate")
     R, L, l2, p = loss.norm, loss.smoothness, loss.l2, loss.features
@@ -98,16 +103,19 @@ def hessian_free_constants(run: Run) -> HessianFreeConstants:
         convexity=l2,
         gradient_change=loss.change + 2 * l2 * W,
         gradient_spread=2 * of_data,
-        rounding=loss.rounding(eps=eps, reach=W, longest=longest, decayed=decayed, slots=b),
+        rounding=loss.rounding(eps=eps, reach=W, longest=longest, decayed=decayed, slots=b) + lost,
         product_rounding=eps
         * (decayed + longest * (L * (p + b + 10) + (b + 9) * l2 + 3 * R**2 * ((p + 1) * R * W / 2 + softmax))),
     )
-    names = tuple(name for name in constants.__dataclass_fields__ if name not in ("estimated", "proved"))
+    names = tuple(name for name in constants.__dataclass_fields__ if name not in ("estimated", "proved", "public"))
     object.__setattr__(constants, "proved", names)  # only code may say so: it is no argument
+    object.__setattr__(constants, "public", loss.public)
     return constants
 
 
-def _reach(loss: LinearLoss, start: float, rates: np.ndarray, filled: np.ndarray, weight_decay: float) -> float:
+def _reach(
+    loss: LinearLoss, start: float, rates: np.ndarray, filled: np.ndarray, weight_decay: float, ball: float
+) -> float:
     """W of `hessian_free_constants`."""
     reach = largest = start
     for rate, whole in zip(rates.tolist(), filled.tolist(), strict=True):
@@ -116,7 +124,7 @@ def _reach(loss: LinearLoss, start: float, rates: np.ndarray, filled: np.ndarray
             low, high = (abs(1 - rate * (weight_decay + k * h)) for h in (loss.l2, loss.l2 + loss.smoothness))
             convex = max(convex, max(low, high) * reach + rate * k * loss.gradient_at_zero)
             bounded = max(bounded, low * reach + (rate * k * loss.gradient if bounded < math.inf else 0.0))
-        reach = min(convex, bounded)
+        reach = min(convex, bounded, ball)
         largest = max(largest, reach)
     return largest
 

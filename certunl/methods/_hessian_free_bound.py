@@ -1,7 +1,6 @@
 """Where a theorem of `bounds/` speaks of a Hessian-free update, what it says."""
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import jax
@@ -10,14 +9,13 @@ import optax
 
 from certunl import sensitivity
 from certunl.bounds._hessian_free_constants import HessianFreeConstants
-from certunl.bounds._linear_loss import linear_loss
-from certunl.bounds._steps import Steps
+from certunl.bounds._steps import Steps, batches
 from certunl.bounds.hessian_free import recursive_bound
-from certunl.bounds.linear import hessian_free_constants
 from certunl.bounds.uniform import uniform_bound
 from certunl.certificate import Assumption
+from certunl.methods._assumed import constants_for
 from certunl.training import Run
-from certunl.typing import BadInput, Diverged, Params
+from certunl.typing import BadInput, Params
 
 __all__ = ["distance", "theorem"]
 
@@ -35,49 +33,31 @@ def distance(
     "retained"), and nothing else.
     Raises: BadInput where more are gone than the capacity, and for "linear" where there is no closed form.
     """
-    recipe, schedule = run.recipe, run.schedule
-    weights, gone = np.asarray(schedule.weights), np.asarray(gone, bool)
-    plain = recipe.optimizer == "sgd" and recipe.clip_norm is None and recipe.radius is None
-    if not plain or not np.isin(weights, (0, 1)).all() or (np.asarray(schedule.rates) < 0).any():
+    known, gone = constants_for(run, constants), np.asarray(gone, bool)
+    if known is None:
         return {}
     if capacity is not None and gone.sum() > capacity:
         raise BadInput(
             f"{gone.sum()} examples are gone, the capacity that was promised is {capacity}: retrain, and start again"
         )
-    if isinstance(constants, HessianFreeConstants):
-        known = _rounded(run, constants)
-    elif constants == "linear":
-        try:
-            known = hessian_free_constants(run)
-        except Diverged:
-            return {}
-    else:
-        raise BadInput(f'constants must be HessianFreeConstants(...) or "linear", got {constants!r}')
-    batches = {
-        "rates": schedule.rates,
-        "sizes": np.sum(weights != 0, axis=1),
-        "gone": np.sum((weights != 0) & gone[np.asarray(schedule.indices)], axis=1),
-        "divisors": schedule.divisors,
-        "weight_decay": recipe.weight_decay,
-        "denominator": recipe.denominator,
-    }
+    placed = batches(run, gone)
     if capacity is None:
-        bound, nothing = recursive_bound(known, **batches, form=form)
+        bound, nothing = recursive_bound(known, **placed, form=form)
     else:
         bound, nothing = uniform_bound(
             known,
-            schedule,
+            run.schedule,
             forgotten=capacity,
-            weight_decay=recipe.weight_decay,
-            denominator=recipe.denominator,
+            weight_decay=run.recipe.weight_decay,
+            denominator=run.recipe.denominator,
             form=form,
         )
     if not math.isfinite(bound):
         return {}
     return {
         "bound": bound,
-        "assumptions": _assumptions(known, Steps.of(known, **batches), nothing, capacity),
-        "uniform": capacity is not None and (constants != "linear" or linear_loss(run, "").public),
+        "assumptions": _assumptions(known, Steps.of(known, **placed), nothing, capacity),
+        "uniform": capacity is not None and (constants != "linear" or known.public),
         "nothing": nothing,
     }
 
@@ -102,16 +82,6 @@ def theorem(
 
 
 _ALLOWED = 1e-3
-
-
-def _rounded(run: Run, constants: HessianFreeConstants) -> HessianFreeConstants:
-    """The user's constants, none of them proved, with an estimate of rounding where they have none: 10 eps ‖w‖ a step,
-    and 10 eps of a vector's norm."""
-    eps = max(float(jax.numpy.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(run.params))
-    largest = max(float(optax.tree.norm(run.start)), float(optax.tree.norm(run.params)))
-    guessed = {"rounding": 10 * eps * largest, "product_rounding": 10 * eps}
-    guessed = {name: value for name, value in guessed.items() if not getattr(constants, name)}
-    return replace(constants, **guessed, estimated=(*constants.estimated, *guessed))
 
 
 def _assumptions(

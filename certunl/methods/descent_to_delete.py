@@ -13,6 +13,7 @@ from optax.projections import projection_l2_ball
 
 from certunl.bounds._constants import NewtonConstants
 from certunl.bounds._linear_loss import linear_loss
+from certunl.bounds._rounding import clip_rounding
 from certunl.bounds.descent import descent_bound, descent_contraction
 from certunl.bounds.linear import linear_constants
 from certunl.certificate import MINIMISER, REPLAY, Assumption, Update
@@ -125,10 +126,9 @@ class DescentToDelete:
         eps = max(float(jnp.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(run.params))
         if self.assumed != "linear":
             return 10 * eps * largest, "estimated"
-        d = sum(leaf.size for leaf in jax.tree.leaves(run.params))
         limits = {"longest": rate * filled, "decayed": 3 * (1 + rate * run.recipe.weight_decay)}
-        reach = largest if radius is None else radius * (1 + (d + 10) * eps)
-        projected = 0.0 if radius is None else (d + 10) * eps * radius
+        projected = 0.0 if radius is None else radius * clip_rounding(run.params)
+        reach = largest if radius is None else radius + projected
         step = linear_loss(run, "NewtonConstants").rounding(eps=eps, reach=reach, slots=len(run.present), **limits)
         return step + projected, "estimated" if radius is None else "proved"
 

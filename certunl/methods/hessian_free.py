@@ -13,6 +13,7 @@ from certunl.bounds import HessianFreeConstants
 from certunl.certificate import REPLAY, Update
 from certunl.chunks import chunk_size, devices
 from certunl.fingerprint import fingerprint
+from certunl.methods._assumed import check_assumed
 from certunl.methods._continued import continuation
 from certunl.methods._hessian_free_bound import theorem
 from certunl.methods._updated import updated
@@ -75,8 +76,7 @@ class HessianFree:
             raise BadInput(f"form must be one of {', '.join(FORMS)}, got {self.form!r}")
         if self.order not in ("forward", "backward"):
             raise BadInput(f'order must be "forward" or "backward", got {self.order!r}')
-        if not (self.assumed is None or self.assumed == "linear" or isinstance(self.assumed, HessianFreeConstants)):
-            raise BadInput(f'assumed must be HessianFreeConstants(...), "linear" or None, got {self.assumed!r}')
+        check_assumed(self.assumed)
         if self.capacity is not None and not (isinstance(self.capacity, Integral) and self.capacity >= 1):
             raise BadInput(f"capacity must be a whole number of at least 1, got {self.capacity!r}")
         if self.order == "backward" and self.form != "first_order":

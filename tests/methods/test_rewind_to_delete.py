@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import certunl as cu
+from certunl.bounds import hessian_free_constants
 from certunl.bounds.rewind import rewind_bound
+from certunl.methods._assumed import constants_for
 from tests.bounds.test_hessian_free_constants import linear
 from tests.cases import KEY, network, ridge, trained, vector
 
@@ -75,6 +77,62 @@ def test_retraining_keeps_the_bound_of_softmax_and_least_squares(denominator):
                 assert off <= update.bound
                 ratios.append(off / update.bound)
     assert max(ratios) > 0.02
+
+
+def test_a_checkpoint_of_another_run_or_step_is_refused():
+    run, method = trained(ridge(), weight_decay=0.2), cu.RewindToDelete(steps=3)
+    kept = method.prepare(run)
+    others = [
+        trained(ridge(), weight_decay=0.2, seed=1),
+        trained(ridge(seed=1), weight_decay=0.2),
+        run.replace(recipe=cu.Recipe(learning_rate=0.1, epochs=3, batch_size=8, weight_decay=0.3)),
+        run.replace(schedule=run.schedule.replace(rates=2 * run.schedule.rates)),
+    ]
+    for other in others:
+        with pytest.raises(cu.BadInput, match="belongs to another run"):
+            method.forget(other, kept, IDS, KEY)
+    with pytest.raises(cu.BadInput, match="another step"):
+        cu.RewindToDelete(steps=4).forget(run, kept, IDS, KEY)
+    after = run.minus([0], method.forget(run, kept, [0], KEY).params)
+    assert forget(after, prepared=kept, steps=3).method == "rewind_to_delete"
+
+
+def test_in_a_ball_retraining_keeps_the_bound_and_no_distance_exceeds_twice_its_radius():
+    run = linear(learning_rate=0.5, radius=0.4, batch_size=15)
+    assert np.linalg.norm(vector(run.params)) > 0.99 * 0.4  # the ball is felt
+    for ids in ([4], list(range(20))):
+        truth = vector(cu.Retrain().forget(run, None, ids, KEY).params)
+        update = forget(run, ids, steps=3, assumed="linear")
+        off = np.linalg.norm(vector(update.params) - truth)
+        assert 0 < off <= update.bound <= update.nothing <= 0.8 * (1 + 1e-9)
+    known = cu.HessianFreeConstants(
+        gradient_bound=9.0, smoothness=1.0, hessian_lipschitz=1.0, convexity=0.0, rounding=1e-3
+    )
+    first = {"rates": [0.5] * 2, "sizes": 15, "gone": [15, 0], "divisors": 15, "weight_decay": 0.5}
+    for radius, D in ((0.4, 0.75 * (0.8 + 2e-3) + 2e-3), (None, 0.75 * (4.5 + 2e-3) + 2e-3)):
+        found = rewind_bound(known, **first, denominator="batch", rewound=0, radius=radius)
+        assert found == (pytest.approx(D), pytest.approx(D))
+
+
+def test_the_reach_of_constants_in_closed_form_ends_at_the_ball():
+    run = linear("least squares", learning_rate=0.5, radius=0.4)
+    start, Y = np.linalg.norm(vector(run.start)), np.linalg.norm(run.problem.data.y, axis=1).max()
+    assert start > 0.4  # initial parameters are not projected
+    inside = run.replace(start=jax.tree.map(lambda p: 0.01 * p, run.start))
+    for held, reach in ((run, start), (inside, 0.4)):
+        assert hessian_free_constants(held).gradient_bound == pytest.approx(2 * reach + np.sqrt(2) * Y)
+    wide = inside.replace(recipe=cu.Recipe(learning_rate=0.5, radius=4e9))
+    eps = np.finfo(float).eps
+    assert hessian_free_constants(wide).rounding > 4e9 * 12 * eps
+
+
+def test_rounding_of_given_constants_is_estimated_and_unbounded_growth_has_no_theorem():
+    run = linear(weight_decay=0.5, learning_rate=0.1)
+    known = cu.HessianFreeConstants(gradient_bound=5.0, smoothness=5.0, hessian_lipschitz=5.0, convexity=0.0)
+    rounding = {a.symbol: a for a in forget(run, assumed=known).assumptions}["rounding"]
+    assert rounding.status == "estimated" and 1e-16 < rounding.value < 1e-13
+    fast = run.replace(schedule=run.schedule.replace(rates=jnp.full_like(run.schedule.rates, 1e60)))
+    assert constants_for(fast, "linear") is None and constants_for(run, "linear") is not None
 
 
 @pytest.mark.parametrize(("T", "K"), [(1, 0), (6, 0), (6, 2), (40, 10), (40, 39)])

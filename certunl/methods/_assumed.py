@@ -1,0 +1,52 @@
+"""The constants that a bound on training's steps rests on, for one run."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import optax
+
+from certunl.bounds._hessian_free_constants import HessianFreeConstants
+from certunl.bounds.linear import hessian_free_constants
+from certunl.training import Run
+from certunl.typing import BadInput, Diverged
+
+__all__ = ["check_assumed", "constants_for"]
+
+
+def check_assumed(assumed: HessianFreeConstants | str | None) -> None:
+    """Raises BadInput for what no method takes."""
+    if not (assumed is None or assumed == "linear" or isinstance(assumed, HessianFreeConstants)):
+        raise BadInput(f'assumed must be HessianFreeConstants(...), "linear" or None, got {assumed!r}')
+
+
+def constants_for(
+    run: Run, assumed: HessianFreeConstants | str | None, *, ball: bool = False
+) -> HessianFreeConstants | None:
+    """`assumed` for `run`, "linear" being those in closed form, the only ones called proved; None without any, and
+    where a condition of every bound on steps is seen to fail: plain SGD without clip_norm and (but for `ball`) radius,
+    weights of 0 and 1, rates of at least 0, and in closed form parameters that stay finite.
+
+    Raises: BadInput for "linear" where there is no closed form.
+    """
+    check_assumed(assumed)
+    recipe, schedule = run.recipe, run.schedule
+    plain = recipe.optimizer == "sgd" and recipe.clip_norm is None and (ball or recipe.radius is None)
+    if not plain or not np.isin(schedule.weights, (0, 1)).all() or (np.asarray(schedule.rates) < 0).any():
+        return None
+    if isinstance(assumed, HessianFreeConstants):
+        return _rounded(run, assumed)
+    try:
+        return None if assumed is None else hessian_free_constants(run)
+    except Diverged:
+        return None
+
+
+def _rounded(run: Run, constants: HessianFreeConstants) -> HessianFreeConstants:
+    """The user's constants, none of them proved, with an estimate of rounding where they have none: 10 eps ‖w‖ a step,
+    and 10 eps of a vector's norm."""
+    eps = max(float(jax.numpy.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(run.params))
+    largest = max(float(optax.tree.norm(run.start)), float(optax.tree.norm(run.params)))
+    guessed = {"rounding": 10 * eps * largest, "product_rounding": 10 * eps}
+    guessed = {name: value for name, value in guessed.items() if not getattr(constants, name)}
+    return replace(constants, **guessed, estimated=(*constants.estimated, *guessed))
