@@ -40,8 +40,6 @@ from certunl.planning import Plan as Plan
 from certunl.planning import plan as plan
 from certunl.problem import Dataset as Dataset
 from certunl.problem import Problem as Problem
-from certunl.problem import classification as classification
-from certunl.problem import regression as regression
 from certunl.recipe import Recipe as Recipe
 from certunl.schedule import Schedule as Schedule
 from certunl.solvers.cg import CG as CG
@@ -52,6 +50,8 @@ from certunl.staleness import measure_staleness as measure_staleness
 from certunl.statistics import Statistics as Statistics
 from certunl.store import Store as Store
 from certunl.stream import Stream as Stream
+from certunl.supervised import classification as classification
+from certunl.supervised import regression as regression
 from certunl.training import Run as Run
 from certunl.training import fit as fit
 from certunl.training import train as train

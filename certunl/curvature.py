@@ -8,7 +8,8 @@ import jax.flatten_util
 import jax.numpy as jnp
 import optax
 
-from certunl.problem import Dataset, Problem, Supervised
+from certunl.problem import Dataset, Problem
+from certunl.supervised import Supervised
 from certunl.typing import BadInput, Key, Operator, Params
 
 __all__ = [

@@ -24,9 +24,10 @@ import jax
 from certunl import rooms
 from certunl.datasets import Splits, load
 from certunl.disk import digest, load_arrays, read_json, save_arrays, whole, write_json
-from certunl.problem import Problem, classification
+from certunl.problem import Problem
 from certunl.recipe import Recipe
 from certunl.schedule import Schedule
+from certunl.supervised import classification
 from certunl.training import Run
 from certunl.typing import BadInput, Params
 

@@ -13,6 +13,7 @@ LAYERS = [
     {"gaussian"},
     {"rooms", "recipe", "budget", "wording"},
     {"problem", "models", "schedule"},
+    {"supervised"},
     {"training", "curvature", "certificate"},
     {
         "requests",

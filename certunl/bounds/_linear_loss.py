@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from certunl.models import Linear
-from certunl.problem import Supervised, softmax_loss, squared_loss
+from certunl.supervised import Supervised, softmax_loss, squared_loss
 from certunl.training import Run
 from certunl.typing import BadInput
 
