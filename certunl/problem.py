@@ -13,22 +13,28 @@ from certunl.typing import BadInput, Key, Params, Scores
 
 __all__ = ["Dataset", "Problem"]
 
+_ARRAYS = ("x", "y", "owners")
+
 
 @struct.dataclass
 class Dataset:
     """Examples `x f[n, ...]`, targets `y` (classes `i32[n]` or values `f[n, ...]`), `owners i32[n]` or None.
 
-    `data[indices]` is again a Dataset; a batch is one.
+    `data[indices]` is again a Dataset; a batch is one. `unchecked`: what these data take for granted, in words, such as
+    where features came from; every certificate names it, and none is then PROVED.
     """
 
     x: Any
     y: Any
     owners: Any = None
+    unchecked: tuple[str, ...] = struct.field(pytree_node=False, default=())
 
     def __post_init__(self) -> None:
-        for name, held in vars(self).items():
-            if isinstance(held, list | tuple):
+        for name in _ARRAYS:
+            if isinstance(held := getattr(self, name), list | tuple):
                 object.__setattr__(self, name, np.asarray(held))
+        words = (self.unchecked,) if isinstance(self.unchecked, str) else tuple(self.unchecked)
+        object.__setattr__(self, "unchecked", words)
 
     def __len__(self) -> int:
         return self.y.shape[0]
@@ -38,7 +44,7 @@ class Dataset:
 
     def check(self) -> None:
         """Raises BadInput where lengths disagree or a number is not finite."""
-        lengths = {name: np.shape(a)[:1] for name, a in vars(self).items() if a is not None}
+        lengths = {name: np.shape(a)[:1] for name in _ARRAYS if (a := getattr(self, name)) is not None}
         if len(set(lengths.values())) != 1 or () in lengths.values():
             raise BadInput(f"x, y and owners must have one row per example, got leading shapes {lengths}")
         if len(self) == 0:
@@ -85,8 +91,9 @@ class Problem:
 
     @property
     def unchecked(self) -> tuple[str, ...]:
-        """What the model says no statement about its parameters covers; named on every certificate."""
-        return getattr(getattr(self.losses, "model", None), "unchecked", ())
+        """What no statement about the parameters covers, by the model's word and the data's; on every certificate."""
+        of_model = getattr(getattr(self.losses, "model", None), "unchecked", ())
+        return tuple(dict.fromkeys((*of_model, *self.data.unchecked)))
 
     def check(self, params: Params) -> None:
         """Raises BadInput where losses are not one per example."""

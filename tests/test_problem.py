@@ -1,11 +1,15 @@
 """Labels and targets that fit, scores in microbatches, and losses by hand."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import certunl as cu
+from certunl.fingerprint import fingerprint
+from certunl.timing import Stopwatch
 from tests.cases import KEY, classes, network, trained
 
 
@@ -55,6 +59,25 @@ def test_a_dataset_indexes_like_its_arrays():
     data = classes(owners=np.arange(30) % 4)
     part = data[np.array([3, 1])]
     assert len(part) == 2 and part.y.tolist() == data.y[[3, 1]].tolist() and part.owners.tolist() == [3, 1]
+
+
+def test_what_data_leave_unchecked_stays_with_them_is_on_the_certificate_and_compiles_nothing_anew():
+    data = replace(classes(), unchecked=("features of unknown making",))
+    assert data[:5].unchecked == jax.tree.map(jnp.asarray, data).unchecked == ("features of unknown making",)
+    assert replace(data, unchecked="one word").unchecked == ("one word",)
+    assert len(jax.tree.leaves(data)) == 2 and jax.tree.structure(data) != jax.tree.structure(classes())
+    data.check()
+    plain = cu.classification(cu.models.Linear(classes=3, dtype=jnp.float64), classes())
+    run, same = (trained(replace(plain, data=jax.tree.map(jnp.asarray, d))) for d in (data, classes()))
+    assert fingerprint(run) == fingerprint(same)
+    prepared = cu.HessianFree().prepare(run)
+    update = cu.HessianFree().forget(run, prepared, [3], KEY)
+    release = cu.certify(replace(update, bound=1e-9), cu.Budget(epsilon=1.0, delta=1e-5, distance=1.0), KEY)
+    assert release.certificate.verdict == "CONDITIONAL"
+    assert "unchecked      features of unknown making" in str(release.certificate)
+    with Stopwatch() as watch:
+        again = trained(replace(plain, data=jax.tree.map(jnp.asarray, replace(data))))
+    assert watch.compilations == 0 and again.problem.unchecked == run.problem.unchecked != same.problem.unchecked
 
 
 def test_lists_become_arrays_and_unusable_owners_are_refused():
