@@ -8,14 +8,23 @@ from typing import Any
 
 from certunl import rooms
 from certunl.datasets._splits import Splits
+from certunl.typing import BadInput
 
 __all__ = ["Splits", "load"]
 
 
-def load(name: str, **settings: Any) -> Splits:
-    """The data set `name` as `Splits(train, test, classes)`; `train=` and `test=` limit the sizes.
+def load(name: str, *, train_from: int = 0, **settings: Any) -> Splits:
+    """The data set `name` as `Splits(train, test, classes)`; `train=` and `test=` limit the sizes, training examples
+    begin at number `train_from`: public ones may be the first, private ones the others.
 
-    >>> load("wine").train.x.shape
-    (142, 13)
+    >>> load("wine").train.x.shape, load("wine", train_from=100).train.x.shape
+    ((142, 13), (42, 13))
     """
-    return rooms.build("datasets", name, **settings)
+    if not (isinstance(train_from, int) and train_from >= 0):
+        raise BadInput(f"train_from must be a whole number of at least 0, got {train_from!r}")
+    if train_from and isinstance(size := settings.get("train"), int):
+        settings["train"] = size + train_from if size > 0 else size
+    splits = rooms.build("datasets", name, **settings)
+    if train_from >= len(splits.train):
+        raise BadInput(f"train_from must be below the {len(splits.train)} training examples, got {train_from}")
+    return splits._replace(train=splits.train[train_from:])

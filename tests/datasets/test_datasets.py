@@ -34,6 +34,18 @@ def test_sizes_limit_the_splits_and_impossible_ones_are_refused():
             cu.datasets.load("wine", train=size)
 
 
+def test_training_examples_may_begin_later():
+    whole, part = cu.datasets.load("wine"), cu.datasets.load("wine", train=20, train_from=100)
+    np.testing.assert_array_equal(part.train.x, whole.train.x[100:120])
+    np.testing.assert_array_equal(part.test.y, whole.test.y)
+    assert len(cu.datasets.load("wine", train_from=100).train) == 42
+    for wrong in ({"train_from": 142}, {"train_from": -1}, {"train_from": 1.0}, {"train_from": 100, "train": 43}):
+        with pytest.raises(cu.BadInput, match=r"train_from must be|from 1 to 142"):
+            cu.datasets.load("wine", **wrong)
+    with pytest.raises(cu.BadInput, match="got 0"):
+        cu.datasets.load("wine", train_from=100, train=0)
+
+
 def test_unknown_names_and_settings_are_refused_with_the_known_ones():
     with pytest.raises(cu.BadInput, match=r"digits.*mnist"):
         cu.datasets.load("mnits")
