@@ -23,7 +23,8 @@ class Stream:
     of what its releases have spent, and, where it was measured, the `staleness` of what was prepared.
 
     Newton's bound holds again for every request because its state is projected back onto the ball; the noised copies
-    never enter the state. `fresh` are the parameters at which `prepared` was made (default: those of `run`).
+    never enter the state. `shift` is what requests have added to the parameters since the rows were gathered, or their
+    staleness was last measured (default: nothing); a pytree like params, as secret as they are.
     """
 
     run: Run
@@ -31,20 +32,17 @@ class Stream:
     prepared: Any = None
     account: Account = field(default_factory=Account)
     staleness: Staleness | None = None
-    fresh: Params = None
-
-    def __post_init__(self) -> None:
-        if self.fresh is None:
-            object.__setattr__(self, "fresh", self.run.params)
+    shift: Params = None
 
     @property
     def moved(self) -> float:
-        """How far the requests have moved the parameters since `prepared` was made."""
-        return float(optax.tree.norm(optax.tree.sub(self.run.params, self.fresh)))
+        """How far the requests have moved the parameters since the rows were gathered, or `measured`: ‖shift‖."""
+        return 0.0 if self.shift is None else float(optax.tree.norm(self.shift))
 
     @property
     def stale(self) -> bool:
-        """Whether the expected second-order error exceeds what `staleness` tolerates: time to `repair`."""
+        """Whether the expected second-order error exceeds what `staleness` tolerates: time to have it `measured` again,
+        or to retrain and prepare anew."""
         return self.staleness is not None and self.moved > self.staleness.budget
 
     def forget(
@@ -60,10 +58,12 @@ class Stream:
         usable = prepared if not hasattr(prepared, "covers") or prepared.covers(ids) else None
         update = self.method.forget(self.run, usable, ids, key)
         release = certify(update, budget, noise_key, trivial=trivial, account=self.account)
-        run = self.run.minus(ids, update.params)
+        run, shift = self.run.minus(ids, update.params), optax.tree.sub(update.params, self.run.params)
+        if self.shift is not None:
+            shift = optax.tree.add(self.shift, shift)
         if hasattr(prepared, "drop"):
             prepared = prepared.drop(np.unique(prepared.owners[ids]))
-        after = replace(self, run=run, prepared=prepared, account=release.certificate.account)
+        after = replace(self, run=run, prepared=prepared, account=release.certificate.account, shift=shift)
         if after.staleness is not None and after.stale:
             logging.getLogger("certunl").warning(
                 "the statistics are stale: the parameters have moved %.4g since they were gathered, where the expected "
@@ -76,7 +76,7 @@ class Stream:
 
     def repair(self, key: Key, **settings: Any) -> "Stream":
         """The stream trained on for some epochs on who is left, what was prepared carried on along it: see the method's
-        `repair`. Nothing is released, so nothing is spent. What it owes to staleness stays until it is `measured`.
+        `repair`. Nothing is released, so nothing is spent. What requests have shifted counts until it is `measured`.
 
         Raises: BadInput where the method has no repair, or nothing is prepared.
         """
@@ -84,11 +84,10 @@ class Stream:
         if repair is None or self.prepared is None:
             raise BadInput("only a method with rows of its own can be repaired: HessianFree, with what it prepared")
         run, prepared = repair(self.run, self.prepared, key, **settings)
-        owed = optax.tree.sub(self.run.params, self.fresh)
-        return replace(self, run=run, prepared=prepared, fresh=optax.tree.sub(run.params, owed))
+        return replace(self, run=run, prepared=prepared)
 
     def measured(self, key: Key, **settings: Any) -> "Stream":
         """The stream with the staleness of its rows measured as they are now (see `measure_staleness`), counted from
         here."""
         staleness = measure_staleness(self.run, self.method, self.prepared, key, **settings)
-        return replace(self, staleness=staleness, fresh=self.run.params)
+        return replace(self, staleness=staleness, shift=None)

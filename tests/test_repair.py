@@ -87,12 +87,14 @@ def test_a_stream_warns_when_its_rows_are_stale_until_it_is_measured_again(caplo
     tolerance = 1.5 * staleness.coefficient * first
     staleness = cu.Staleness(coefficient=staleness.coefficient, tolerance=tolerance, samples=3, size=3)
     stream = cu.Stream(run=run, method=method, prepared=prepared, staleness=staleness)
+    assert stream.moved == 0 and not stream.stale
     budget = cu.Budget(sigma=0.1, delta=1e-5)
     release, stream = stream.forget([4], budget, KEY, NOISE)
     assert not stream.stale and not caplog.records
     assert stream.moved == pytest.approx(first)
     release, stream = stream.forget(list(range(10, 22)), budget, KEY, NOISE)
     assert stream.stale and "measure it again" in caplog.text
+    assert stream.moved == pytest.approx(distance(stream.run.params, run.params))  # of both requests together
     assert set(stream.prepared.units.tolist()) == set(range(30)) - {4, *range(10, 22)}
     assert release.certificate.verdict == "NOT CERTIFIED"
     repaired = stream.repair(KEY, epochs=1)
@@ -102,6 +104,8 @@ def test_a_stream_warns_when_its_rows_are_stale_until_it_is_measured_again(caplo
     assert gap(repaired.prepared.correction([25]), stream.prepared.correction([25])) > 1e-3
     again = repaired.measured(KEY, size=2)
     assert again.moved == 0 and again.staleness.coefficient > 0
+    _, last = again.forget([25], budget, KEY, NOISE)
+    assert last.moved == pytest.approx(distance(last.run.params, repaired.run.params))
     with pytest.raises(cu.BadInput, match="only a method with rows"):
         cu.Stream(run=run, method=cu.Retrain()).repair(KEY)
 
