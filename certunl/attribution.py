@@ -8,7 +8,6 @@ import numpy as np
 
 from certunl import sensitivity
 from certunl.curvature import microbatch, streamed
-from certunl.gathering import check_finite
 from certunl.problem import Dataset
 from certunl.training import Run
 from certunl.typing import BadInput, Params
@@ -33,7 +32,7 @@ def attribute(run: Run, query: Params) -> jax.Array:
     known, numbers = np.unique(np.arange(len(run.present)) if owners is None else owners, return_inverse=True)
     queries = jax.tree.map(lambda q, p: jnp.asarray(q, p.dtype)[None], query, run.params)
     values = sensitivity.adjoint(run, jnp.asarray(numbers), queries, len(known))[0]
-    check_finite(values)
+    sensitivity.check_finite(values)
     return values
 
 

@@ -12,9 +12,9 @@ from certunl import sensitivity
 from certunl.chunks import Device, spread
 from certunl.store import Store
 from certunl.training import Run
-from certunl.typing import BadInput, Diverged, Params, Progress
+from certunl.typing import BadInput, Params, Progress
 
-__all__ = ["backward", "check_finite", "fill", "forward", "query_block", "tracked"]
+__all__ = ["backward", "fill", "forward", "query_block", "tracked"]
 
 _QUERY_BYTES = 2**28
 """What the adjoint passes of the backward order may hold at once."""
@@ -84,7 +84,7 @@ def backward(run: Run, owners: np.ndarray, units: np.ndarray) -> Params:
         queries = jax.vmap(unravel)(jnp.eye(min(size, flat.size - first), flat.size, first, dtype=flat.dtype))
         values.append(sensitivity.adjoint(run, jnp.asarray(numbers), queries, len(known)))
     rows = jax.vmap(unravel)(jnp.concatenate(values).T[np.searchsorted(known, units)])
-    check_finite(rows)
+    sensitivity.check_finite(rows)
     return rows
 
 
@@ -93,15 +93,6 @@ def query_block(run: Run) -> int:
     leaves = jax.tree.leaves(run.start)
     each = sum(leaf.nbytes for leaf in leaves) + run.schedule.weights.nbytes
     return max(1, _QUERY_BYTES // each)
-
-
-def check_finite(rows: Params) -> None:
-    """Raises Diverged where a number is not finite."""
-    if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(rows)):
-        raise Diverged(
-            "the statistics left the finite numbers: the derivative of training grows without bound at this learning "
-            "rate, or the optimizer has none where a gradient is 0; lower the learning rate or change the optimizer"
-        )
 
 
 def _cut(units: np.ndarray, size: int) -> list[np.ndarray]:
@@ -123,6 +114,6 @@ def _blocks(run: Run, owners: np.ndarray, parts: list[np.ndarray], form: str, ol
         return sensitivity.block(*copies[device], units, jax.device_put(rows, device), form=form)[0]
 
     for part, rows in zip(parts, spread(work, parts), strict=True):
-        check_finite(rows)
+        sensitivity.check_finite(rows)
         kept = len(part)
         yield jax.tree.map(lambda leaf, m=kept: leaf[:m], rows)

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 
 from certunl.schedule import Schedule
 from certunl.training import Run, step
-from certunl.typing import Params
+from certunl.typing import Diverged, Params
 
-__all__ = ["adjoint", "block", "vector"]
+__all__ = ["adjoint", "block", "check_finite", "vector"]
 
 Tangents = list[jax.Array]
 """Derivatives of the floating-point leaves of the state (parameters first, then the optimizer's memory; its integers
@@ -127,3 +127,12 @@ def adjoint(run: Run, owners: jax.Array, queries: Params, count: int) -> jax.Arr
     _, back = jax.vjp(final, jnp.ones_like(run.schedule.weights))
     (presence,) = jax.vmap(back)(queries)
     return jnp.zeros((presence.shape[0], count), presence.dtype).at[:, owners[run.schedule.indices]].add(-presence)
+
+
+def check_finite(rows: Params) -> None:
+    """Raises Diverged where a number is not finite."""
+    if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(rows)):
+        raise Diverged(
+            "the statistics left the finite numbers: the derivative of training grows without bound at this learning "
+            "rate, or the optimizer has none where a gradient is 0; lower the learning rate or change the optimizer"
+        )

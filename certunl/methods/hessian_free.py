@@ -120,7 +120,7 @@ class HessianFree:
         with Stopwatch() as watch:
             if prepared is None:
                 correction, _ = sensitivity.vector(run, run.present & ~run.retained(request), self.form)
-                gathering.check_finite(correction)
+                sensitivity.check_finite(correction)
             else:
                 self.check(run, prepared)
                 correction = prepared.correction(request)
