@@ -87,23 +87,17 @@ class HessianFree:
 
         Raises: BadInput for unknown units; Diverged when the derivative of training left the finite numbers.
         """
-        owners, units, whole = gathering.tracked(run, self.units)
-        units = units[whole]
-        if self.order == "backward":
-            rows = gathering.backward(run, owners, units)
-        else:
-            size = self._size(run, units)
-            rows = gathering.forward(run, owners, units, size, form=self.form, progress=progress)
-        return Statistics(rows=rows, units=units, owners=owners, origin=self._origin(run))
+        return self._in_memory(run, run, old=None, progress=progress)
 
     def store(self, run: Run, place: Place, *, dtype: str | None = None, progress: Progress | None = None) -> Store:
         """The same rows on disk: in `place` (a folder, or a URL such as gs://bucket/rows), as `dtype` (default: the
         parameters'), written as they are made, so that memory holds a chunk for each core or device. A store that was
-        begun earlier is gone on with: killed at any moment, it has lost at most one chunk of finished rows.
+        begun earlier is gone on with: what a kill loses is the chunk that was being gathered or written, and the blocks
+        after it that were on their way, at most one for each core or device.
 
         Raises: as `prepare`; BadInput where `place` holds other rows.
         """
-        return self._filled(run, place, dtype, progress, self.units, run, None)
+        return self._on_disk(run, run, place, dtype=dtype, old=None, progress=progress)
 
     def open(self, run: Run, place: Place, *, carried: bool = False) -> Store:
         """The store of `run` in `place`, as far as it was filled; `carried`: by `repair`.
@@ -160,15 +154,11 @@ class HessianFree:
         params, risks = jax.block_until_ready(follow(run.problem, recipe, run.params, schedule))
         check_finite(risks, params, recipe)
         repaired = replace(run, schedule=run.schedule.then(schedule), params=params)
-        named = tuple(prepared.units.tolist())
-        if isinstance(prepared, Store):
-            assert place is not None
-            return repaired, self._filled(repaired, place, prepared.dtype, progress, named, going, prepared)
-        owners, units, whole = gathering.tracked(run, named)
-        units = units[whole]
-        size = self._size(run, units)
-        rows = gathering.forward(going, owners, units, size, form=self.form, old=prepared, progress=progress)
-        return repaired, Statistics(rows=rows, units=units, owners=owners, origin=self._origin(repaired))
+        if isinstance(prepared, Store) and place is not None:
+            rows = self._on_disk(repaired, going, place, dtype=prepared.dtype, old=prepared, progress=progress)
+        else:
+            rows = self._in_memory(repaired, going, old=prepared, progress=progress)
+        return repaired, rows
 
     def check(self, run: Run, prepared: Statistics | Store) -> None:
         """Raises BadInput where `prepared` are rows of another run, method or form."""
@@ -184,26 +174,33 @@ class HessianFree:
     def _size(self, run: Run, units: np.ndarray) -> int:
         return min(self.chunk or chunk_size(run, len(units)), len(units))
 
-    def _filled(
-        self,
-        run: Run,
-        place: Place,
-        dtype: str | None,
-        progress: Progress | None,
-        named: tuple[int, ...] | None,
-        going: Run,
-        old: Any,
+    def _tracked(self, run: Run, old: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return gathering.tracked(run, self.units if old is None else tuple(old.units.tolist()))
+
+    def _in_memory(self, run: Run, along: Run, *, old: Any, progress: Progress | None) -> Statistics:
+        """The rows of `run`, gathered along the schedule of `along` from the rows `old` (None: zeros)."""
+        owners, units, whole = self._tracked(run, old)
+        units = units[whole]
+        if self.order == "backward" and old is None:
+            rows = gathering.backward(along, owners, units)
+        else:
+            size = self._size(run, units)
+            rows = gathering.forward(along, owners, units, size, form=self.form, old=old, progress=progress)
+        return Statistics(rows=rows, units=units, owners=owners, origin=self._origin(run))
+
+    def _on_disk(
+        self, run: Run, along: Run, place: Place, *, dtype: str | None, old: Any, progress: Progress | None
     ) -> Store:
-        """The store of `run`, filled along the schedule of `going` from the rows of `old`."""
+        """The same, in a store at `place`."""
         if self.order == "backward":
             raise BadInput('a store is filled forward, chunk by chunk; leave order at "forward"')
-        owners, units, whole = gathering.tracked(run, named)
+        owners, units, whole = self._tracked(run, old)
         size = self._size(run, units)
         facts = {"fingerprint": fingerprint(run), "dtype": dtype, "form": self._kind(old is not None)}
         store = Store.create(place, run.start, units, owners, chunk=size * len(devices()), **facts)
         with contextlib.closing(store):
             store.drop(units[~whole])
-            gathering.fill(store, going, owners, size, form=self.form, old=old, progress=progress)
+            gathering.fill(store, along, owners, size, form=self.form, old=old, progress=progress)
         store.origin = self._origin(run)
         return store
 
