@@ -17,10 +17,9 @@ Device = Any
 """One of `jax.devices()`."""
 
 _CACHE_BYTES = 3 * 2**20
-"""Size of one block of rows on a CPU."""
-_MEMORY_BYTES = {"cpu": 2**29}
-_DEVICE_BYTES = 4 * 2**30
-"""Size of one block with what its step computes: on a CPU, on anything else."""
+"""What the rows of one block may take on a CPU."""
+_MEMORY_BYTES, _DEVICE_BYTES = 2**29, 4 * 2**30
+"""What the rows of one block and what their step computes may take: on a CPU, for each core; on another device."""
 
 
 def devices() -> list[Device]:
@@ -37,9 +36,8 @@ def chunk_size(run: Run, units: int) -> int:
     blocks as make all `devices` end together."""
     row = sum(leaf.nbytes for leaf in jax.tree.leaves(run.start))
     step = row + run.schedule.indices.shape[1] * example_bytes(run.problem, run.start)
-    most = _MEMORY_BYTES.get(jax.default_backend(), _DEVICE_BYTES) // step
-    if jax.default_backend() == "cpu":
-        most = min(most, _CACHE_BYTES // row)
+    on_cpu = jax.default_backend() == "cpu"
+    most = min(_CACHE_BYTES // row, _MEMORY_BYTES // step) if on_cpu else _DEVICE_BYTES // step
     workers = len(devices())
     rounds = -(-units // (max(1, most) * workers))
     return max(1, -(-units // (rounds * workers)))
@@ -55,10 +53,8 @@ def spread(work: Callable[[Any, Device], Any], items: Sequence[Any]) -> Iterator
     x64, precision = config.jax_enable_x64, config.jax_default_matmul_precision
 
     def ready(item: Any, place: Device) -> Any:
-        with (
-            jax.enable_x64(x64),
-            jax.default_matmul_precision(precision),
-        ):  # settings in force are the caller's thread's
+        # a new thread has the settings JAX began with, not those in force where `spread` was called
+        with jax.enable_x64(x64), jax.default_matmul_precision(precision):
             return jax.block_until_ready(work(item, place))
 
     with ThreadPoolExecutor(len(places)) as pool:
