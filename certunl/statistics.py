@@ -13,7 +13,7 @@ from certunl.typing import BadInput, Params
 __all__ = ["Origin", "Statistics", "asked", "covered", "positions"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Origin:
     """What rows belong to: start, schedule and data of a run, which forgetting leaves as they are, its recipe and
     losses, and the kind of row."""
@@ -36,7 +36,7 @@ class Origin:
         return all(x is y or np.array_equal(x, y) for x, y in pairs)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Statistics:
     """One row per unit: `rows` is a pytree like params with a leading axis; `units i32[m]`, sorted, are those that have
     a row, `slots i32[m]` says where it stands (by default in that order), `owners i32[n]` names the unit of each

@@ -7,6 +7,7 @@ import pytest
 
 import certunl as cu
 from certunl import chunks
+from certunl.statistics import Origin
 from tests.cases import KEY, gap, network, ridge, trained, vector
 
 RECIPES = {
@@ -123,9 +124,11 @@ def test_rows_on_disk_are_the_rows_and_a_store_of_another_form_or_run_is_refused
 
 def test_statistics_know_their_run_by_its_schedule_too():
     run = trained(network())
-    other = cu.fit(run.problem, run.recipe, run.start, run.schedule.without([]).without([2]))
+    other, rows = cu.fit(run.problem, run.recipe, run.start, run.schedule.without([2])), cu.HessianFree().prepare(run)
     with pytest.raises(cu.BadInput, match="another run"):
-        cu.HessianFree().forget(other, cu.HessianFree().prepare(run), [1], KEY)
+        cu.HessianFree().forget(other, rows, [1], KEY)
+    less = rows.without([2])
+    assert rows != less and rows.origin is less.origin and rows.origin != Origin.of(other, "hessian_free, first_order")
 
 
 def test_in_single_precision_the_chunk_changes_a_row_by_rounding_only():
