@@ -30,6 +30,7 @@ from certunl.methods.hessian_free import HessianFree as HessianFree
 from certunl.methods.influence import DiagonalInfluence as DiagonalInfluence
 from certunl.methods.jackknife import Jackknife as Jackknife
 from certunl.methods.lcodec import LCODEC as LCODEC
+from certunl.methods.model_clipping import ModelClipping as ModelClipping
 from certunl.methods.neggrad import NegGrad as NegGrad
 from certunl.methods.newton import Newton as Newton
 from certunl.methods.newton_step import NewtonStep as NewtonStep

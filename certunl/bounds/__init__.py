@@ -10,6 +10,7 @@ steps do.
 
 from certunl.bounds._hessian_free_constants import HessianFreeConstants
 from certunl.bounds._inverse import dimension_free_error, printed_error, residual_error
+from certunl.bounds.clipped_chain import clipped_chain
 from certunl.bounds.contraction import measured_contractions
 from certunl.bounds.descent import descent_bound
 from certunl.bounds.hessian_free import recursive_bound
@@ -22,6 +23,7 @@ from certunl.bounds.uniform import deletion_capacity, uniform_bound
 
 __all__ = [
     "HessianFreeConstants",
+    "clipped_chain",
     "deletion_capacity",
     "descent_bound",
     "dimension_free_error",

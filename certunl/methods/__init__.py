@@ -16,6 +16,7 @@ from certunl.methods.hessian_free import HessianFree
 from certunl.methods.influence import DiagonalInfluence
 from certunl.methods.jackknife import Jackknife
 from certunl.methods.lcodec import LCODEC
+from certunl.methods.model_clipping import ModelClipping
 from certunl.methods.neggrad import NegGrad
 from certunl.methods.newton import Newton
 from certunl.methods.newton_step import NewtonStep
@@ -31,6 +32,7 @@ __all__ = [
     "FisherForgetting",
     "HessianFree",
     "Jackknife",
+    "ModelClipping",
     "NegGrad",
     "Newton",
     "NewtonStep",

@@ -1,24 +1,19 @@
 """Noisy fine-tuning (Koloskova et al., ICML 2025): clipped steps on what is left, each with fresh noise."""
 
-import math
 from dataclasses import dataclass, replace
-from functools import partial
-from numbers import Real
 from typing import Any, ClassVar
 
 import jax
-import jax.numpy as jnp
-import numpy as np
-import optax
 
+from certunl.bounds._rounding import clip_rounding
 from certunl.bounds.noisy_chain import noisy_chain
 from certunl.certificate import Assumption, Update
+from certunl.methods._noisy_steps import clip, draw_steps, steps_recipe, walk
 from certunl.methods._updated import updated
 from certunl.recipe import Recipe
-from certunl.schedule import Schedule, draw
 from certunl.timing import Stopwatch
 from certunl.training import Run
-from certunl.typing import BadInput, Diverged, Key, Params, Progress
+from certunl.typing import BadInput, Key, Params, Progress
 
 __all__ = ["NoisyFineTuning"]
 
@@ -56,12 +51,10 @@ class NoisyFineTuning:
     batch_size: int | None = None
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.noise, Real) and 0 < float(self.noise) < math.inf):
-            raise BadInput(f"noise must be a positive number: a standard deviation for each step, got {self.noise!r}")
         for name in ("radius", "clip_norm"):
             if getattr(self, name) is None:
                 raise BadInput(f"{name} must be a positive number: the theorem rests on it, got None")
-        self._recipe(1.0, 1)
+        self._recipe(None)
 
     def prepare(self, run: Run, *, progress: Progress | None = None) -> None:
         """Nothing to prepare."""
@@ -71,27 +64,22 @@ class NoisyFineTuning:
 
         Raises: BadInput where learning_rate · weight_decay exceeds 2; Diverged where the result is not finite.
         """
-        rows = np.flatnonzero(run.retained(run.check(request)))
-        recipe = self._recipe(float(run.schedule.rates[-1]), run.recipe.batch_size)
+        retained, recipe = run.retained(run.check(request)), self._recipe(run)
         rate, decay = recipe.learning_rate, recipe.weight_decay
         contraction = abs(1 - rate * decay)
         if contraction > 1:
             raise BadInput(f"learning_rate times weight_decay is {rate * decay:.4g}, more than 2: lower one of them")
-        batch_key, noise_key = jax.random.split(key)
-        schedule = draw(batch_key, recipe, len(rows))
-        schedule = replace(schedule, indices=jnp.asarray(rows, "int32")[schedule.indices])
-        K, rounding = len(schedule), _rounding(run.params)
+        schedule, noise_key = draw_steps(run, retained, recipe, key)
+        K, rounding = len(schedule), clip_rounding(run.params)
         Z, noise = noisy_chain(
             start=2 * self.radius * (1 + rounding),
             contractions=[contraction] * K,
             shifts=[2 * rate * self.clip_norm * (1 + rounding)] * K,
             noises=[self.noise] * K,
         )
-        limits = (self.radius, self.clip_norm, self.noise, rate, decay)
         with Stopwatch() as watch:
-            params = jax.block_until_ready(_steps(run, schedule, noise_key, limits))
-        if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
-            raise Diverged(f"parameters became NaN or infinite in {K} noisy steps of noise {self.noise:g}; lower noise")
+            start, limits = clip(run.params, self.radius), (self.clip_norm, rate, decay)
+            params = walk(run, start, schedule, noise_key, self.noise, _move, limits)
         said = (
             ("C", self.radius, "radius to which the model is clipped before the first step"),
             ("C_1", self.clip_norm, "norm to which every gradient is clipped"),
@@ -114,45 +102,20 @@ class NoisyFineTuning:
         )
         return replace(update, radius=self.radius)
 
-    def _recipe(self, rate: float, batch_size: int) -> Recipe:
-        """The settings as a recipe, which checks them."""
-        return Recipe(
+    def _recipe(self, run: Run | None) -> Recipe:
+        return steps_recipe(
+            run,
+            self.noise,
+            self.learning_rate,
+            self.batch_size,
             epochs=self.epochs,
-            learning_rate=rate if self.learning_rate is None else self.learning_rate,
             weight_decay=self.weight_decay,
-            batch_size=batch_size if self.batch_size is None else self.batch_size,
             radius=self.radius,
             clip_norm=self.clip_norm,
         )
 
 
-def _rounding(params: Params) -> float:
-    """How far a clipped vector's norm can exceed its limit: d squares summed in any order, a root and a quotient."""
-    d = sum(leaf.size for leaf in jax.tree.leaves(params))
-    lost = (d + 10) * max(float(jnp.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(params))
-    if lost >= 0.5:
-        raise BadInput(f"{d} parameters are too many to clip in this precision; train in float64 (jax_enable_x64)")
-    return lost
-
-
-def _clip(tree: Params, limit: jax.Array) -> Params:
-    """tree min(1, limit/‖tree‖), 0 where it is not finite."""
-    norm = optax.tree.norm(tree)
-    factor = jnp.where(norm > limit, limit / norm, 1)
-    return jax.tree.map(lambda a: jnp.where(jnp.isfinite(norm), a * factor.astype(a.dtype), 0), tree)
-
-
-@partial(jax.jit)
-def _steps(run: Run, schedule: Schedule, key: Key, limits: Any) -> Params:
-    radius, clip_norm, noise, rate, decay = limits
-    gradient = jax.grad(run.problem.risk)
-
-    def step(w: Params, slot: tuple[jax.Array, Schedule]) -> tuple[Params, None]:
-        t, row = slot
-        g = _clip(gradient(w, run.problem.data[row.indices], row.weights / row.divisors), clip_norm)
-        fresh = optax.tree.random_like(jax.random.fold_in(key, t), w, sampler=jax.random.normal)
-        return jax.tree.map(
-            lambda w, g, z: ((1 - rate * decay) * w - rate * g + noise * z).astype(w.dtype), w, g, fresh
-        ), None
-
-    return jax.lax.scan(step, _clip(run.params, radius), (jnp.arange(len(schedule)), schedule))[0]
+def _move(w: Params, gradient: Any, limits: Any) -> Params:
+    clip_norm, rate, decay = limits
+    g = clip(gradient(w), clip_norm)
+    return jax.tree.map(lambda w, g: (1 - rate * decay) * w - rate * g, w, g)
