@@ -13,7 +13,7 @@ import optax
 from certunl.problem import Dataset, Problem
 from certunl.typing import BadInput, Key, Params
 
-__all__ = ["Supervised", "classification", "regression", "softmax_loss", "squared_loss"]
+__all__ = ["Initializer", "Supervised", "classification", "hashable", "regression", "softmax_loss", "squared_loss"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Supervised:
 
 
 @dataclass(frozen=True)
-class _Initializer:
+class Initializer:
     """key -> the model's parameters for inputs of one shape and dtype."""
 
     model: Any
@@ -59,7 +59,7 @@ class _ByIdentity:
         self.unchecked = getattr(model, "unchecked", ())
 
 
-def _hashable(model: Any) -> Any:
+def hashable(model: Any) -> Any:
     try:
         hash(model)
     except TypeError:
@@ -83,8 +83,8 @@ def _supervised(model: Any, data: Dataset, output_loss: Any, l2: float) -> tuple
     if not (isinstance(l2, Real) and 0 <= float(l2) < np.inf):
         raise BadInput(f"l2 must be a number of at least 0, got {l2!r}")
     data.check()
-    x, model = jnp.asarray(data.x), _hashable(model)
-    init = _Initializer(model, x.shape[1:], str(x.dtype))
+    x, model = jnp.asarray(data.x), hashable(model)
+    init = Initializer(model, x.shape[1:], str(x.dtype))
     losses = Supervised(model, output_loss, l2)
     try:
         outputs = jax.eval_shape(lambda key: losses.predict(init(key), x[:1]), jax.random.key(0))
