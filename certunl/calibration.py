@@ -79,6 +79,7 @@ def certify(
         failure_probability=update.failure_probability,
         assumptions=update.assumptions,
         unchecked=update.unchecked,
+        missing=update.missing,
         account=account,
         parameter_norm=float(optax.tree.norm(params)),
         dimension=sum(leaf.size for leaf in jax.tree.leaves(center)),

@@ -37,9 +37,9 @@ class Update:
     `bound` is a proved distance to `reference` (None where there is no theorem), over failure probability
     `failure_probability`, and `nothing` one of the model as it was before; `uniform` says that it holds for every
     request of this size, `exact` that this is true retraining; `radius` is the ball that training keeps to (releases
-    are projected onto it); `unchecked` what the bound takes for granted beyond `assumptions`, in words; `compared` in
-    which sense the release is compared with its reference (`wording.SENSES`); `cost` what it took, in seconds and
-    solver facts.
+    are projected onto it); `unchecked` what the bound takes for granted beyond `assumptions`, in words; `missing` what
+    a theorem would have needed where there is no bound; `compared` in which sense the release is compared with its
+    reference (`wording.SENSES`); `cost` what it took, in seconds and solver facts.
 
     A method that adds noise of its own has `noise`, its standard deviation at the end, to which `certify` adds nothing;
     its `bound` is then what the noise is held against, as if two Gaussians stood so far apart, or else `profile` lists
@@ -60,6 +60,7 @@ class Update:
     radius: float | None = struct.field(pytree_node=False, default=None)
     assumptions: tuple[Assumption, ...] = struct.field(pytree_node=False, default=())
     unchecked: tuple[str, ...] = struct.field(pytree_node=False, default=())
+    missing: tuple[str, ...] = struct.field(pytree_node=False, default=())
     cost: dict[str, float] = struct.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -97,6 +98,7 @@ class Certificate:
     failure_probability: float
     assumptions: tuple[Assumption, ...]
     unchecked: tuple[str, ...]
+    missing: tuple[str, ...]
     account: Account
     parameter_norm: float
     dimension: int

@@ -63,11 +63,12 @@ def load_releases(folder: Path, run: Run) -> dict[str, tuple[np.ndarray, Release
         params, _ = storage.load_part(folder, "releases", name)
         gone = np.union1d(forgotten.get(line, np.zeros(0, np.int32)), noted["request"]).astype(np.int32)
         forgotten[line] = gone
-        fields = {f.name for f in dataclasses.fields(Update)} - {"params", "profile", "assumptions", "unchecked"}
-        assumed = {"assumptions": _assumptions(noted["assumptions"]), "unchecked": tuple(noted["unchecked"])}
-        profile = tuple((epsilon, delta) for epsilon, delta in noted["profile"])
-        update = Update(params=secret, profile=profile, **assumed, **{k: noted[k] for k in fields})
-        held = noted["certificate"]
+        assumed = {"assumptions": _assumptions(noted["assumptions"])}
+        told: dict[str, Any] = {
+            f.name: _tuples(noted[f.name]) for f in dataclasses.fields(Update) if f.name != "params"
+        }
+        update = Update(params=secret, **told | assumed)
+        held = {name: _tuples(value) for name, value in noted["certificate"].items()}
         held |= assumed | {"budget": Budget(**held["budget"]), "account": _account(held["account"])}
         if held["trivial_bound"] is None:
             held["trivial_bound"] = math.inf
@@ -102,5 +103,9 @@ def _account(held: dict[str, Any]) -> Account:
     """As it was before JSON, which has no infinity."""
     total = None if held["total"] is None else Budget(**held["total"])
     ratios = tuple(math.inf if ratio is None else ratio for ratio in held["ratios"])
-    pairs = tuple((epsilon, delta) for epsilon, delta in held["pairs"])
-    return Account(total=total, ratios=ratios, pairs=pairs, failures=held["failures"])
+    return Account(total=total, ratios=ratios, pairs=_tuples(held["pairs"]), failures=held["failures"])
+
+
+def _tuples(value: Any) -> Any:
+    """Tuples, as they were before JSON."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

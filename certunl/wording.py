@@ -57,6 +57,8 @@ def printed(certificate: "Certificate") -> str:
         add(a.symbol, f"{a.value:<10.5g} {a.status:<10} {a.meaning}")
     for what in c.unchecked:
         add("unchecked", what)
+    for what in c.missing:
+        add("missing", what)
     add("not covered", NOT_COVERED)
     return "\n".join(lines)
 

@@ -11,7 +11,14 @@ from certunl.bounds.linear import hessian_free_constants
 from certunl.training import Run
 from certunl.typing import BadInput, Diverged
 
-__all__ = ["check_assumed", "constants_for"]
+__all__ = ["FINITE", "check_assumed", "constants_for", "lacking"]
+
+FINITE = "a finite bound: these steps let it grow beyond all numbers; fewer or smaller ones, or weight decay"
+_CONSTANTS = (
+    "G, beta and M: bounds on gradient, Hessian and the Hessian's Lipschitz constant of every example's loss, wherever "
+    "training goes (assumed=HessianFreeConstants(...); in closed form for softmax and least-squares regression only)"
+)
+_PLAIN = "plain SGD, weights of 0 and 1, no clip_norm{}: no bound on steps is proved for this recipe"
 
 
 def check_assumed(assumed: HessianFreeConstants | str | None) -> None:
@@ -30,9 +37,7 @@ def constants_for(
     Raises: BadInput for "linear" where there is no closed form.
     """
     check_assumed(assumed)
-    recipe, schedule = run.recipe, run.schedule
-    plain = recipe.optimizer == "sgd" and recipe.clip_norm is None and (ball or recipe.radius is None)
-    if not plain or not np.isin(schedule.weights, (0, 1)).all() or (np.asarray(schedule.rates) < 0).any():
+    if not _plain(run, ball):
         return None
     if isinstance(assumed, HessianFreeConstants):
         return _rounded(run, assumed)
@@ -40,6 +45,19 @@ def constants_for(
         return None if assumed is None else hessian_free_constants(run)
     except Diverged:
         return None
+
+
+def lacking(run: Run, assumed: HessianFreeConstants | str | None, *, ball: bool = False) -> tuple[str, ...]:
+    """What a theorem would need where `constants_for` has none, in words."""
+    if assumed is None:
+        return (_CONSTANTS,)
+    return (FINITE,) if _plain(run, ball) else (_PLAIN.format("" if ball else ", no radius"),)
+
+
+def _plain(run: Run, ball: bool) -> bool:
+    recipe, schedule = run.recipe, run.schedule
+    plain = recipe.optimizer == "sgd" and recipe.clip_norm is None and (ball or recipe.radius is None)
+    return plain and bool(np.isin(schedule.weights, (0, 1)).all() and (np.asarray(schedule.rates) >= 0).all())
 
 
 def _rounded(run: Run, constants: HessianFreeConstants) -> HessianFreeConstants:

@@ -13,7 +13,7 @@ from certunl.bounds._steps import Steps, batches
 from certunl.bounds.hessian_free import recursive_bound
 from certunl.bounds.uniform import uniform_bound
 from certunl.certificate import Assumption
-from certunl.methods._assumed import constants_for
+from certunl.methods._assumed import FINITE, constants_for, lacking
 from certunl.training import Run
 from certunl.typing import BadInput, Params
 
@@ -21,10 +21,10 @@ __all__ = ["distance", "theorem"]
 
 
 def distance(
-    run: Run, gone: Any, constants: HessianFreeConstants | str, form: str, capacity: int | None
+    run: Run, gone: Any, constants: HessianFreeConstants | str | None, form: str, capacity: int | None
 ) -> dict[str, Any]:
-    """The fields of Update that a theorem fills for everyone `gone bool[n]` since training; none where a condition of
-    it is seen to fail: plain SGD without clip_norm and radius, weights of 0 and 1, and a bound that is finite.
+    """The fields of Update that a theorem fills for everyone `gone bool[n]` since training; only `missing` where a
+    condition of it is seen to fail: plain SGD without clip_norm and radius, weights of 0 and 1, and a finite bound.
 
     `constants` "linear" are those in closed form, the only ones called proved. With `capacity` the bound is the one for
     every set of at most so many, else the one for these; `uniform` (noise may depend on it) only where no constant was
@@ -35,7 +35,7 @@ def distance(
     """
     known, gone = constants_for(run, constants), np.asarray(gone, bool)
     if known is None:
-        return {}
+        return {"missing": lacking(run, constants)}
     if capacity is not None and gone.sum() > capacity:
         raise BadInput(
             f"{gone.sum()} examples are gone, the capacity that was promised is {capacity}: retrain, and start again"
@@ -53,7 +53,7 @@ def distance(
             form=form,
         )
     if not math.isfinite(bound):
-        return {}
+        return {"missing": (FINITE,)}
     return {
         "bound": bound,
         "assumptions": _assumptions(known, Steps.of(known, **placed), nothing, capacity),
@@ -63,14 +63,14 @@ def distance(
 
 
 def theorem(
-    run: Run, gone: Any, params: Params, constants: HessianFreeConstants | str, form: str, capacity: int | None
+    run: Run, gone: Any, params: Params, constants: HessianFreeConstants | str | None, form: str, capacity: int | None
 ) -> dict[str, Any]:
     """The same for an update to `params`, however it came about: ‖params − (w_T + a_gone)‖ is measured, by one pass
     along the schedule, and added to the bound. With `capacity` a thousandth of the bound is added instead, whoever
     asks; an update that is further off gets the bound for these examples alone."""
     fields = distance(run, gone, constants, form, capacity)
-    if not fields:
-        return {}
+    if "bound" not in fields:
+        return fields
     row, trained = sensitivity.vector(run, jax.numpy.asarray(gone), form)
     gap = float(optax.tree.norm(jax.tree.map(lambda p, w, a: p - (w + a), params, trained, row)))
     allowed = _ALLOWED * fields["bound"]

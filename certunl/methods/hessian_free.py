@@ -119,9 +119,7 @@ class HessianFree:
                 self.check(run, prepared)
                 correction = prepared.correction(request)
             params = jax.block_until_ready(_added(run.params, correction))
-        fields = {}
-        if self.assumed is not None:
-            fields = theorem(run, ~run.retained(request), params, self.assumed, self.form, self.capacity)
+        fields = theorem(run, ~run.retained(request), params, self.assumed, self.form, self.capacity)
         return updated(run, params, watch, method="hessian_free", reference=REPLAY, **fields)
 
     def repair(

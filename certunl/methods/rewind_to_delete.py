@@ -11,7 +11,7 @@ from certunl.bounds._hessian_free_constants import HessianFreeConstants
 from certunl.bounds._steps import batches
 from certunl.bounds.rewind import rewind_bound
 from certunl.certificate import REPLAY, Assumption, Update
-from certunl.methods._assumed import check_assumed, constants_for
+from certunl.methods._assumed import FINITE, check_assumed, constants_for, lacking
 from certunl.methods._checkpoint import Checkpoint
 from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
@@ -74,10 +74,10 @@ class RewindToDelete:
     def _theorem(self, run: Run, gone: np.ndarray, rewound: int) -> dict[str, Any]:
         known = constants_for(run, self.assumed, ball=True)
         if known is None:
-            return {}
+            return {"missing": lacking(run, self.assumed, ball=True)}
         bound, nothing = rewind_bound(known, **batches(run, gone), rewound=rewound, radius=run.recipe.radius)
         if not np.isfinite(bound):
-            return {}
+            return {"missing": (FINITE,)}
         pace = ["smoothness", "convexity"] if known.retained_contraction is None else ["retained_contraction"]
         said = (
             ("beta", known.smoothness, known.status(*pace), "norm of the Hessian of each example's loss, at most"),

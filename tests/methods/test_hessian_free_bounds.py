@@ -147,13 +147,15 @@ def test_there_is_no_theorem_for_other_recipes_weights_and_unbounded_growth():
         {"clip_norm": 5.0},
         {"radius": 50.0},
     ):
-        assert distance(run.replace(recipe=cu.Recipe(**recipe)), asked, "linear", "first_order", None) == {}
-    for schedule in (
-        run.schedule.replace(weights=run.schedule.weights * 2),
-        run.schedule.replace(rates=-run.schedule.rates),
-        run.schedule.replace(rates=jnp.full_like(run.schedule.rates, 1e60)),
+        held = distance(run.replace(recipe=cu.Recipe(**recipe)), asked, "linear", "first_order", None)
+        assert list(held) == ["missing"] and "plain SGD" in held["missing"][0]
+    for schedule, why in (
+        (run.schedule.replace(weights=run.schedule.weights * 2), "weights of 0 and 1"),
+        (run.schedule.replace(rates=-run.schedule.rates), "plain SGD"),
+        (run.schedule.replace(rates=jnp.full_like(run.schedule.rates, 1e60)), "finite bound"),
     ):
-        assert distance(run.replace(schedule=schedule), asked, "linear", "first_order", None) == {}
+        held = distance(run.replace(schedule=schedule), asked, "linear", "first_order", None)
+        assert list(held) == ["missing"] and why in held["missing"][0]
     with pytest.raises(cu.BadInput, match='"linear" or None, got'):
         distance(run, asked, "closed", "first_order", None)
 

@@ -156,7 +156,7 @@ def test_one_weight_attains_the_bound_and_a_broken_one_is_caught(T, K):
 
 def test_verdicts():
     run = linear(weight_decay=0.5, learning_rate=0.1)
-    fixed = cu.Budget(epsilon=1.0, delta=1e-5, sigma=1.0)
+    fixed = cu.Budget(delta=1e-5, sigma=1.0)
     assert cu.certify(forget(run, assumed="linear"), fixed, KEY).certificate.verdict == "PROVED"
     free = cu.Budget(epsilon=1.0, delta=1e-5)
     assert cu.certify(forget(run, assumed="linear"), free, KEY).certificate.verdict == "CONDITIONAL"
