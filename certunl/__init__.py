@@ -36,6 +36,7 @@ from certunl.methods.neggrad import NegGrad as NegGrad
 from certunl.methods.newton import Newton as Newton
 from certunl.methods.newton_step import NewtonStep as NewtonStep
 from certunl.methods.noisy_finetuning import NoisyFineTuning as NoisyFineTuning
+from certunl.methods.noisy_sgd import NoisySGD as NoisySGD
 from certunl.methods.retrain import Retrain as Retrain
 from certunl.methods.rewind_to_delete import RewindToDelete as RewindToDelete
 from certunl.planning import Plan as Plan

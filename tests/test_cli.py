@@ -216,17 +216,31 @@ def test_forgetting_erases_the_rows_of_the_request_for_every_line(folder, tmp_pa
     assert "nothing prepared" in capsys.readouterr().out
 
 
-def test_a_method_s_own_noise_does_not_come_from_the_seed(folder, tmp_path):
+@pytest.mark.parametrize("method", ["noisy_finetuning", "model_clipping", "noisy_sgd"])
+def test_a_method_s_own_noise_does_not_come_from_the_seed(folder, tmp_path, method):
     import shutil
 
     copy, found = tmp_path / "copy", []
     shutil.copytree(folder, copy)
     for line in ("one", "two"):
-        asked = ("--method", "noisy_finetuning", "--request", "ids:3", "--epsilon", 1e4, "--seed", 5, "--name", line)
-        certunl("forget", copy, *asked)
+        words = ("--request", "ids:3", "--seed", "5", "--name", line, "--epsilon", "50", "--set", "noise=2.0")
+        certunl("forget", copy, "--method", method, *words)
         arrays, _ = storage.load_part(copy, "releases", f"{line}-1")
         found.append(np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(arrays)]))
     assert not np.isclose(*found).any()
+
+
+def test_noisy_methods_are_proved_from_the_command_line_and_read_back(tmp_path, capsys):
+    place = tmp_path / "run"
+    settings = ("epochs=2", "batch_size=32", "learning_rate=0.5", "weight_decay=0.3", "radius=1.0", "bound=1.0")
+    certunl("train", place, "--dataset", "wine", "--model", "linear", "--set", *settings)
+    for method, chosen in (("noisy_sgd", ("noise=1.5", "assumed=linear")), ("model_clipping", ("noise=1.5",))):
+        certunl("forget", place, "--method", method, "--request", "random:3", "--set", *chosen)
+        printed = capsys.readouterr().out
+        assert f"PROVED: {method}" in printed
+    certunl("evaluate", place)
+    rows = json.loads((place / "evaluation.json").read_text())[0]["rows"]
+    assert {"noisy_sgd-1", "model_clipping-1"} <= set(rows) and "bound_to_its_reference" not in rows["noisy_sgd-1"]
 
 
 def test_rows_of_forgotten_examples_stay_away_from_a_store_that_was_half_filled_or_not_cleared(folder, tmp_path):

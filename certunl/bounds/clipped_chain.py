@@ -44,9 +44,7 @@ def clipped_chain(epsilon: Any, *, ratio: float, steps: int) -> Any:
     if not (np.isfinite(eps).all() and (eps >= 0).all()):
         raise BadInput(f"epsilon must be numbers of at least 0, got {epsilon!r}")
     if not 0 < ratio < 1e100 or steps < 1:
-        raise BadInput(
-            f"a clipped chain needs a ratio 2 C/s above 0 (to 1e100) and a step or more, got {ratio}, {steps}"
-        )
+        raise BadInput(f"a clipped chain needs 2 C/s above 0 (to 1e100) and a step or more, got {ratio}, {steps}")
     with np.errstate(divide="ignore"):
         grown = eps + np.log(-np.expm1(-eps))  # ln(e^epsilon − 1)
     log_delta = np.zeros_like(eps)

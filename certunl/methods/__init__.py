@@ -21,6 +21,7 @@ from certunl.methods.neggrad import NegGrad
 from certunl.methods.newton import Newton
 from certunl.methods.newton_step import NewtonStep
 from certunl.methods.noisy_finetuning import NoisyFineTuning
+from certunl.methods.noisy_sgd import NoisySGD
 from certunl.methods.retrain import Retrain
 from certunl.methods.rewind_to_delete import RewindToDelete
 
@@ -37,6 +38,7 @@ __all__ = [
     "Newton",
     "NewtonStep",
     "NoisyFineTuning",
+    "NoisySGD",
     "Retrain",
     "RewindToDelete",
 ]

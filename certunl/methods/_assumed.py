@@ -1,17 +1,20 @@
-"""The constants that a bound on training's steps rests on, for one run."""
+"""The constants that a bound on steps rests on, for one run."""
 
 from dataclasses import replace
+from typing import Any
 
 import jax
 import numpy as np
 import optax
 
 from certunl.bounds._hessian_free_constants import HessianFreeConstants
+from certunl.bounds._linear_loss import linear_loss
+from certunl.bounds._rounding import clip_rounding
 from certunl.bounds.linear import hessian_free_constants
 from certunl.training import Run
 from certunl.typing import BadInput, Diverged
 
-__all__ = ["FINITE", "check_assumed", "constants_for", "lacking"]
+__all__ = ["FINITE", "check_assumed", "constants_for", "lacking", "step_rounding"]
 
 FINITE = "a finite bound: these steps let it grow beyond all numbers; fewer or smaller ones, or weight decay"
 _CONSTANTS = (
@@ -60,11 +63,30 @@ def _plain(run: Run, ball: bool) -> bool:
     return plain and bool(np.isin(schedule.weights, (0, 1)).all() and (np.asarray(schedule.rates) >= 0).all())
 
 
+def step_rounding(
+    run: Run, assumed: Any, *, rate: float, slots: int, radius: float | None, reach: float, share: float = 1.0
+) -> tuple[float, str]:
+    """Of one step w − rate (g + weight_decay w), g `share` times a mean of `slots` gradients, and of a projection onto
+    `radius`, with the status of that number: proved in the ball for "linear", else estimated for norms up to `reach`
+    that were met."""
+    eps = _eps(run)
+    projected = 0.0 if radius is None else radius * clip_rounding(run.params)
+    reach = reach if radius is None else radius + projected
+    if assumed != "linear":
+        return 10 * eps * reach + projected, "estimated"
+    limits = {"longest": rate * share, "decayed": 3 * (1 + rate * run.recipe.weight_decay)}
+    step = linear_loss(run, "constants").rounding(eps=eps, reach=reach, slots=slots, **limits)
+    return step + projected, "estimated" if radius is None else "proved"
+
+
+def _eps(run: Run) -> float:
+    return max(float(jax.numpy.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(run.params))
+
+
 def _rounded(run: Run, constants: HessianFreeConstants) -> HessianFreeConstants:
     """The user's constants, none of them proved, with an estimate of rounding where they have none: 10 eps ‖w‖ a step,
     and 10 eps of a vector's norm."""
-    eps = max(float(jax.numpy.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(run.params))
-    largest = max(float(optax.tree.norm(run.start)), float(optax.tree.norm(run.params)))
+    eps, largest = _eps(run), max(float(optax.tree.norm(run.start)), float(optax.tree.norm(run.params)))
     guessed = {"rounding": 10 * eps * largest, "product_rounding": 10 * eps}
     guessed = {name: value for name, value in guessed.items() if not getattr(constants, name)}
     return replace(constants, **guessed, estimated=(*constants.estimated, *guessed))

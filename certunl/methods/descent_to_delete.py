@@ -12,11 +12,10 @@ import optax
 from optax.projections import projection_l2_ball
 
 from certunl.bounds._constants import NewtonConstants
-from certunl.bounds._linear_loss import linear_loss
-from certunl.bounds._rounding import clip_rounding
 from certunl.bounds.descent import descent_bound, descent_contraction
 from certunl.bounds.linear import linear_constants
 from certunl.certificate import MINIMISER, REPLAY, Assumption, Update
+from certunl.methods._assumed import step_rounding
 from certunl.methods._updated import updated
 from certunl.risk import Risk
 from certunl.timing import Stopwatch
@@ -102,7 +101,8 @@ class DescentToDelete:
         start = self.start or ("gradient" if radius is None else "ball")
         if start == "ball" and radius is None:
             raise BadInput('start="ball" needs a model trained in a ball: set Recipe(radius=...), or start="gradient"')
-        rounding, status = self._rounding(run, rate, filled, radius, largest)
+        sizes = {"slots": len(run.present), "share": filled}
+        rounding, status = step_rounding(run, self.assumed, rate=rate, radius=radius, reach=largest, **sizes)
         measured = Assumption("gradient", slope, "estimated", "gradient norm of the retained risk before the steps")
         ball = Assumption("C", radius or math.inf, "proved", "radius of the ball, projected after each step")
         D, rests = (2 * (radius or math.inf) + rounding, ball) if start == "ball" else (slope / mu, measured)
@@ -118,19 +118,6 @@ class DescentToDelete:
                 Assumption("rounding", rounding, status, "of one step, in floating point"),
             ),
         }
-
-    def _rounding(
-        self, run: Run, rate: float, filled: float, radius: float | None, largest: float
-    ) -> tuple[float, str]:
-        """Of one step, with the status of that number: proved in the ball for a closed form, else estimated."""
-        eps = max(float(jnp.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(run.params))
-        if self.assumed != "linear":
-            return 10 * eps * largest, "estimated"
-        limits = {"longest": rate * filled, "decayed": 3 * (1 + rate * run.recipe.weight_decay)}
-        projected = 0.0 if radius is None else radius * clip_rounding(run.params)
-        reach = largest if radius is None else radius + projected
-        step = linear_loss(run, "NewtonConstants").rounding(eps=eps, reach=reach, slots=len(run.present), **limits)
-        return step + projected, "estimated" if radius is None else "proved"
 
 
 @partial(jax.jit, static_argnames="steps")
