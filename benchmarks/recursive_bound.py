@@ -25,18 +25,15 @@ SIZES, SEEDS, EXAMPLES, EPOCHS = (1, 10, 50), 5, 1000, 15
 
 def main(argv: Sequence[str] | None = None) -> list[dict[str, Any]]:
     given = arguments(__doc__, argv)
-    jax.config.update("jax_enable_x64", True)  # or rounding would be most of the smallest bounds
-    try:
-        some = (SETTINGS[:1], (1, 5), 1, 60, 2) if given.small else (SETTINGS, SIZES, SEEDS, EXAMPLES, EPOCHS)
-        settings, sizes, seeds, examples, epochs = some
+    some = (SETTINGS[:1], (1, 5), 1, 60, 2) if given.small else (SETTINGS, SIZES, SEEDS, EXAMPLES, EPOCHS)
+    settings, sizes, seeds, examples, epochs = some
+    with jax.enable_x64(True):  # or rounding would be most of the smallest bounds
         data = bounded(examples)
         return [
             tell(ask(data, setting, epochs, size, seeds) | made(False), save=given.save)
             for setting in settings
             for size in sizes
         ]
-    finally:
-        jax.config.update("jax_enable_x64", False)
 
 
 def bounded(examples: int) -> cu.Dataset:

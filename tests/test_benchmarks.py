@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import pytest
 
 torch = pytest.importorskip("torch", reason="the peers need torch: pip install certunl[bench]")
@@ -64,6 +65,31 @@ def test_products_tells_ratios_memory_and_the_recursion_on_a_convolutional_netwo
     assert all(line["peers"]["gradients"]["ratio"] > 0 for line in ratios)
     assert memory["settings"]["product_bytes"] > 0 and memory["settings"]["chain_bytes"] > 0
     assert recursion["peers"]["torch double backward"]["ratio"] > 0
+
+
+def test_rows_are_told_in_memory_and_on_disk_and_so_are_deletions(questions: Any) -> None:
+    growth, disk, deletion = questions("store").main(["--small"])
+    assert len(growth["milliseconds_per_unit"]) == len(growth["settings"]["units"]) == 2
+    assert disk["units"] == 24 and disk["gigabytes"] > 0
+    assert set(deletion["milliseconds"]) == {f"{way}, {n} units" for way in ("memory", "disk") for n in (8, 12)}
+
+
+def test_the_recursive_bound_holds_and_the_precision_in_force_is_left(questions: Any) -> None:
+    config: Any = jax.config
+    before = config.jax_enable_x64
+    lines = questions("recursive_bound").main(["--small"])
+    assert config.jax_enable_x64 == before
+    assert [line["settings"]["forgotten"] for line in lines] == [1, 5]
+    for line in lines:
+        for name in ("doing nothing", "first_order", "retained"):
+            assert 0 < line["rows"][name]["max"] <= line["rows"][f"{name}, bound"]["max"]
+
+
+def test_repairing_tells_accuracies_and_draws_them(questions: Any, tmp_path: Path) -> None:
+    line = questions("repairing").main(["--small", "--save"])
+    assert [row["epochs"] for row in line["rows"]] == [0, 0, 1, 2]
+    assert all(0 <= row["test_accuracy"] <= 1 and row["next_request"] > 0 for row in line["rows"])
+    assert (tmp_path / "results" / "repairing.png").stat().st_size > 1000
 
 
 def test_newton_on_mnist_tells_every_method_of_a_stage(questions: Any) -> None:
