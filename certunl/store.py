@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
+from certunl import layout
 from certunl.shards import Shards
 from certunl.statistics import Origin, asked, covered, positions
 from certunl.typing import BadInput, Params
@@ -67,13 +66,10 @@ class Store:
 
         Raises: BadInput where `place` holds a store of another fingerprint or settings, or has another writer.
         """
-        units, owners, leaves = np.asarray(units), np.asarray(owners), jax.tree.leaves(like)
+        units, owners = np.asarray(units), np.asarray(owners)
         if not len(units) or (np.diff(units) <= 0).any() or chunk < 1:
             raise BadInput(f"a store takes sorted units and a chunk of at least 1, got units {units}, chunk {chunk}")
-        kind = str(jnp.dtype(dtype or jnp.result_type(*(leaf.dtype for leaf in leaves))))
-        if kind not in ("bfloat16", "float32", "float64"):
-            raise BadInput(f"rows are kept as bfloat16, float32 or float64, not as {kind}")
-        shape = [len(units), sum(leaf.size for leaf in leaves)]
+        kind, shape = layout.kept_as(like, dtype), [len(units), layout.width(like)]
         facts = _identity(like, fingerprint, form) | {"dtype": kind}
         facts |= {"units": units.tolist(), "owners": owners.tolist(), "shape": shape}
         shards = Shards(place)
@@ -137,7 +133,7 @@ class Store:
         total = self._shards.sum(held[positions(request, self._units[held], self.owners)])
         if np.isnan(total).any():
             raise BadInput(f"{self.place} lost rows of this request since it was opened; open it again")
-        return self._shaped(total)
+        return layout.shaped(total, self._like)
 
     def read(self, units: Any) -> Params:
         """The rows of `units i32[c]`, a pytree like params with leading axis c.
@@ -148,15 +144,7 @@ class Store:
         values = self._shards.read(np.minimum(rows, len(self._units) - 1))
         if (self._units[np.minimum(rows, len(self._units) - 1)] != units).any() or np.isnan(values).any():
             raise BadInput(f"{self.place} has no row for one of the units {np.asarray(units).tolist()}")
-        return self._shaped(values)
-
-    def _shaped(self, values: np.ndarray) -> Params:
-        """f[..., d] -> a pytree like params, with the same leading axes."""
-        leaves, structure = jax.tree.flatten(self._like)
-        parts = np.split(values, np.cumsum([leaf.size for leaf in leaves])[:-1], axis=-1)
-        shapes = [(*values.shape[:-1], *leaf.shape) for leaf in leaves]
-        made = [jnp.asarray(p.reshape(s), leaf.dtype) for p, s, leaf in zip(parts, shapes, leaves, strict=True)]
-        return jax.tree.unflatten(structure, made)
+        return layout.shaped(values, self._like)
 
     def without(self, request: Any) -> "Store":
         """This store, the rows of `request` erased from its files; those not yet written never will be. Units that
@@ -190,15 +178,7 @@ class Store:
         """
         with self._writing():
             alive = self._alive(number)
-            leaves, structure = jax.tree.flatten(rows)
-            shapes = [(len(alive), *leaf.shape) for leaf in jax.tree.leaves(self._like)]
-            if structure != jax.tree.structure(self._like) or [np.shape(leaf) for leaf in leaves] != shapes:
-                raise BadInput(f"chunk {number} takes rows of shapes {shapes}, got {[np.shape(x) for x in leaves]}")
-            flat = np.concatenate([np.asarray(leaf).reshape(len(alive), -1) for leaf in leaves], axis=1)
-            with np.errstate(over="ignore"):  # refused below
-                flat = flat.astype(self._shards.dtype, copy=False)
-            if not np.isfinite(flat).all():
-                raise BadInput(f"chunk {number} holds NaN or infinity as {flat.dtype}; such rows are of no use")
+            flat = layout.flat(rows, self._like, len(alive), self._shards.dtype, f"chunk {number}")
             if len(alive):
                 self._shards.write(alive, flat)
         if not self.missing():
@@ -230,6 +210,4 @@ class Store:
 
 
 def _identity(like: Params, fingerprint: str, form: str) -> dict[str, Any]:
-    shapes = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(like)}
-    shapes = {name: [*leaf.shape, str(leaf.dtype)] for name, leaf in shapes.items()}
-    return {"format": _FORMAT, "fingerprint": fingerprint, "form": form, "parameters": shapes}
+    return {"format": _FORMAT, "fingerprint": fingerprint, "form": form, "parameters": layout.described(like)}

@@ -11,7 +11,7 @@ ROOT = Path(certunl.__file__).parent
 LAYERS = [
     {"typing", "timing"},
     {"gaussian"},
-    {"rooms", "recipe", "budget", "wording"},
+    {"rooms", "recipe", "budget", "wording", "layout"},
     {"problem", "models", "schedule"},
     {"supervised"},
     {"training", "curvature", "certificate"},
