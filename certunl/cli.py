@@ -1,7 +1,6 @@
 """certunl: train, plan, prepare, forget, evaluate, report; each verb reads a run folder and adds to it."""
 
 import dataclasses
-import inspect
 import math
 import os
 import sys
@@ -22,8 +21,8 @@ from certunl.console import progress, show
 from certunl.evaluation import Report, evaluate_all
 from certunl.methods import HessianFree
 from certunl.planning import plan as make_plan
-from certunl.recipe import Recipe
 from certunl.report import page
+from certunl.settings import adopt, compose
 from certunl.training import train as train_run
 from certunl.typing import BadInput, Diverged, Key
 
@@ -39,7 +38,9 @@ def train(
     dataset: str = "digits",
     model: str = "mlp",
     set: Settings = (),
+    features: Path | None = None,
     train_size: int | None = None,
+    train_from: int = 0,
     test_size: int | None = None,
     data_dir: str | None = None,
     seed: int = 0,
@@ -51,39 +52,28 @@ def train(
         dataset: digits, wine, breast_cancer, mnist, fashion_mnist, cifar10 or svhn.
         model: linear, mlp, cnn, allcnn or resnet18.
         set: settings of the recipe, of the model, or l2.
+        features: another run folder, trained on public data: the model sees its network's features, kept in a copy.
         train_size: how many training examples to use (default: all).
+        train_from: the number of the first training example to use.
         test_size: how many test examples to use (default: all).
         data_dir: where prepared TFDS data lie (default: $TFDS_DATA_DIR, then ~/tensorflow_datasets).
         seed: decides the initial parameters and the batches.
     """
-    chosen = rooms.parse(set)
-    l2 = chosen.pop("l2", 0.0)
-    known = {field.name for field in dataclasses.fields(Recipe)}
-    recipe = {name: chosen.pop(name) for name in list(chosen) if name in known}
-    fields = [p for p in inspect.signature(rooms.find("models", model)).parameters if p not in ("parent", "name")]
-    if unknown := sorted(chosen.keys() - fields):
-        raise BadInput(f"there is no setting {unknown[0]!r}; settings are {', '.join([*sorted(known), *fields, 'l2'])}")
-    key = _key(seed)
-    limits = {"train": train_size, "test": test_size, "data_dir": data_dir}
-    settings = {
-        "dataset": dataset,
-        "dataset_settings": {name: value for name, value in limits.items() if value is not None},
-        "model": model,
-        "model_settings": chosen,
-        "l2": l2,
-        "recipe": dataclasses.asdict(rooms.fill(Recipe, recipe, "Recipe")),
-        "seed": seed,
-    }
+    limits = {"train": train_size, "test": test_size, "train_from": train_from or None, "data_dir": data_dir}
+    settings, key, extractor = compose(dataset, model, set, limits, seed), _key(seed), None
     storage.reserve(folder)
-    problem, made, splits = storage.build(settings)
+    if features is not None:
+        extractor, settings["features"] = adopt(features)
+    built = storage.build(settings, extractor)
     start = time.perf_counter()
     with progress("training") as tick:
-        run = train_run(problem, made, key, progress=tick)
+        run = train_run(built.problem, built.recipe, key, progress=tick)
     seconds = time.perf_counter() - start
-    storage.save_run(folder, run, settings)
-    correct: Any = problem.scores(run.params, jax.tree.map(jax.numpy.asarray, splits.test)).correct
+    storage.save_run(folder, run, settings, built)
+    correct: Any = run.problem.scores(run.params, jax.tree.map(jax.numpy.asarray, built.splits.test)).correct
     size = sum(leaf.size for leaf in jax.tree.leaves(run.params))
-    say(f"trained {model} ({size:,} parameters) on {len(problem.data):,} examples of {dataset} in {seconds:.1f} s:")
+    of = f"{len(built.source):,} examples of {dataset}" + (f", features of {features}," if features else "")
+    say(f"trained {model} ({size:,} parameters) on {of} in {seconds:.1f} s:")
     say(f"test accuracy {float(correct.mean()):.4f}; written to {folder}")
 
 

@@ -2,6 +2,7 @@
 or absent.
 
     RUN/run.json, arrays/          settings, versions and fingerprint; start, schedule, params (arrays: keep secret)
+    RUN/features/                  parameters of the extractor whose features the model sees, where there is one: public
     RUN/prepared/NAME/             a store of statistics, see store.py         (personal data: keep secret)
     RUN/updates/NAME-K/            the un-noised result of NAME's K-th request (keep secret)
     RUN/releases/NAME-K/           what may be published: params (noised as its certificate says), the certificate's
@@ -17,14 +18,16 @@ import platform
 import re
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
 from certunl import rooms
 from certunl.datasets import Splits, load
 from certunl.disk import digest, load_arrays, read_json, save_arrays, whole, write_json
-from certunl.problem import Problem
+from certunl.features import Features
+from certunl.models._headless import Headless
+from certunl.problem import Dataset, Problem
 from certunl.recipe import Recipe
 from certunl.schedule import Schedule
 from certunl.supervised import classification
@@ -32,6 +35,7 @@ from certunl.training import Run
 from certunl.typing import BadInput, Params
 
 __all__ = [
+    "Built",
     "build",
     "check_name",
     "exists",
@@ -51,23 +55,37 @@ _NAME = re.compile(r"[A-Za-z][\w.-]{0,63}")
 _NUMBERED = re.compile(r"([A-Za-z][\w.-]*)-(\d+)")
 
 
-def build(settings: dict[str, Any]) -> tuple[Problem, Recipe, Splits]:
-    """The problem, recipe and data that a run's settings describe."""
+class Built(NamedTuple):
+    """What settings describe: `source` are the training data as they come, `splits` what the model sees of them: the
+    features of `extractor`, where there is one."""
+
+    problem: Problem
+    recipe: Recipe
+    splits: Splits
+    source: Dataset
+    extractor: Features | None
+
+
+def build(settings: dict[str, Any], extractor: Features | None = None) -> Built:
+    """What a run's settings describe."""
     splits = load(settings["dataset"], **_tuples(settings["dataset_settings"]))
+    source = splits.train
+    if extractor is not None:
+        splits = splits._replace(train=extractor(source), test=extractor(splits.test))
     model = rooms.build(
         "models", settings["model"], **{"classes": splits.classes, **_tuples(settings["model_settings"])}
     )
     problem = classification(model, splits.train, l2=settings["l2"])
-    return problem, rooms.fill(Recipe, settings["recipe"], "Recipe"), splits
+    return Built(problem, rooms.fill(Recipe, settings["recipe"], "Recipe"), splits, source, extractor)
 
 
-def save_run(folder: Path, run: Run, settings: dict[str, Any]) -> None:
+def save_run(folder: Path, run: Run, settings: dict[str, Any], built: Built) -> None:
     """Writes a new run folder. Raises: BadInput where `folder` already holds something."""
     reserve(folder)
     facts = {
         "format": _FORMAT,
         "settings": settings,
-        "fingerprint": _fingerprint(run, settings),
+        "fingerprint": _fingerprint(run, settings, built),
         "x64": jax.config.read("jax_enable_x64"),
         "versions": {name: version(name) for name in ("certunl", "jax", "jaxlib", "flax", "optax")},
         "device": f"{jax.devices()[0].device_kind}, {os.cpu_count()} CPUs {platform.machine()}",
@@ -76,6 +94,8 @@ def save_run(folder: Path, run: Run, settings: dict[str, Any]) -> None:
     with whole(folder) as partial:
         save_arrays(partial / "arrays", arrays)
         (partial / "arrays").chmod(0o700)
+        if built.extractor is not None:
+            save_arrays(partial / "features", built.extractor.params)
         write_json(partial / "run.json", facts)
 
 
@@ -98,12 +118,13 @@ def load_run(folder: Path) -> tuple[Run, Splits, dict[str, Any]]:
         raise BadInput(f"{folder} has format {facts['format']}, this version reads {_FORMAT}; train again")
     if facts["x64"] != jax.config.read("jax_enable_x64"):
         raise BadInput(f"{folder} was made with JAX_ENABLE_X64={int(facts['x64'])}; set the same to read it")
-    problem, recipe, splits = build(facts["settings"])
+    built = build(facts["settings"], _extractor(folder, facts["settings"]))
+    problem, recipe, splits = built[:3]
     arrays = load_arrays(folder / "arrays")
     start, params, schedule = arrays["start"], arrays["params"], Schedule(**arrays["schedule"])
     present = jax.numpy.ones(len(problem.data), bool)
     run = Run(problem=problem, recipe=recipe, start=start, schedule=schedule, params=params, present=present)
-    if _fingerprint(run, facts["settings"]) != facts["fingerprint"]:
+    if _fingerprint(run, facts["settings"], built) != facts["fingerprint"]:
         raise BadInput(
             f"{folder} does not match its fingerprint: its settings, arrays or the data set on this machine are not "
             "those it was trained with; restore them or train again"
@@ -160,8 +181,20 @@ def check_name(line: str) -> str:
     return line
 
 
-def _fingerprint(run: Run, settings: dict[str, Any]) -> str:
-    return digest(settings, (run.start, vars(run.schedule), run.params, run.problem.data))
+def _extractor(folder: Path, settings: dict[str, Any]) -> Features | None:
+    """The extractor whose copy `folder` keeps; the run it came from may be gone."""
+    if "features" not in settings:
+        return None
+    kept = settings["features"]
+    model = rooms.build("models", kept["model"], **_tuples(kept["model_settings"]))
+    told = {"origin": kept["origin"], "inherited": tuple(kept["inherited"])}
+    return Features(apply=Headless(model), params=load_arrays(folder / "features"), **told)
+
+
+def _fingerprint(run: Run, settings: dict[str, Any], built: Built) -> str:
+    """Of what features are made from, not of them: another machine may round them otherwise."""
+    extractor = None if built.extractor is None else built.extractor.params
+    return digest(settings, (run.start, vars(run.schedule), run.params, built.source, extractor))
 
 
 def _tuples(settings: dict[str, Any]) -> dict[str, Any]:

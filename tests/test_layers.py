@@ -21,7 +21,7 @@ LAYERS = [
     {"storage", "shards", "fingerprint", "staleness"},
     {"store"},
     {"gathering"},
-    {"methods", "metrics", "history", "attribution"},
+    {"methods", "metrics", "history", "attribution", "settings"},
     {"evaluation", "stream", "planning"},
     {"report", "console"},
     {"cli"},

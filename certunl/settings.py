@@ -1,0 +1,57 @@
+"""What a run folder writes down before it trains: the settings that a run is built from, and built from again."""
+
+import dataclasses
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from certunl import rooms, storage
+from certunl.features import Features
+from certunl.recipe import Recipe
+from certunl.typing import BadInput
+
+__all__ = ["adopt", "compose"]
+
+
+def compose(dataset: str, model: str, pairs: Sequence[str], limits: dict[str, Any], seed: int) -> dict[str, Any]:
+    """The settings of a run; `pairs` of "name=value" are the recipe's, the model's or l2, `limits` the data set's.
+
+    Raises: BadInput for a name that none of them has.
+    """
+    chosen = rooms.parse(pairs)
+    l2 = chosen.pop("l2", 0.0)
+    known = {field.name for field in dataclasses.fields(Recipe)}
+    recipe = {name: chosen.pop(name) for name in list(chosen) if name in known}
+    fields = [p for p in inspect.signature(rooms.find("models", model)).parameters if p not in ("parent", "name")]
+    if unknown := sorted(chosen.keys() - fields):
+        raise BadInput(f"there is no setting {unknown[0]!r}; settings are {', '.join([*sorted(known), *fields, 'l2'])}")
+    return {
+        "dataset": dataset,
+        "dataset_settings": {name: value for name, value in limits.items() if value is not None},
+        "model": model,
+        "model_settings": chosen,
+        "l2": l2,
+        "recipe": dataclasses.asdict(rooms.fill(Recipe, recipe, "Recipe")),
+        "seed": seed,
+    }
+
+
+def adopt(folder: Path) -> tuple[Features, dict[str, Any]]:
+    """(the network of the run in `folder` without its last layer, what to write down to build it again from its
+    parameters). Raises: BadInput where there is no run, or one of features itself."""
+    run, splits, facts = storage.load_run(folder)
+    settings = facts["settings"]
+    if "features" in settings:
+        raise BadInput(
+            f"{folder} was itself trained on features; give the run they came from, {settings['features']['run']}"
+        )
+    extractor = Features.of(run)
+    return extractor, {
+        "run": str(folder.absolute()),
+        "fingerprint": facts["fingerprint"],
+        "origin": extractor.origin,
+        "inherited": extractor.inherited,
+        "model": settings["model"],
+        "model_settings": {"classes": splits.classes, **settings["model_settings"]},
+    }
