@@ -63,11 +63,10 @@ def load_releases(folder: Path, run: Run) -> dict[str, tuple[np.ndarray, Release
         params, _ = storage.load_part(folder, "releases", name)
         gone = np.union1d(forgotten.get(line, np.zeros(0, np.int32)), noted["request"]).astype(np.int32)
         forgotten[line] = gone
-        assumed = {"assumptions": _assumptions(noted["assumptions"])}
-        told: dict[str, Any] = {
-            f.name: _tuples(noted[f.name]) for f in dataclasses.fields(Update) if f.name != "params"
-        }
-        update = Update(params=secret, **told | assumed)
+        assumed: dict[str, Any] = {"assumptions": _assumptions(noted["assumptions"])}
+        kept = [f.name for f in dataclasses.fields(Update) if f.name != "params"]
+        told = {name: _tuples(noted[name]) for name in kept} | assumed
+        update = Update(params=secret, **told)
         held = {name: _tuples(value) for name, value in noted["certificate"].items()}
         held |= assumed | {"budget": Budget(**held["budget"]), "account": _account(held["account"])}
         if held["trivial_bound"] is None:
