@@ -49,17 +49,17 @@ class NoisySGD:
     `certify` adds nothing. `start` says where it begins and what z_0 is:
 
     * "ball" (the default where there is one): the model as it is now, 2 C. The reference is the same steps from any
-      other model; Z is the same whoever asks, and training may have been any.
+      other model, so training may have been any; where nobody's data decides low and high, Z is the same for everyone.
     * "trained": the end of training as it was (`prepare` recomputes it, or `forget` does), min(D_T, 2 C), D_T >= its
       distance to training replayed without everyone gone (`bounds.rewind`, for plain SGD). The reference is that and
       the same noisy steps; Z is of this request. Every request starts there again, with fresh noise: given the trained
       models releases are independent, and together as distinguishable as one of ratio √(sum Z²/S).
 
     `assumed`: "linear" (softmax and least-squares regression in closed form), or `HessianFreeConstants` with convexity;
-    without them, Update.bound is None. Without a ball rounding is estimated. `learning_rate` defaults to 2/(2 decay +
-    low + high), the most contracting, where nobody's data decides it (constants that are given, or inputs that the
-    model bounds), else to the run's last rate. `key` draws batches and noise: a release is private only if it is secret
-    (`secret_key()`) and used once.
+    without them, Update.bound is None. Rounding is estimated without a ball; in float32, where every step adds its worst
+    case, it can be most of Z. `learning_rate` defaults to 2/(2 decay + low + high), the most contracting, where nobody's
+    data decides it (constants that are given, or inputs that the model bounds), else to the run's last rate. `key` draws
+    batches and noise: a release is private only if it is secret (`secret_key()`) and used once.
     Source: Chien et al. 2024.  Differs: training needs no noise, because only the steps after the request are relied
     on; an exact Gaussian trade-off in place of Renyi divergences; noise comes after projection.
     """

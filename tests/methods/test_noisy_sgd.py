@@ -68,7 +68,7 @@ def test_coupled_runs_keep_the_distance_in_training_and_after_every_number_of_no
     ratios, starts = [], []
     for radius in (0.5, 2.0):
         run = linear(**BALL | {"radius": radius}, denominator=denominator)
-        for ids in ([4], IDS, list(range(12))):
+        for ids in ([4], list(range(12))):
             truth = cu.Retrain().forget(run, None, ids, KEY).params
             for epochs in (1, 3):
                 method = cu.NoisySGD(noise=0.05, epochs=epochs, start="trained", assumed="linear")
@@ -164,6 +164,7 @@ def test_a_rate_that_nobody_chose_follows_no_data():
     assert facts(forget(run, noise=1.0, assumed="linear"))["c"].value == pytest.approx(1 - 0.5 * 0.3)
     known = cu.HessianFreeConstants(**CONVEX, smoothness=4.0, convexity=1.0)
     assert facts(forget(run, noise=1.0, assumed=known))["c"].value == pytest.approx(3 / 5.6)
+    assert facts(forget(run, assumed=known, learning_rate=0.4))["c"].value == pytest.approx(0.4 * 4.3 - 1)
     steep = cu.HessianFreeConstants(**CONVEX, smoothness=0.0, convexity=0.0)
     flat_run = linear(**BALL | {"weight_decay": 0.0})
     assert facts(forget(flat_run, noise=1.0, assumed=steep))["c"].value == 1.0
