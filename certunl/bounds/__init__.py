@@ -3,9 +3,9 @@
 A bound is a function of named constants, none defaulted, that returns `(bound, assumptions)`; its docstring holds the
 statement, its conditions and its proof or source. It never hides that it is no better than the trivial bound: the
 certificate compares the two. `newton` holds the step, `_inverse` the error of its solver, `linear` constants in
-closed form. The Hessian-free method's bounds give `(bound, what doing nothing is proved to cost)`: `hessian_free` for
-one request, `uniform` for every request of a size, `published` the paper's; `contraction` measures what a network's
-steps do.
+closed form; `residual` what the gradient at a point proves of it. The Hessian-free method's bounds give `(bound, what
+doing nothing is proved to cost)`: `hessian_free` for one request, `uniform` for every request of a size, `published`
+the paper's; `contraction` measures what a network's steps do.
 """
 
 from certunl.bounds._hessian_free_constants import HessianFreeConstants
@@ -18,6 +18,7 @@ from certunl.bounds.linear import hessian_free_constants, linear_constants
 from certunl.bounds.newton import newton_bound
 from certunl.bounds.noisy_chain import noisy_chain
 from certunl.bounds.published import published_bound
+from certunl.bounds.residual import residual_after_step, residual_before_step, residual_bound
 from certunl.bounds.rewind import rewind_bound
 from certunl.bounds.uniform import deletion_capacity, uniform_bound
 
@@ -35,6 +36,9 @@ __all__ = [
     "printed_error",
     "published_bound",
     "recursive_bound",
+    "residual_after_step",
+    "residual_before_step",
+    "residual_bound",
     "residual_error",
     "rewind_bound",
     "uniform_bound",

@@ -1,16 +1,22 @@
 """What is known in closed form of one example's loss, for softmax and least-squares regression."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from certunl.models import Linear
+from certunl.models.linear import shortened
 from certunl.supervised import Supervised, softmax_loss, squared_loss
 from certunl.training import Run
 from certunl.typing import BadInput
 
-__all__ = ["LinearLoss", "linear_loss"]
+__all__ = ["LinearLoss", "blocks", "linear_loss"]
+
+_NUMBERS = 2**21
+"""How many inputs are held in float64 at a time."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +67,12 @@ def linear_loss(run: Run, instead: str) -> LinearLoss:
     if not (exact and losses.output_loss in known):
         raise BadInput(f"a closed form needs classification(Linear()) or regression(Linear()); give {instead}")
     model = losses.model
-    x = np.asarray(data.x).astype(model.dtype).astype(np.float64).reshape(len(data), -1)
-    features, c = x.shape[1] + model.bias, model.classes
-    largest = float(np.max(np.sum(x**2, axis=1)))
+    d = math.prod(data.x.shape[1:])
+    features, c = d + model.bias, model.classes
     if model.bound is not None:  # d squares summed in any order, a root, a quotient and a product
-        largest = (model.bound * (1 + (x.shape[1] + 10) * float(np.finfo(model.dtype).eps))) ** 2
+        largest = (model.bound * (1 + (d + 10) * float(np.finfo(model.dtype).eps))) ** 2
+    else:
+        largest = max(float(np.max(np.sum(x**2, axis=1))) for _, x in blocks(run, np.arange(len(data))))
     R = math.sqrt(largest + model.bias)
     if losses.output_loss is softmax_loss:
         G, zero, public = math.sqrt(2) * R, math.sqrt(1 - 1 / c) * R, model.bound is not None
@@ -73,3 +80,15 @@ def linear_loss(run: Run, instead: str) -> LinearLoss:
     targets = np.asarray(data.y, np.float64).reshape(len(data), -1)
     Y = math.sqrt(float(np.max(np.sum(targets**2, axis=1))))
     return LinearLoss(R, math.inf, math.inf, R**2, 0.0, R * Y, Y**2 / 2, losses.l2, features, c, False)
+
+
+def blocks(run: Run, ids: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(ids, what `Linear` multiplies f64[b, d]) of a few of `ids` at a time: cast to the model's dtype as it does, then
+    shortened to its `bound` in float64."""
+    losses: Any = run.problem.losses
+    model, x = losses.model, np.asarray(run.problem.data.x)
+    size = max(1, _NUMBERS // max(math.prod(x.shape[1:]), 1))
+    for begin in range(0, len(ids), size):
+        some = ids[begin : begin + size]
+        seen = x[some].reshape(len(some), -1).astype(model.dtype).astype(np.float64)
+        yield some, seen if model.bound is None else shortened(seen, model.bound, np)

@@ -9,7 +9,13 @@ from flax import linen as nn
 from certunl.models._layers import Dense
 from certunl.typing import BadInput
 
-__all__ = ["Linear"]
+__all__ = ["Linear", "shortened"]
+
+
+def shortened(x: Any, bound: float, numbers: Any = jnp) -> Any:
+    """x min(1, bound/‖x‖), row by row; `numbers` is jax.numpy or NumPy."""
+    norms = numbers.linalg.norm(x, axis=1, keepdims=True)
+    return x * (bound / numbers.maximum(norms, bound)).astype(x.dtype)
 
 
 class Linear(nn.Module):
@@ -30,6 +36,5 @@ class Linear(nn.Module):
         if self.bound is not None:
             if not 0 < self.bound < float("inf"):
                 raise BadInput(f"bound must be a positive number or None, got {self.bound!r}")
-            norms = jnp.linalg.norm(x, axis=1, keepdims=True)
-            x = x * (self.bound / jnp.maximum(norms, self.bound)).astype(x.dtype)
+            x = shortened(x, self.bound)
         return Dense(self.classes, self.bias, self.dtype)(x)
