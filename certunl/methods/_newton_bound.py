@@ -5,20 +5,23 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jax
+import numpy as np
 
 from certunl.bounds._constants import NewtonConstants
 from certunl.bounds._inverse import dimension_free_error, residual_error
+from certunl.bounds._linear_risk import linear_risk
 from certunl.bounds.linear import linear_constants
 from certunl.bounds.newton import newton_bound
+from certunl.bounds.residual import residual_bound
 from certunl.certificate import MINIMISER, Assumption
 from certunl.solvers import LiSSA
 from certunl.training import Run
-from certunl.typing import Solution
+from certunl.typing import Params, Solution
 
 if TYPE_CHECKING:
     from certunl.methods.newton import Newton
 
-__all__ = ["distance"]
+__all__ = ["distance", "residual"]
 
 
 def distance(method: "Newton", run: Run, facts: dict[str, float], solution: Solution) -> dict[str, Any]:
@@ -87,6 +90,26 @@ def distance(method: "Newton", run: Run, facts: dict[str, float], solution: Solu
         "uniform": solver is None and fixed and facts["shift"] == 0 and constants.strong_convexity == 0,
         "failure_probability": constants.failure_probability if random else 0.0,
         "reference": MINIMISER if constants.strong_convexity and not residual else at,
+    }
+
+
+def residual(run: Run, retained: jax.Array, params: Params) -> dict[str, Any]:
+    """The fields of Update that the gradient at `params` fills, wherever they come from: true of this request alone.
+
+    Raises: BadInput for other problems than softmax and least-squares regression, and without weight decay or l2.
+    """
+    risk = linear_risk(run, np.asarray(retained))
+    slope, mu = risk.slope(params), risk.strong_convexity
+    return {
+        "bound": residual_bound(residual=slope.norm, rounding=slope.rounding, strong_convexity=mu),
+        "reference": risk.reference,
+        "assumptions": (
+            Assumption(
+                "residual", slope.norm, "proved", "float64 gradient norm of the retained risk, for this request"
+            ),
+            Assumption("rounding", slope.rounding, "proved", "of that number"),
+            Assumption("mu", mu, "proved", "strong convexity of the retained risk"),
+        ),
     }
 
 

@@ -13,7 +13,7 @@ from certunl import rooms
 from certunl.bounds._constants import NewtonConstants
 from certunl.certificate import MINIMISER, REPLAY, Update
 from certunl.curvature import CURVATURES
-from certunl.methods._newton_bound import distance
+from certunl.methods._newton_bound import distance, residual
 from certunl.methods._newton_program import Settings, newton_steps, verify
 from certunl.methods._updated import updated
 from certunl.solvers import CG, LiSSA
@@ -48,7 +48,8 @@ class Newton:
 
     `solver` decides between mini-batches (LiSSA) and the full data; the residual is always measured on the full data.
     `fallback` ("cg" or "dense") solves again where `solver` diverged. `steps` > 1 repeats the step from where it led.
-    `assumed`: the constants of the bound, or "linear" for those in closed form (`bounds.linear`); without them, or
+    `assumed`: the constants of the bound, or "linear" for those in closed form (`bounds.linear`), or "residual" for the
+    float64 gradient where it ended, over mu (`bounds.residual`, same problems): measured for this request; without, or
     with neither a ball nor convexity, there is no theorem. `inverse` is the statement used for LiSSA's error:
     "dimension_free" or the paper's "printed" one.
     Source: Zhang et al. 2024, Algorithm 1.  Differs: projected after the step; damped by product, not in the loss.
@@ -80,8 +81,8 @@ class Newton:
                 raise BadInput(f"{name} must be one of {', '.join(map(str, known))}, got {getattr(self, name)!r}")
         if self.steps > 1 and self.gradient == "forgotten":
             raise BadInput('gradient="forgotten" takes one step: a second would remove the request again')
-        if not (self.assumed is None or isinstance(self.assumed, NewtonConstants) or self.assumed == "linear"):
-            raise BadInput(f'assumed must be NewtonConstants(...) or "linear", got {self.assumed!r}')
+        if not (self.assumed in (None, "linear", "residual") or isinstance(self.assumed, NewtonConstants)):
+            raise BadInput(f'assumed must be NewtonConstants(...), "linear" or "residual", got {self.assumed!r}')
 
     def prepare(self, run: Run, *, progress: Progress | None = None) -> None:
         """Nothing to prepare."""
@@ -92,10 +93,11 @@ class Newton:
         Raises: Diverged with the measured facts when the solver says so, the result is not finite or the Hessian is
         indefinite under its damping; BadInput where fewer examples are left than one of the solver's mini-batches.
         """
-        request = run.check(request)
+        retained = run.retained(run.check(request))
         with Stopwatch() as watch:
-            params, solution, facts, cost = self._solve(run, run.retained(request), key)
-        theorem = distance(self, run, facts, solution)
+            params, solution, facts, cost = self._solve(run, retained, key)
+        measured = self.assumed == "residual"
+        theorem = residual(run, retained, params) if measured else distance(self, run, facts, solution)
         replayed = REPLAY if self.gradient == "difference" else MINIMISER
         return updated(run, params, watch, **{"method": "newton", "reference": replayed, "cost": cost} | theorem)
 

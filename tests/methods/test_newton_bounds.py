@@ -9,6 +9,7 @@ import pytest
 
 import certunl as cu
 from certunl.methods._newton_program import verify
+from tests.bounds.test_residual import made, minimiser
 from tests.cases import KEY, classes, network, ridge, trained, vector
 
 IDS = [2, 5, 11]
@@ -236,3 +237,21 @@ def test_only_what_the_code_derives_for_this_run_is_called_proved():
     run = trained(network(), radius=9.0)
     update = cu.Newton(damping=50.0, gradient="retained", assumed=elsewhere).forget(run, None, IDS, KEY)
     assert {a.symbol: a.status for a in update.assumptions}["M"] == "given"
+
+
+@pytest.mark.parametrize("radius", [None, 5.0])
+def test_newton_s_own_gradient_bounds_it_for_the_request_it_was_measured_for(radius):
+    run = made(n=60, radius=radius)
+    fixed = cu.Budget(epsilon=1.0, delta=1e-5, distance=0.05)
+    for settings in ({}, {"operator": "ggn", "gradient": "retained", "damping": 0.0, "steps": 4}):
+        update = cu.Newton(assumed="residual", **settings).forget(run, None, IDS, KEY)
+        off = np.linalg.norm(vector(update.projected()) - minimiser(run, run.retained(np.array(IDS))))
+        assert 0 < off <= update.bound < off / 0.05
+        assert cu.certify(update, cu.Budget(epsilon=1.0, delta=1e-5), KEY).certificate.verdict == "CONDITIONAL"
+    assert cu.certify(update, fixed, KEY).certificate.verdict == "PROVED" and update.failure_probability == 0
+    other = cu.LiSSA(depth=50, repeats=1, scale=20.0)
+    assert cu.Newton(assumed="residual", solver=other, damping=0.1).forget(run, None, IDS, KEY).bound < 10
+    with pytest.raises(cu.BadInput, match="closed form needs"):
+        cu.Newton(assumed="residual", operator="ggn").forget(trained(network(), weight_decay=0.1), None, IDS, KEY)
+    with pytest.raises(cu.BadInput, match='"linear" or "residual", got'):
+        cu.Newton(assumed="residue")
