@@ -23,26 +23,33 @@ if TYPE_CHECKING:
 
 __all__ = ["distance", "residual"]
 
+_CONSTANTS = (
+    "L, M and lambda_min: Lipschitz constants of gradient and Hessian of the losses, the Hessian's smallest eigenvalue "
+    "(assumed=NewtonConstants(...); in closed form for softmax and least-squares regression only)"
+)
+
 
 def distance(method: "Newton", run: Run, facts: dict[str, float], solution: Solution) -> dict[str, Any]:
-    """The fields of Update that a theorem fills; none where a condition of it is seen to fail.
+    """The fields of Update that a theorem fills; only what is `missing` where a condition of it is seen to fail.
 
     The conditions: the Hessian itself (its own constants, not Gauss-Newton's), a start in the ball where there is one,
     damping + lambda_min > 0, and for LiSSA a scale of at least L + weight decay + damping and of every eigenvalue met
     (for the printed form also at least 1, and the lemma's depth).
     """
     radius = run.recipe.radius
-    if method.assumed is None or method.operator != "hessian":
-        return {}
+    if method.assumed is None:
+        return {"missing": (_CONSTANTS,)}
+    if method.operator != "hessian":
+        return {"missing": (f'the Hessian itself (operator="hessian"): no theorem is of {method.operator}',)}
     if radius is not None and facts["norm"] > radius * (1 + 1e-5):  # left unprojected by another method's request
-        return {}
+        return {"missing": (f"a start in the ball of radius {radius:g}: the parameters have norm {facts['norm']:.4g}",)}
     if isinstance(method.assumed, NewtonConstants):
         constants = replace(method.assumed)  # proved is only what the code derives here, for this run
     else:
         retained = facts["left"] / max(facts["visited"], 1) if run.recipe.denominator == "batch" else 1.0
         constants = linear_constants(run, retained)
     if radius is None and not constants.strong_convexity:
-        return {}
+        return {"missing": ("a ball that holds both models (Recipe(radius=...)), or strong convexity",)}
     damping, gap = facts["damping"], facts["damping"] + constants.smallest_eigenvalue
     random = isinstance(method.solver, LiSSA) and math.isfinite(float(solution.scale))
     printed = random and method.inverse == "printed"
@@ -52,11 +59,12 @@ def distance(method: "Newton", run: Run, facts: dict[str, float], solution: Solu
     elif gap > 0:
         scale, top = float(solution.scale), float(solution.highest)
         assert isinstance(method.solver, LiSSA)
-        if scale < constants.smoothness + run.recipe.weight_decay + damping:
-            return {}
-        lemma = scale >= 1 and method.solver.depth >= LiSSA.lemma_depth(gap, scale)
-        if scale < top or (printed and not lemma):
-            return {}
+        least = max(constants.smoothness + run.recipe.weight_decay + damping, top)
+        if scale < least:
+            return {"missing": (f"a scale of LiSSA of at least {least:.4g}, it is {scale:.4g}",)}
+        if printed and not (scale >= 1 and method.solver.depth >= LiSSA.lemma_depth(gap, scale)):
+            depth = LiSSA.lemma_depth(gap, max(scale, 1.0))
+            return {"missing": (f"the printed lemma's scale of at least 1 and depth of at least {depth:.0f}",)}
         if not printed:
             solver = dimension_free_error(
                 v=facts["gradient"],

@@ -56,10 +56,10 @@ class NoisySGD:
       models releases are independent, and together as distinguishable as one of ratio √(sum Z²/S).
 
     `assumed`: "linear" (softmax and least-squares regression in closed form), or `HessianFreeConstants` with convexity;
-    without them, Update.bound is None. Rounding is estimated without a ball; in float32, where every step adds its worst
-    case, it can be most of Z. `learning_rate` defaults to 2/(2 decay + low + high), the most contracting, where nobody's
-    data decides it (constants that are given, or inputs that the model bounds), else to the run's last rate. `key` draws
-    batches and noise: a release is private only if it is secret (`secret_key()`) and used once.
+    without them, Update.bound is None. Rounding is estimated without a ball; in float32, where every step adds its
+    worst case, it can be most of Z. `learning_rate` defaults to 2/(2 decay + low + high), the most contracting, where
+    nobody's data decides it (constants that are given, or inputs that the model bounds), else to the run's last rate.
+    `key` draws batches and noise: a release is private only if it is secret (`secret_key()`) and used once.
     Source: Chien et al. 2024.  Differs: training needs no noise, because only the steps after the request are relied
     on; an exact Gaussian trade-off in place of Renyi divergences; noise comes after projection.
     """
