@@ -24,6 +24,7 @@ from certunl.certificate import Update as Update
 from certunl.evaluation import Report as Report
 from certunl.evaluation import evaluate as evaluate
 from certunl.features import Features as Features
+from certunl.methods.certified_removal import CertifiedRemoval as CertifiedRemoval
 from certunl.methods.descent_to_delete import DescentToDelete as DescentToDelete
 from certunl.methods.finetune import FineTune as FineTune
 from certunl.methods.fisher import FisherForgetting as FisherForgetting

@@ -89,6 +89,8 @@ def prepare(folder: Folder, /, method: str = "hessian_free", set: Settings = ())
     unlearner = rooms.build("methods", method, **chosen)
     with disk.lock(folder):
         run, _, _ = storage.load_run(folder)
+        if getattr(unlearner, "objective_noise", 0):
+            raise BadInput("objective_noise is for the library: what it prepares is a secret that no run folder keeps")
         if not isinstance(unlearner, HessianFree):
             say(f"{method} needs no preparation")
             return

@@ -123,7 +123,7 @@ def test_another_setting_needs_another_name(folder, capsys):
         (("train", "NEW", "--model", "cnn"), "does not fit"),
         (("train", "NEW", "--seed", str(2**70)), "seed must be"),
         (("prepare", "NEW"), "no run folder"),
-        (("prepare", "RUN", "--method", "hessianfree"), "known are descent_to_delete, finetune, fisher"),
+        (("prepare", "RUN", "--method", "hessianfree"), "known are certified_removal, descent_to_delete, finetune"),
         (("prepare", "RUN", "--set", "units=(500,)"), "no unit 500"),
         (("forget", "NEW"), "no run folder"),
         (("forget", "RUN", "--request", "ids:142"), "ids 0 to 141"),

@@ -27,7 +27,7 @@ def test_words_become_python_values():
         (lambda: names("kitchens"), "rooms are bounds, datasets"),
         (
             lambda: build("methods", "newtom"),
-            "known are descent_to_delete, finetune, fisher, hessian_free, influence, jackknife, lcodec, neggrad",
+            "known are certified_removal, descent_to_delete, finetune, fisher, hessian_free, influence, jackknife",
         ),
         (lambda: build("methods", "newton", dampening=1), "no setting 'dampening'; it has damping"),
         (lambda: build("methods", "newton", solver="qr"), "known are cg, dense, lissa"),

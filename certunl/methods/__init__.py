@@ -9,6 +9,7 @@ A method is a frozen dataclass of settings with
 took, compilation apart, into `Update.cost`. `Update.bound` is None unless a theorem of `bounds/` applies.
 """
 
+from certunl.methods.certified_removal import CertifiedRemoval
 from certunl.methods.descent_to_delete import DescentToDelete
 from certunl.methods.finetune import FineTune
 from certunl.methods.fisher import FisherForgetting
@@ -27,6 +28,7 @@ from certunl.methods.rewind_to_delete import RewindToDelete
 
 __all__ = [
     "LCODEC",
+    "CertifiedRemoval",
     "DescentToDelete",
     "DiagonalInfluence",
     "FineTune",
