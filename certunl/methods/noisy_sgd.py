@@ -14,7 +14,7 @@ from certunl.bounds._steps import batches
 from certunl.bounds.noisy_chain import noisy_chain
 from certunl.bounds.rewind import rewind_bound
 from certunl.certificate import Assumption, Update
-from certunl.methods._assumed import check_assumed, constants_for, step_rounding
+from certunl.methods._assumed import FINITE, check_assumed, constants_for, lacking, step_rounding
 from certunl.methods._checkpoint import Checkpoint
 from certunl.methods._noisy_steps import clip, draw_steps, steps_recipe, walk
 from certunl.methods._updated import updated
@@ -26,6 +26,10 @@ from certunl.typing import BadInput, Key, Params, Progress
 __all__ = ["NoisySGD"]
 
 STARTS = ("ball", "trained")
+_CONVEX = (
+    "low and high: bounds on the Hessian of every example's loss, which must be convex (convexity and smoothness of "
+    "assumed=HessianFreeConstants(...); in closed form for softmax and least-squares regression only)"
+)
 
 
 class _Curvature(NamedTuple):
@@ -96,9 +100,7 @@ class NoisySGD:
         retained, start, curvature = run.retained(run.check(request)), self._start(run), self._curvature(run)
         recipe = self._recipe(run, curvature)
         schedule, noise_key = draw_steps(run, retained, recipe, key)
-        theorem: dict[str, Any] = {"noise": float(self.noise)}
-        if curvature is not None:
-            theorem |= self._theorem(run, ~np.asarray(retained), recipe, schedule.indices.shape, curvature)
+        theorem = self._theorem(run, ~np.asarray(retained), recipe, schedule.indices.shape, curvature)
         limits = (recipe.radius, recipe.learning_rate, recipe.weight_decay)
         with Stopwatch() as watch:
             begin = run.params
@@ -138,35 +140,35 @@ class NoisySGD:
         rate, decay = self.learning_rate, run.recipe.weight_decay
         if rate is None and curvature is not None and curvature.public and decay + curvature.high > 0:
             rate = 2 / (2 * decay + curvature.low + curvature.high)
-        radius = run.recipe.radius if self.radius is None else self.radius
-        settings = {"epochs": self.epochs, "weight_decay": decay, "radius": radius}
-        return steps_recipe(run, self.noise, rate, self.batch_size, **settings)
+        ball = {"radius": run.recipe.radius if self.radius is None else self.radius, "weight_decay": decay}
+        return steps_recipe(run, self.noise, rate, self.batch_size, epochs=self.epochs, **ball)
 
     def _theorem(
-        self, run: Run, gone: np.ndarray, recipe: Recipe, slots: tuple[int, ...], curvature: _Curvature
+        self, run: Run, gone: np.ndarray, recipe: Recipe, slots: tuple[int, ...], curvature: _Curvature | None
     ) -> dict[str, Any]:
-        """The fields of Update that the theorem fills; none where a condition on training fails."""
+        """The fields of Update that the theorem fills; only `missing` where a condition fails."""
+        bare: dict[str, Any] = {"noise": float(self.noise)}
+        if curvature is None:
+            return bare | {"missing": (_CONVEX,)}
         rate, decay, radius = recipe.learning_rate, recipe.weight_decay, recipe.radius
         c = max(abs(1 - rate * (decay + h)) for h in (curvature.low, curvature.high))
-        if c > 1:
+        if c > 1 + 1e-12:  # 2/high itself is allowed
             most = 2 / (decay + curvature.high)
             raise BadInput(f"learning_rate {rate:g} is too large for a step to contract; it may be at most {most:.4g}")
-        ball, told = 2 * (radius or math.inf), []
-        if radius is not None:
-            told += [("C", radius, "proved", "radius of the ball, projected onto in every step")]
+        ball = 2 * (radius or math.inf)
+        told = [] if radius is None else [("C", radius, "proved", "radius of the ball, projected onto in every step")]
         if self._start(run) == "trained":
             known = constants_for(run, self.assumed, ball=True)
             if known is None:
-                return {}
+                return bare | {"missing": lacking(run, self.assumed, ball=True)}
             _, apart = rewind_bound(known, **batches(run, gone), rewound=0, radius=run.recipe.radius)
             status = known.status("gradient_bound", "smoothness", "convexity", "retained_contraction", "rounding")
             told += [("D_T", apart, status, "distance of training as it was to training replayed, at most")]
             ball = min(ball, apart)
         if not math.isfinite(ball):
-            return {}
+            return bare | {"missing": (FINITE,)}
         K, reach = slots[0], float(optax.tree.norm(run.params)) + self._widest(run)
-        sizes = {"slots": slots[1], "radius": radius, "reach": reach}
-        rounding, how = step_rounding(run, self.assumed, rate=rate, **sizes)
+        rounding, how = step_rounding(run, self.assumed, rate=rate, slots=slots[1], radius=radius, reach=reach)
         if not (radius or 0.0) + self._widest(run) < 1e15:  # a norm might overflow
             how = "estimated"
         Z, noise = noisy_chain(start=ball, contractions=[c] * K, shifts=[2 * rounding] * K, noises=[self.noise] * K)

@@ -168,6 +168,9 @@ def test_a_rate_that_nobody_chose_follows_no_data():
     steep = cu.HessianFreeConstants(**CONVEX, smoothness=0.0, convexity=0.0)
     flat_run = linear(**BALL | {"weight_decay": 0.0})
     assert facts(forget(flat_run, noise=1.0, assumed=steep))["c"].value == 1.0
+    for high in np.random.default_rng(0).uniform(0.1, 9, 20):  # 2/high is just allowed, whatever its rounding
+        edge = cu.HessianFreeConstants(**CONVEX, smoothness=high, convexity=0.0)
+        assert facts(forget(flat_run, noise=1.0, assumed=edge))["c"].value == pytest.approx(1, abs=1e-15)
 
 
 def test_verdicts():
@@ -189,13 +192,13 @@ def test_verdicts():
     assert certificate.verdict == "CONDITIONAL" and facts(update)["rounding"].status == "estimated"
     assert verdict(free, assumed="linear", radius=2.0)[0].verdict == "PROVED"
     assert facts(forget(run, assumed="linear", radius=1e20))["rounding"].status == "estimated"  # norms may overflow
-    for nothing in (
-        forget(run, noise=2.0),
-        forget(trained(network(), optimizer="adam"), noise=2.0),
-        forget(linear(**BALL, optimizer="adam"), noise=2.0, start="trained", assumed="linear"),
-        forget(linear(**BALL, clip_norm=1.0), noise=2.0, start="trained", assumed="linear"),
+    for nothing, why in (
+        (forget(run, noise=2.0), "must be convex"),
+        (forget(trained(network(), optimizer="adam"), noise=2.0), "must be convex"),
+        (forget(linear(**BALL, optimizer="adam"), noise=2.0, start="trained", assumed="linear"), "plain SGD"),
+        (forget(linear(**BALL, clip_norm=1.0), noise=2.0, start="trained", assumed="linear"), "plain SGD"),
     ):
-        assert nothing.bound is None and nothing.noise == 2.0
+        assert nothing.bound is None and nothing.noise == 2.0 and why in nothing.missing[0]
         assert cu.certify(nothing, BUDGET, KEY).certificate.verdict == "NOT CERTIFIED"
 
 
