@@ -132,6 +132,8 @@ class CertifiedRemoval:
         return {
             "bound": budget,
             "noise": float(self.objective_noise),
+            "compared": "learner",
+            "uniform": True,
             "reference": reference,
             "assumptions": (
                 Assumption("tolerance", budget, "proved", "norm of the summed gradient of F_b where it is released"),

@@ -11,7 +11,7 @@ from scipy.stats import norm
 import certunl as cu
 from certunl import cli, storage
 from certunl.bounds._linear_risk import linear_risk
-from certunl.budget import read_epsilon
+from certunl.gaussian import read_epsilon
 from tests.bounds.test_residual import made, minimiser
 from tests.cases import KEY, classes, network, ridge, trained, vector
 
@@ -195,10 +195,20 @@ def test_the_published_variant_is_never_proved_and_serves_one_release():
     method = cu.CertifiedRemoval(**NOISY)
     prepared = method.prepare(run)
     update = method.forget(run, prepared, IDS, KEY)
-    for budget in EVERY:
-        certificate = cu.certify(update, budget, KEY).certificate
-        assert certificate.verdict == "CONDITIONAL"
-        assert "independent of the perturbation b: false in general" in str(certificate)
+    certificate = cu.certify(update, cu.Budget(epsilon=1e3, delta=1e-5), KEY).certificate
+    assert certificate.verdict == "CONDITIONAL" and certificate.epsilon == pytest.approx(
+        read_epsilon(update.noise / update.bound, 1e-5)
+    )
+    for said in (
+        "perturbation b: false in general",
+        "learning algorithm's own on the retained data",
+        "objective: none",
+    ):
+        assert said in str(certificate)
+    for fixed in EVERY:
+        if fixed.distance or fixed.sigma:
+            with pytest.raises(cu.BadInput, match="own steps"):
+                cu.certify(update, fixed, KEY)
     again = method.forget(run.minus(IDS, update.params), prepared, [9], KEY)
     assert again.bound is None and again.noise == 0 and verdict(again) == "NOT CERTIFIED"
 
