@@ -33,6 +33,21 @@ def reference_dir() -> Path:
     return place
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with the whole story in it."""
+    from tests.verbs import SMALL, certunl
+
+    place = tmp_path_factory.mktemp("runs") / "wine"
+    certunl("train", place, *SMALL)
+    certunl("prepare", place)
+    certunl("forget", place, "--request", "random:6")
+    certunl("forget", place, "--method", "newton", "--request", "random:6", "--set", "operator=ggn", "--trivial")
+    certunl("evaluate", place)
+    certunl("report", place)
+    return place
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _few_programs() -> Iterator[None]:
     """Forgets the programs of a file when it ends: those of the whole suite together exceed what a process may map."""
