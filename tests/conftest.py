@@ -1,6 +1,7 @@
 """Everything is tested in float64 on the CPU; data that is not in the repository is looked for beside it."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,9 +34,9 @@ def reference_dir() -> Path:
     return place
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder with the whole story in it."""
+@pytest.fixture(scope="session")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with the whole story in it, to be copied."""
     from tests.verbs import SMALL, certunl
 
     place = tmp_path_factory.mktemp("runs") / "wine"
@@ -46,6 +47,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     certunl("evaluate", place)
     certunl("report", place)
     return place
+
+
+@pytest.fixture(scope="module")
+def folder(story: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The story's folder, of one file's own."""
+    return Path(shutil.copytree(story, tmp_path_factory.mktemp("runs") / "wine"))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,6 +1,7 @@
 """The six verbs on a run folder."""
 
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -79,8 +80,6 @@ def test_preparing_again_computes_what_is_missing_and_leaves_the_rest(folder):
 
 
 def test_forgetting_erases_the_rows_of_the_request_for_every_line(folder, tmp_path, capsys):
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     certunl("prepare", copy)
@@ -96,8 +95,6 @@ def test_forgetting_erases_the_rows_of_the_request_for_every_line(folder, tmp_pa
 
 @pytest.mark.parametrize("method", ["noisy_finetuning", "model_clipping", "noisy_sgd"])
 def test_a_method_s_own_noise_does_not_come_from_the_seed(folder, tmp_path, method):
-    import shutil
-
     copy, found = tmp_path / "copy", []
     shutil.copytree(folder, copy)
     for line in ("one", "two"):
@@ -122,8 +119,6 @@ def test_noisy_methods_are_proved_from_the_command_line_and_read_back(tmp_path, 
 
 
 def test_rows_of_forgotten_examples_stay_away_from_a_store_that_was_half_filled_or_not_cleared(folder, tmp_path):
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     rows = copy / "prepared" / "hessian_free_first_order"
@@ -141,8 +136,6 @@ def test_rows_of_forgotten_examples_stay_away_from_a_store_that_was_half_filled_
 
 
 def test_a_line_keeps_its_total_and_retraining_restores_it(folder, tmp_path, capsys):
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     words = (

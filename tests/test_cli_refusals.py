@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -67,8 +68,6 @@ def test_what_cannot_be_done_is_refused_in_one_sentence_and_changes_nothing(fold
 
 
 def test_a_half_written_a_changed_and_a_foreign_folder_are_refused(folder, tmp_path, capsys):
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     facts = json.loads((copy / "run.json").read_text())
@@ -110,8 +109,6 @@ def test_two_at_once_on_one_folder_the_second_is_told_to_wait(folder, capsys):
 
 
 def test_a_kill_in_the_middle_of_writing_leaves_the_folder_as_it_was(folder, tmp_path):
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     before = sorted(p.name for p in (copy / "releases").iterdir())
