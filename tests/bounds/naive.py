@@ -66,3 +66,14 @@ class Softmax:
 
     def target(self):
         return {"weight_decay": self.weight_decay, "denominator": self.denominator}
+
+
+def one(weights, start, rates=(0.1,), y=0, c=2, **target):
+    """Steps on one example each, x = 1: along `weights` copies with label y."""
+    x = np.ones((weights, 1))
+    return Softmax(
+        x, np.full(weights, y), c, np.arange(weights)[:, None], np.asarray(rates), np.asarray(start), **target
+    )
+
+
+POINT = np.log([0.2113248654, 0.7886751346])
