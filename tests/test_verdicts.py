@@ -151,11 +151,6 @@ def verdicts():
     """{(problem, recipe, method, budget): verdict or the refusal}: every method on each problem and recipe."""
     cases = [(p, "plain") for p in PROBLEMS] + [(p, "ball") for p in ("bounded softmax", "a network")]
     cases += [("bounded softmax", r) for r in RECIPES if r not in ("plain", "ball")]
-    with jax.disable_jit():  # two steps each: compiling would take longer
-        return tried(cases)
-
-
-def tried(cases):
     found = {}
     for problem, recipe in cases:
         settings = {"learning_rate": 0.1, "epochs": 2, "batch_size": 24, "weight_decay": 0.3} | RECIPES[recipe]
