@@ -53,14 +53,16 @@ class Account:
     √(sum r_i²) (Dong, Roth, Su 2022, corollary 3.3): that holds for the joint releases against the joint references.
     `pairs` are the (epsilon, delta) of releases whose noise is no Gaussian: they are added. `failures` is the sum of
     the solvers' failure probabilities, counted inside the total's delta. `total`: the budget of the whole line; a
-    release that would exceed it is refused. An exact retraining starts a new account: what follows no longer depends on
-    anyone forgotten before it.
+    release that would exceed it is refused. An exact retraining starts a new account, `before` being the old one: what
+    goes on from the retrained model no longer depends on anyone forgotten before it. What goes back to training as it
+    was still does, and is counted with all of them.
     """
 
     total: Budget | None = None
     ratios: tuple[float, ...] = ()
     pairs: tuple[tuple[float, float], ...] = ()
     failures: float = 0.0
+    before: "Account | None" = None
 
     def __post_init__(self) -> None:
         if self.total is not None and (self.total.epsilon is None or self.total.sigma or self.total.distance):
@@ -106,14 +108,20 @@ class Account:
         *,
         pair: tuple[float, float] | None = None,
         exact: bool = False,
+        looks_back: bool = False,
     ) -> "Account":
         """The account after one more release, of this `ratio` (None: no theorem) or this `pair`; `exact`: it retrained
-        exactly, with nothing unchecked.
+        exactly, with nothing unchecked; `looks_back`: to everyone since training, retrained or not.
 
         Raises: BadInput where it would exceed the total, with what is spent and what retraining restores.
         """
         if exact:
-            return Account(total=self.total)
+            return Account(total=self.total, before=self)
+        if looks_back and self.before is not None:
+            old = self.before
+            ratios, pairs = (*old.ratios, *self.ratios), (*old.pairs, *self.pairs)
+            whole = replace(old, ratios=ratios, pairs=pairs, failures=old.failures + self.failures)
+            return whole.charge(ratio, failure, pair=pair, looks_back=True)
         failures = self.failures + failure
         if pair is None:
             after = replace(self, ratios=(*self.ratios, math.inf if ratio is None else ratio), failures=failures)

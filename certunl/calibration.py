@@ -12,7 +12,7 @@ import optax
 from certunl.budget import Account, Budget
 from certunl.certificate import Certificate, Release, Update
 from certunl.gaussian import classical_ratio, noise_ratio, read_epsilon
-from certunl.typing import BadInput, Key
+from certunl.typing import BadInput, Key, Params
 
 __all__ = ["certify", "secret_key"]
 
@@ -58,13 +58,19 @@ def certify(
             bound, theorem = ceiling, True
         claim = _added(None if bound is None else min(float(bound), ceiling), update, budget)
     account = (account or Account()).charge(
-        claim.ratio, update.failure_probability, pair=claim.pair, exact=update.exact and not update.unchecked
+        claim.ratio,
+        update.failure_probability,
+        pair=claim.pair,
+        exact=update.exact and not update.unchecked,
+        looks_back=update.looks_back,
     )
+    if claim.sigma and claim.epsilon is not None:
+        _check_precision(update.params)
     center = update.projected()
     noise = optax.tree.random_like(key, center, sampler=jax.random.normal)
     params = center if update.noise else jax.tree.map(lambda p, z: p + claim.sigma * z, center, noise)
     certificate = Certificate(
-        verdict=_verdict(update, bound, ceiling, budget) if theorem else "NOT CERTIFIED",
+        verdict=_verdict(update, bound, ceiling, claim, budget) if theorem else "NOT CERTIFIED",
         method=update.method,
         reference=update.reference,
         compared=update.compared,
@@ -74,6 +80,7 @@ def certify(
         sigma=claim.sigma,
         own_noise=bool(update.noise),
         profiled=bool(update.profile),
+        uniform=update.uniform,
         epsilon=claim.epsilon,
         delta=budget.delta,
         failure_probability=update.failure_probability,
@@ -117,6 +124,11 @@ def _own(update: Update, budget: Budget) -> _Claim:
 def _added(distance: float | None, update: Update, budget: Budget) -> _Claim:
     """The noise that is added for a `distance`, None where there is no theorem."""
     if distance is None:
+        if budget.distance is not None:
+            raise BadInput(
+                f"the budget fixes a distance of {budget.distance:g}, and nothing is proved of this update's: give it "
+                "constants (assumed=...), or a budget without distance"
+            )
         return _Claim(budget.sigma or 0.0, None, None)
     if math.isinf(distance):
         raise BadInput(f"the bound is {distance}: no noise can be calibrated to it; train in a ball (radius)")
@@ -139,6 +151,12 @@ def _added(distance: float | None, update: Update, budget: Budget) -> _Claim:
     return _Claim(sigma, stated, reach / sigma if sigma else 0.0)
 
 
+def _check_precision(params: Params) -> None:
+    """Normals of 16 bits are few, and end where delta does not."""
+    if any(jnp.finfo(leaf.dtype).bits < 32 for leaf in jax.tree.leaves(params)):
+        raise BadInput("noise of 16 bits is no Gaussian: nothing is proved of it; train in float32 or float64")
+
+
 def _afforded(epsilon: float, budget: Budget, uniform: bool, what: str) -> float:
     """What is stated of noise that gives this `epsilon`: itself, or the budget's where the request decides it and the
     budget has one."""
@@ -157,11 +175,16 @@ def _charged(distance: float, noise: float, stated: float, budget: Budget) -> fl
     return max(distance / noise, 1 / noise_ratio(stated, budget.delta))
 
 
-def _verdict(update: Update, bound: float | None, ceiling: float, budget: Budget) -> str:
+def _verdict(update: Update, bound: float | None, ceiling: float, claim: _Claim, budget: Budget) -> str:
     """By the house's one vocabulary; the noise of an update must not depend on whose request it is."""
-    limit = min(ceiling, math.inf if update.nothing is None else update.nothing)
-    if bound is not None and bound >= limit and not update.noise:
-        return "VACUOUS"
+    if bound is not None and not update.noise:
+        limit = min(ceiling, math.inf if update.nothing is None else update.nothing)
+        enough = math.inf  # noise that hides any two models of the ball
+        if claim.epsilon and math.isfinite(ceiling):
+            enough = noise_ratio(claim.epsilon, budget.delta) * ceiling
+        if bound >= limit or claim.sigma >= enough * (1 - 1e-9):
+            return "VACUOUS"
     fixed = budget.distance is not None or budget.sigma is not None or update.noise or update.uniform
     proved = all(a.status == "proved" for a in update.assumptions) and not update.unchecked
+    proved = proved and bool(update.assumptions or update.exact)  # a bare bound is somebody's word
     return "PROVED" if proved and fixed else "CONDITIONAL"

@@ -10,10 +10,14 @@ from certunl.budget import Account, Budget
 from certunl.typing import BadInput, Params
 from certunl.wording import SENSES, printed
 
-__all__ = ["MINIMISER", "REPLAY", "Assumption", "Certificate", "Release", "Update"]
+__all__ = ["REPLAY", "Assumption", "Certificate", "Release", "Update", "minimiser"]
 
 REPLAY = "retraining replayed from the same start on the same schedule without the request"
-MINIMISER = "the minimiser of the retained risk"
+
+
+def minimiser(radius: float | None) -> str:
+    """The reference of methods that minimise, in a ball where training keeps to one."""
+    return "the minimiser of the retained risk" + ("" if radius is None else f" over the ball of radius {radius:g}")
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,9 @@ class Update:
     a theorem would have needed where there is no bound; `compared` in which sense the release is compared with its
     reference (`wording.SENSES`); `cost` what it took, in seconds and solver facts.
 
+    `looks_back`: it goes back to training as it was, and to everyone forgotten since, though the run was retrained
+    meanwhile. Statuses are the word of the method that made it: `certify` believes them.
+
     A method that adds noise of its own has `noise`, its standard deviation at the end, to which `certify` adds nothing;
     its `bound` is then what the noise is held against, as if two Gaussians stood so far apart, or else `profile` lists
     every (epsilon, delta) that is proved of it; `radius` is the ball its steps begin in.
@@ -57,6 +64,7 @@ class Update:
     noise: float = struct.field(pytree_node=False, default=0.0)
     profile: tuple[tuple[float, float], ...] = struct.field(pytree_node=False, default=())
     compared: str = struct.field(pytree_node=False, default="retraining")
+    looks_back: bool = struct.field(pytree_node=False, default=False)
     radius: float | None = struct.field(pytree_node=False, default=None)
     assumptions: tuple[Assumption, ...] = struct.field(pytree_node=False, default=())
     unchecked: tuple[str, ...] = struct.field(pytree_node=False, default=())
@@ -77,9 +85,10 @@ class Update:
 @dataclass(frozen=True, kw_only=True)
 class Certificate:
     """What may be said of a release. `bound` is the theorem's, `trivial_bound` 2·radius (output perturbation: doing
-    nothing), noise is calibrated to the smaller; `epsilon` is exact for `sigma` at `delta`; the guarantee fails with
-    probability `failure_probability` more. `own_noise`: sigma is of the method's own steps, `profiled`: whose guarantee
-    is no Gaussian one. `account` has the line's releases, this one included; `parameter_norm` is the released model's,
+    nothing); noise is calibrated to the smaller, or to the distance that the budget fixed; `epsilon` is exact for
+    `sigma` at `delta`; the guarantee fails with probability `failure_probability` more. `own_noise`: sigma is of the
+    method's own steps, `profiled`: whose guarantee is no Gaussian one; `uniform`: the bound is the same for every
+    request of the size. `account` has the line's releases, this one included; `parameter_norm` is the released model's,
     noise and all. Bounds and assumptions measured for one request describe it: they are the owner's, not part of the
     release."""
 
@@ -93,6 +102,7 @@ class Certificate:
     sigma: float
     own_noise: bool
     profiled: bool
+    uniform: bool
     epsilon: float | None
     delta: float
     failure_probability: float

@@ -82,7 +82,7 @@ def prepare(folder: Folder, /, method: str = "hessian_free", set: Settings = ())
 
     Args:
         folder: the run folder.
-        method: hessian_free; the others need nothing here.
+        method: hessian_free; the others prepare what they need when they forget.
         set: settings of the method.
     """
     chosen = rooms.parse(set)
@@ -92,7 +92,7 @@ def prepare(folder: Folder, /, method: str = "hessian_free", set: Settings = ())
         if getattr(unlearner, "objective_noise", 0):
             raise BadInput("objective_noise is for the library: what it prepares is a secret that no run folder keeps")
         if not isinstance(unlearner, HessianFree):
-            say(f"{method} needs no preparation")
+            say(f"only rows of hessian_free are kept here: {method} prepares what it needs when it forgets")
             return
         start, place = time.perf_counter(), _rows(folder, unlearner)
         with progress(f"preparing {method}") as tick:
@@ -133,7 +133,8 @@ def forget(
 
     Args:
         folder: the run folder.
-        method: hessian_free, newton, retrain, newton_step, jackknife, or a heuristic: finetune, neggrad, fisher,
+        method: hessian_free, newton, certified_removal, descent_to_delete, rewind_to_delete, noisy_finetuning,
+            noisy_sgd, model_clipping, retrain, newton_step, jackknife, or a heuristic: finetune, neggrad, fisher,
             influence, lcodec.
         request: random:SIZE, class:LABEL[:SIZE], owner:ID,..., hardest:SIZE or ids:ID,ID,...
         epsilon: the budget's epsilon (default 1, or read off where sigma is given).

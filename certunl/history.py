@@ -25,7 +25,7 @@ def resume(folder: Path, run: Run, line: str, made_by: dict[str, Any]) -> tuple[
     Raises: BadInput where the line was begun by another method or with other settings; retraining continues any.
     """
     account = Account()
-    earlier = [name for name in storage.parts(folder, "releases") if name.rpartition("-")[0] == line]
+    earlier = [name for name in storage.parts(folder, "updates") if name.rpartition("-")[0] == line]
     for name in earlier:
         params, facts = storage.load_part(folder, "updates", name)
         held = {key: facts[key] for key in made_by}
@@ -102,7 +102,8 @@ def _account(held: dict[str, Any]) -> Account:
     """As it was before JSON, which has no infinity."""
     total = None if held["total"] is None else Budget(**held["total"])
     ratios = tuple(math.inf if ratio is None else ratio for ratio in held["ratios"])
-    return Account(total=total, ratios=ratios, pairs=_tuples(held["pairs"]), failures=held["failures"])
+    before = None if held["before"] is None else _account(held["before"])
+    return Account(total=total, ratios=ratios, pairs=_tuples(held["pairs"]), failures=held["failures"], before=before)
 
 
 def _tuples(value: Any) -> Any:

@@ -44,8 +44,11 @@ class Schedule:
         return self.masked(jnp.isin(self.indices, jnp.asarray(request, self.indices.dtype)))
 
     def masked(self, gone: jax.Array) -> "Schedule":
-        """The same schedule with weight 0 where `gone bool[t, b]`."""
-        return replace(self, weights=jnp.where(gone, 0, self.weights))
+        """The same schedule with weight 0 where `gone bool[t, b]`, and somebody who stays in the place of who goes: not
+        even losses that look at a whole batch see them."""
+        stays = jnp.argmax((~gone & (self.weights != 0)).ravel())
+        indices = jnp.where(gone, self.indices.ravel()[stays], self.indices)
+        return replace(self, indices=indices, weights=jnp.where(gone, 0, self.weights))
 
     def then(self, later: "Schedule") -> "Schedule":
         """This schedule and after it `later`; the narrower is padded with weight 0."""

@@ -10,31 +10,34 @@ if TYPE_CHECKING:
 __all__ = ["EXPLAINED", "NOT_COVERED", "SENSES", "printed"]
 
 SENSES = {
-    "retraining": "the unlearner's release, and retraining plus the same noise (Sekhari et al. 2021; retraining stands "
-    "for the unlearner with nothing to forget)",
-    "unlearner": "the unlearner's release, and that of the same unlearner with nothing to forget (Sekhari et al. 2021)",
-    "learner": "the unlearner's release, and the learning algorithm's own on the retained data (Guo et al. 2020)",
+    "retraining": "retraining on who is left, with the same noise (Sekhari et al. 2021; in the place of the unlearner "
+    "with nothing to forget)",
+    "minimiser": "exact minimisation on who is left, with the same noise (as Neel et al. 2021; no replay of training)",
+    "unlearner": "the same unlearner's with nothing to forget (Sekhari et al. 2021)",
+    "learner": "the learning algorithm's own on who is left (Guo et al. 2020)",
 }
 """Which two mechanisms a guarantee compares."""
 
 EXPLAINED = {
-    "PROVED": "every assumption is proved by the code",
-    "CONDITIONAL": "true if the constants marked given or estimated are, and what is unchecked holds, or only for this "
-    "request",
-    "VACUOUS": "the bound is no better than what is proved of doing nothing, or of noise for the whole ball",
-    "NOT CERTIFIED": "no theorem bounds its distance to retraining here",
+    "PROVED": "every assumption is proved by the code, and the noise does not depend on who asks",
+    "CONDITIONAL": "true {}",
+    "VACUOUS": "the bound is no less than what is proved of doing nothing, or the noise than that for the whole ball",
+    "NOT CERTIFIED": "no theorem bounds its distance to its reference here",
 }
 
 NOT_COVERED = (
-    "the un-noised models; releases before this account; requests chosen by looking at releases; models, settings, "
-    "preprocessing and normalisation statistics chosen or fitted with the forgotten data; noise is threefry's, with 64 "
-    "bits of system entropy and in floating point: no cryptographic generator"
+    "the un-noised models; the original model and whatever was released before those counted here; releases of other "
+    "lines of this run; requests chosen by looking at releases; models, settings, preprocessing and normalisation "
+    "statistics chosen or fitted with the forgotten data; noise is threefry's, in floating point (normals end at 5 "
+    "sigma), from a key of 64 bits that must come of the system's entropy and stay secret (secret_key()): no "
+    "cryptographic generator"
 )
 
 
 def printed(certificate: "Certificate") -> str:
     """The certificate as it is shown: a line of what each part of it says."""
-    c, lines = certificate, [f"{certificate.verdict}: {certificate.method}, {EXPLAINED[certificate.verdict]}"]
+    c = certificate
+    lines = [f"{c.verdict}: {c.method}, {EXPLAINED[c.verdict].format(_conditions(c))}"]
 
     def add(name: str, text: str) -> None:
         lines.append(f"  {name:<14} {text}".rstrip())
@@ -45,7 +48,8 @@ def printed(certificate: "Certificate") -> str:
     same = ", plus the same noise" if c.sigma and not c.own_noise else ""
     add("compared with", c.reference + same)
     if c.epsilon is not None:
-        add("in the sense", f"P(A) <= e^epsilon P(B) + delta both ways, A and B any event under {SENSES[c.compared]}")
+        add("in the sense", "P(A in E) <= e^epsilon P(B in E) + delta, and the reverse, for every event E")
+        add("", f"A: this release    B: {SENSES[c.compared]}")
     add(f"release {c.account.releases}", _account(c))
     if c.own_noise:
         add("bound", _against_own_noise(c))
@@ -53,6 +57,7 @@ def printed(certificate: "Certificate") -> str:
         bound = "none" if c.bound is None else f"{c.bound:.5g}"
         add("distance bound", f"{bound}    trivial bound 2C = {c.trivial_bound:.5g}")
     add("noise", _noise(c))
+    add("", _fixed(c))
     for a in c.assumptions:
         add(a.symbol, f"{a.value:<10.5g} {a.status:<10} {a.meaning}")
     for what in c.unchecked:
@@ -60,35 +65,58 @@ def printed(certificate: "Certificate") -> str:
     for what in c.missing:
         add("missing", what)
     add("not covered", NOT_COVERED)
-    return "\n".join(lines)
+    return "\n".join(line for line in lines if line.strip())
+
+
+def _conditions(c: "Certificate") -> str:
+    """What a CONDITIONAL certificate hangs on."""
+    open_ = sorted({a.status for a in c.assumptions if a.status != "proved"}, reverse=True)
+    reasons = [f"if the constants marked {' or '.join(open_)} are"] if open_ else []
+    reasons += ["if what is unchecked holds"] if c.unchecked else []
+    return ", and ".join(reasons or ["of this request alone, whose own bound decides the noise"])
+
+
+def _fixed(c: "Certificate") -> str:
+    """Where the amount of noise comes from."""
+    if c.own_noise or not c.sigma:
+        return ""
+    if c.budget.sigma is not None:
+        return "sigma fixed before the request"
+    rule = f"{c.budget.calibration} calibration to"
+    if c.budget.distance is not None:
+        return f"{rule} the distance {c.budget.distance:.5g}, fixed before the request"
+    return f"{rule} the bound, " + ("the same for every such request" if c.uniform else "which is this request's own")
 
 
 def _account(c: "Certificate") -> str:
     account = c.account
     if not account.releases:
-        return "exact retraining: what was spent before it is restored, 0 is spent now"
-    delta = account.total.delta if account.total else c.delta + account.least_delta
-    exact, zcdp = account.epsilon(delta), account.zcdp_epsilon(delta)
+        return "retrained exactly: the count begins anew; releases before it keep what they spent"
+    delta = account.total.delta if account.total else account.least_delta + (c.delta if account.ratios else 0.0)
+    exact = account.epsilon(delta)
+    zcdp = f" (by zCDP at most {account.zcdp_epsilon(delta):.4g})" if account.ratios else ""
     of = f" of {account.total.epsilon:g}" if account.total else ""
-    return f"since training: composed epsilon {exact:.4g}{of} at delta {delta:.4g} (by zCDP at most {zcdp:.4g})"
+    return f"since training or the last exact retraining: composed epsilon {exact:.4g}{of} at delta {delta:.4g}{zcdp}"
 
 
 def _against_own_noise(c: "Certificate") -> str:
-    held = "no Gaussian trade-off: (epsilon, delta) as proved of the steps" if c.profiled else _chain(c)
+    held = "(epsilon, delta) pairs of the method's own noise, no Gaussian trade-off" if c.profiled else _chain(c)
     if c.epsilon is None or not c.epsilon or c.trivial_bound == float("inf"):
         return held
     return f"{held}    output perturbation: sigma {noise_ratio(c.epsilon, c.delta) * c.trivial_bound:.5g}"
 
 
 def _chain(c: "Certificate") -> str:
-    return "none" if c.bound is None else f"{c.bound:.5g} against noise {c.sigma:.5g} of the method's own"
+    if c.bound is None:
+        return "none"
+    return f"as two Gaussians {c.bound:.5g} apart, of sigma {c.sigma:.5g}: the method's own steps"
 
 
 def _noise(c: "Certificate") -> str:
     if c.compared == "learner":
         return f"sigma {c.sigma:.5g}, of the objective: none is added to the parameters"
     if not c.sigma:
-        return "none"
+        return "none: the release is the un-noised model"
     mostly = ": mostly noise" if c.signal_to_noise < 1 else ""
     return (
         f"sigma {c.sigma:.5g}    noise norm {c.noise_norm:.4g} in a release of norm {c.parameter_norm:.4g}: signal to "

@@ -35,6 +35,13 @@ def test_noise_at_the_published_bounds():
         ({"bound": 1.0, "radius": 2.0, "assumptions": PROVED}, BUDGET, "CONDITIONAL"),
         ({"bound": 1.0, "assumptions": PROVED}, cu.Budget(epsilon=1, delta=1e-5, distance=1.5), "PROVED"),
         ({"bound": 1.0, "assumptions": PROVED}, cu.Budget(delta=1e-5, sigma=2.0), "PROVED"),
+        (
+            {"bound": 1.0, "radius": 2.0, "assumptions": PROVED},
+            cu.Budget(epsilon=1, delta=1e-5, distance=4.0),
+            "VACUOUS",
+        ),
+        ({"bound": 1.0, "nothing": 0.9, "assumptions": PROVED, "uniform": True}, BUDGET, "VACUOUS"),
+        ({"bound": 1.0, "uniform": True}, BUDGET, "CONDITIONAL"),
         ({"bound": 1.0, "assumptions": PROVED + GIVEN, "uniform": True}, BUDGET, "CONDITIONAL"),
     ],
 )
@@ -161,7 +168,13 @@ def test_failure_probability_is_added_to_delta_and_everything_is_printed():
     assert certificate.total_delta == pytest.approx(0.10001)
     printed = str(certificate)
     parts = ["0.1 for the solver", "trivial bound 2C = 4", "given", "proved", "not covered", "noise norm", "release 1 "]
-    parts += ["compared with  r, plus the same noise", "A and B any event under", "composed epsilon", "by zCDP at most"]
+    parts += [
+        "compared with  r, plus the same noise",
+        "for every event E",
+        "retraining on who is left, with the same noise",
+        "composed epsilon",
+        "by zCDP at most",
+    ]
     for part in parts:
         assert part in printed
 
@@ -208,3 +221,29 @@ def test_updates_that_are_not_numbers_are_refused():
         cu.certify(update(bound=1.0), cu.Budget(epsilon=1e300, delta=1e-5), KEY)
     with pytest.raises(cu.BadInput, match="status"):
         cu.Assumption("x", 1.0, "hoped")
+
+
+def test_the_certificate_says_where_the_noise_comes_from_and_what_it_hangs_on():
+    fixed = cu.Budget(epsilon=1.0, delta=1e-5, distance=2.0)
+    for facts, budget, said in (
+        ({}, BUDGET, "true of this request alone, whose own bound decides the noise"),
+        ({}, BUDGET, "analytic calibration to the bound, which is this request's own"),
+        ({"uniform": True}, BUDGET, "calibration to the bound, the same for every such request"),
+        ({}, fixed, "calibration to the distance 2, fixed before the request"),
+        ({}, cu.Budget(delta=1e-5, sigma=2.0), "sigma fixed before the request"),
+        (
+            {"assumptions": GIVEN, "unchecked": ("u",)},
+            BUDGET,
+            "if the constants marked given are, and if what is unchecked",
+        ),
+        ({"compared": "minimiser"}, BUDGET, "exact minimisation on who is left"),
+    ):
+        assert said in str(cu.certify(update(**{"bound": 1.0, "assumptions": PROVED} | facts), budget, KEY).certificate)
+    with pytest.raises(cu.BadInput, match="nothing is proved of this update"):
+        cu.certify(update(), fixed, KEY)
+
+
+def test_noise_of_sixteen_bits_is_refused():
+    half = cu.Update(params={"w": jnp.zeros(4, jnp.float16)}, method="m", reference="r", bound=1.0)
+    with pytest.raises(cu.BadInput, match="16 bits is no Gaussian"):
+        cu.certify(half, BUDGET, KEY)

@@ -59,7 +59,9 @@ def test_ten_requests_in_sequence_spend_what_ten_gaussians_do_and_compile_once()
         minimiser = truth.forget(run, None, np.flatnonzero(~np.asarray(stream.run.present)), KEY).params
         assert np.linalg.norm(vector(stream.run.params) - vector(minimiser)) <= release.update.bound
     assert spent[0] == pytest.approx(1.0, rel=1e-6) and spent[9] == pytest.approx(3.619, abs=1e-3)
-    assert "release 10     since training: composed epsilon 3.619 at delta 1e-05" in str(release.certificate)
+    assert "release 10     since training or the last exact retraining: composed epsilon 3.619 at delta 1e-05" in str(
+        release.certificate
+    )
     assert int(stream.run.present.sum()) == 40
 
 
@@ -119,7 +121,7 @@ def test_a_zero_bound_that_is_no_retraining_does_not_start_a_new_account():
     spent = cu.Account(ratios=(0.3,), failures=1e-7)
     assert spent.charge(0.0, 1e-7).ratios == (0.3, 0.0)
     assert spent.charge(0.0, 1e-7).failures == pytest.approx(2e-7)
-    assert spent.charge(0.0, 0.0, exact=True) == cu.Account()
+    assert spent.charge(0.0, 0.0, exact=True) == cu.Account(before=spent)
     run = convex_run()
     for unchecked, kept in (((), 0), (("statistics",), 2)):
         update = replace(cu.Retrain().forget(run, None, [1], KEY), unchecked=unchecked)
@@ -131,3 +133,20 @@ def test_a_total_once_set_is_kept_and_not_changed():
     assert account.limited(None).total == BUDGET == account.limited(BUDGET).total
     with pytest.raises(cu.BadInput, match="already"):
         account.limited(cu.Budget(epsilon=9.0, delta=1e-5))
+
+
+def test_what_looks_back_to_training_is_counted_with_everything_before_a_retraining():
+    """Rewinding after exact retraining starts from a checkpoint that has seen everyone forgotten before."""
+    problem = cu.classification(cu.models.Linear(classes=3, bound=1.0, dtype="float64"), classes())
+    run = trained(problem, weight_decay=0.1)
+    total = cu.Account(total=cu.Budget(epsilon=1.2, delta=1e-5))
+    stream = cu.Stream(run=run, method=cu.RewindToDelete(steps=4, assumed="linear"), account=total)
+    rewind = stream.method
+    _, stream = stream.forget([1], BUDGET, KEY, cu.secret_key())
+    release, stream = replace(stream, method=cu.Retrain()).forget([2], BUDGET, KEY, cu.secret_key())
+    assert release.certificate.account.releases == 0 and stream.account.before.releases == 1
+    with pytest.raises(cu.BadInput, match=r"the line would reach epsilon 1\.4"):
+        replace(stream, method=rewind).forget([3], BUDGET, KEY, cu.secret_key())
+    going_on = cu.DescentToDelete(assumed="linear", steps=200)
+    release, _ = replace(stream, method=going_on).forget([3], BUDGET, KEY, cu.secret_key())
+    assert release.certificate.account.epsilon(1e-5) == pytest.approx(1.0, rel=1e-6)

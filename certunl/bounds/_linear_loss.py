@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from certunl.models import Linear
@@ -70,10 +72,12 @@ def linear_loss(run: Run, instead: str) -> LinearLoss:
     d = math.prod(data.x.shape[1:])
     features, c = d + model.bias, model.classes
     if model.bound is not None:  # d squares summed in any order, a root, a quotient and a product
-        largest = (model.bound * (1 + (d + 10) * float(np.finfo(model.dtype).eps))) ** 2
+        largest = (model.bound * (1 + (d + 10) * float(jnp.finfo(jax.dtypes.canonicalize_dtype(model.dtype)).eps))) ** 2
     else:
         largest = max(float(np.max(np.sum(x**2, axis=1))) for _, x in blocks(run, np.arange(len(data))))
     R = math.sqrt(largest + model.bias)
+    if losses.output_loss is softmax_loss and not ((np.asarray(data.y) >= 0) & (np.asarray(data.y) < c)).all():
+        raise BadInput(f"a closed form needs labels from 0 to {c - 1}; remove the others")
     if losses.output_loss is softmax_loss:
         G, zero, public = math.sqrt(2) * R, math.sqrt(1 - 1 / c) * R, model.bound is not None
         return LinearLoss(R, G, G, R**2 / 2, math.sqrt(6) / 9 * R**3, zero, math.log(c), losses.l2, features, c, public)

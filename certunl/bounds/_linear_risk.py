@@ -8,7 +8,7 @@ import numpy as np
 from optax.projections import projection_l2_ball
 
 from certunl.bounds._linear_loss import LinearLoss, blocks, linear_loss
-from certunl.certificate import MINIMISER
+from certunl.certificate import minimiser
 from certunl.supervised import softmax_loss
 from certunl.training import Run
 from certunl.typing import BadInput, Params
@@ -69,8 +69,7 @@ class LinearRisk:
     @property
     def reference(self) -> str:
         """What a distance is bounded to."""
-        radius = self.run.recipe.radius
-        return MINIMISER if radius is None else f"{MINIMISER} over the ball of radius {radius:g}"
+        return minimiser(self.run.recipe.radius)
 
     def mask(self) -> np.ndarray:
         """bool[n] of `kept`."""

@@ -18,7 +18,7 @@ def clipped_chain(epsilon: Any, *, ratio: float, steps: int) -> Any:
         X_t = m_t(X_{t−1}) + N(0, s² I)    X'_t = m_t(X'_{t−1}) + N(0, s² I)    ‖m_t(x) − m_t(y)‖ <= 2 C for all x, y
 
     from any two starts, with fresh independent noise in every step and `ratio` r = 2 C/s. With delta(epsilon; r) that
-    of two Gaussians of ratio r (`calibration.noise_ratio`),
+    of two Gaussians of ratio r (`gaussian.noise_ratio`),
 
         delta_0 = 1      delta_t = delta_{t−1} delta(epsilon_t; r)      epsilon_t = ln(1 + (e^epsilon − 1)/delta_{t−1})
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from certunl.typing import BadInput
 
-__all__ = ["residual_after_step", "residual_before_step", "residual_bound"]
+__all__ = ["published_pairs", "residual_after_step", "residual_before_step", "residual_bound"]
 
 _THIRD = {"softmax": math.sqrt(6) / 18, "binary": 1 / (12 * math.sqrt(3))}
 """Half of the largest third derivative of a loss in its logits: 1/(6 √3) for log(1 + e^-z), 2√2 times that for softmax,
@@ -74,3 +74,13 @@ def _third(loss: str) -> float:
     if loss not in _THIRD:
         raise BadInput(f"loss must be one of {', '.join(_THIRD)}, got {loss!r}")
     return _THIRD[loss]
+
+
+def published_pairs(ratio: float) -> tuple[tuple[float, float], ...]:
+    """(epsilon, 1.5 exp(−(epsilon/ratio)²/2)) on a grid of epsilons, of noise of 1/ratio times the residual in the
+    objective. No theorem here: it takes the residual for independent of that noise, which it is not.
+
+    Source: Guo et al. 2020, theorem 3, as recalled.
+    """
+    epsilons = np.unique(np.concatenate([np.arange(1, 21) / 10, np.geomspace(1e-3, 1e3, 601)]))
+    return tuple((e, 1.5 * math.exp(-((e / ratio) ** 2) / 2)) for e in epsilons.tolist())

@@ -51,7 +51,7 @@ def descend(
             length /= 4
     if not slope.most <= tolerance:
         how = "raise steps or tolerance, or retrain"
-        if length <= _SHORTEST:
+        if length <= _SHORTEST or slope.rounding > tolerance / 2:
             how = "no step lowers it, parameters of this precision end here: raise tolerance, or train in float64"
         if run.recipe.radius is not None:
             how += " (a ball that does not hold the minimiser keeps it up, too)"

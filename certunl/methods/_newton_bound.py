@@ -13,7 +13,7 @@ from certunl.bounds._linear_risk import linear_risk
 from certunl.bounds.linear import linear_constants
 from certunl.bounds.newton import newton_bound
 from certunl.bounds.residual import residual_bound
-from certunl.certificate import MINIMISER, Assumption
+from certunl.certificate import Assumption, minimiser
 from certunl.solvers import LiSSA
 from certunl.training import Run
 from certunl.typing import Params, Solution
@@ -97,7 +97,9 @@ def distance(method: "Newton", run: Run, facts: dict[str, float], solution: Solu
         "assumptions": assumptions,
         "uniform": solver is None and fixed and facts["shift"] == 0 and constants.strong_convexity == 0,
         "failure_probability": constants.failure_probability if random else 0.0,
-        "reference": MINIMISER if constants.strong_convexity and not residual else at,
+        "nothing": facts["slope"] / constants.strong_convexity if constants.strong_convexity else None,
+        "reference": minimiser(radius) if constants.strong_convexity and not residual else at,
+        "compared": "minimiser",
     }
 
 
@@ -110,7 +112,9 @@ def residual(run: Run, retained: jax.Array, params: Params) -> dict[str, Any]:
     slope, mu = risk.slope(params), risk.strong_convexity
     return {
         "bound": residual_bound(residual=slope.norm, rounding=slope.rounding, strong_convexity=mu),
+        "nothing": risk.slope(run.params).most / mu,
         "reference": risk.reference,
+        "compared": "minimiser",
         "assumptions": (
             Assumption(
                 "residual", slope.norm, "proved", "float64 gradient norm of the retained risk, for this request"

@@ -11,7 +11,7 @@ import optax
 from flax import struct
 
 from certunl.bounds._linear_risk import LinearRisk, linear_risk
-from certunl.bounds.residual import residual_bound
+from certunl.bounds.residual import published_pairs, residual_bound
 from certunl.calibration import secret_key
 from certunl.certificate import Assumption, Update
 from certunl.methods._descent import Descent, descend
@@ -53,8 +53,9 @@ class CertifiedRemoval:
     `objective_noise` > 0 is the method as published. `prepare` draws b ~ N(0, objective_noise² I) from the system's
     entropy and finds the minimiser of F_b(w; S) = L(w, S) + <b, w>/n_S; `forget` takes its steps on F_b(.; retained),
     and nothing is added to the release. objective_noise is in the paper's units, those of the *sum* n_S F_b over the
-    examples (n_S is the divisor of L): Update.bound is n_S tolerance, Update.noise is objective_noise. The published
-    argument takes the remaining gradient for independent of b, which it is not (tests/methods/test_certified_removal.py
+    examples (n_S is the divisor of L): Update.bound is n_S tolerance, Update.noise is objective_noise, and
+    Update.profile what the paper says of them (`bounds.residual.published_pairs`). Its argument takes the remaining
+    gradient for independent of b, which it is not (tests/methods/test_certified_removal.py
     has a case where the claimed delta is exceeded): CONDITIONAL at best. One b serves one release, so there is no bound
     for a run in which anyone was forgotten before.
     Source: Guo et al. 2020, algorithm 1.  Differs: all residuals are measured, and several steps are taken.
@@ -117,6 +118,7 @@ class CertifiedRemoval:
             "bound": residual_bound(residual=tolerance, rounding=0.0, strong_convexity=mu),
             "uniform": True,
             "reference": risk.reference,
+            "compared": "minimiser",
             "assumptions": (
                 Assumption("tolerance", tolerance, "proved", tested),
                 Assumption("mu", mu, "proved", "strong convexity of the retained risk, at least"),
@@ -127,11 +129,12 @@ class CertifiedRemoval:
         """What the published argument says of it: nothing where b has served before."""
         reference = "the minimiser of the retained risk with a fresh perturbation b"
         if not np.asarray(risk.run.present).all():
-            return {"reference": reference}
+            return {"reference": reference, "missing": ("a perturbation b that has not served an earlier request",)}
         budget = risk.divisor * self._tolerance(risk)
         return {
             "bound": budget,
             "noise": float(self.objective_noise),
+            "profile": published_pairs(budget / self.objective_noise),
             "compared": "learner",
             "uniform": True,
             "reference": reference,

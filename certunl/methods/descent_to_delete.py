@@ -14,7 +14,7 @@ from optax.projections import projection_l2_ball
 from certunl.bounds._constants import NewtonConstants
 from certunl.bounds.descent import descent_bound, descent_contraction
 from certunl.bounds.linear import linear_constants
-from certunl.certificate import MINIMISER, REPLAY, Assumption, Update
+from certunl.certificate import REPLAY, Assumption, Update, minimiser
 from certunl.methods._assumed import step_rounding
 from certunl.methods._updated import updated
 from certunl.risk import Risk
@@ -109,7 +109,9 @@ class DescentToDelete:
         return {
             "bound": descent_bound(distance=D, contraction=q, steps=int(self.steps), rounding=rounding),
             "uniform": start == "ball" and self.learning_rate is not None and self.assumed != "linear",
-            "reference": MINIMISER,
+            "nothing": D if start == "gradient" else None,
+            "reference": minimiser(radius),
+            "compared": "minimiser",
             "assumptions": (
                 rests,
                 Assumption("mu", mu, constants.status("strong_convexity"), "strong convexity of the retained risk"),

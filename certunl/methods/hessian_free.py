@@ -120,7 +120,7 @@ class HessianFree:
                 correction = prepared.correction(request)
             params = jax.block_until_ready(_added(run.params, correction))
         fields = theorem(run, ~run.retained(request), params, self.assumed, self.form, self.capacity)
-        return updated(run, params, watch, method="hessian_free", reference=REPLAY, **fields)
+        return updated(run, params, watch, method="hessian_free", reference=REPLAY, looks_back=True, **fields)
 
     def repair(
         self,

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from certunl.certificate import MINIMISER, Update
+from certunl.certificate import Update, minimiser
 from certunl.curvature import damped, dense
 from certunl.methods._definite import check, dimension, explained, refusal, solver_for
 from certunl.methods._updated import updated
@@ -73,7 +73,7 @@ class Jackknife:
             else:
                 raise BadInput("these statistics belong to another run; prepare this one")
             params = jax.block_until_ready(optax.tree.add(run.params, correction))
-        return updated(run, params, watch, method="jackknife", reference=MINIMISER, cost=cost)
+        return updated(run, params, watch, method="jackknife", reference=minimiser(run.recipe.radius), cost=cost)
 
     def _origin(self, run: Run) -> Origin:
         return Origin.of(run, f"jackknife, {self.operator}, damping {self.damping:g}")

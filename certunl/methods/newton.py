@@ -11,7 +11,7 @@ import numpy as np
 
 from certunl import rooms
 from certunl.bounds._constants import NewtonConstants
-from certunl.certificate import MINIMISER, REPLAY, Update
+from certunl.certificate import REPLAY, Update, minimiser
 from certunl.curvature import CURVATURES
 from certunl.methods._newton_bound import distance, residual
 from certunl.methods._newton_program import Settings, newton_steps, verify
@@ -98,7 +98,7 @@ class Newton:
             params, solution, facts, cost = self._solve(run, retained, key)
         measured = self.assumed == "residual"
         theorem = residual(run, retained, params) if measured else distance(self, run, facts, solution)
-        replayed = REPLAY if self.gradient == "difference" else MINIMISER
+        replayed = REPLAY if self.gradient == "difference" else minimiser(run.recipe.radius)
         return updated(run, params, watch, **{"method": "newton", "reference": replayed, "cost": cost} | theorem)
 
     def _solve(

@@ -1,5 +1,6 @@
 """Noisy fine-tuning (Koloskova et al., ICML 2025): clipped steps on what is left, each with fresh noise."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -71,10 +72,11 @@ class NoisyFineTuning:
             raise BadInput(f"learning_rate times weight_decay is {rate * decay:.4g}, more than 2: lower one of them")
         schedule, noise_key = draw_steps(run, retained, recipe, key)
         K, rounding = len(schedule), clip_rounding(run.params)
+        step = self._step_rounding(run, contraction, rate, decay, K)
         Z, noise = noisy_chain(
             start=2 * self.radius * (1 + rounding),
             contractions=[contraction] * K,
-            shifts=[2 * rate * self.clip_norm * (1 + rounding)] * K,
+            shifts=[2 * (rate * self.clip_norm * (1 + rounding) + step)] * K,
             noises=[self.noise] * K,
         )
         with Stopwatch() as watch:
@@ -87,6 +89,7 @@ class NoisyFineTuning:
             ("K", K, "noisy steps"),
             ("s", self.noise, "noise of each step, fresh"),
             ("rounding", rounding, "of a clipped norm, relative"),
+            ("of a step", step, "rounding of one step besides, at most"),
         )
         update = updated(
             run,
@@ -101,6 +104,16 @@ class NoisyFineTuning:
             assumptions=tuple(Assumption(name, float(value), "proved", what) for name, value, what in said),
         )
         return replace(update, radius=self.radius)
+
+    def _step_rounding(self, run: Run, contraction: float, rate: float, decay: float, steps: int) -> float:
+        """4 eps ((1 + rate decay) W + rate C_1 + the longest noise), W the longest parameters: floating-point normals
+        end before 10, so W' = c W + rate C_1 + 10 s √d."""
+        leaves = jax.tree.leaves(run.params)
+        eps = max(float(jax.numpy.finfo(leaf.dtype).eps) for leaf in leaves)
+        added = rate * self.clip_norm + 10 * self.noise * math.sqrt(sum(leaf.size for leaf in leaves))
+        powers = steps if contraction == 1 else (1 - contraction**steps) / (1 - contraction)
+        longest = 2 * (self.radius + added * powers)  # twice: rounding adds to it as well
+        return 4 * eps * ((1 + rate * decay) * longest + added)
 
     def _recipe(self, run: Run | None) -> Recipe:
         return steps_recipe(

@@ -115,6 +115,7 @@ class NoisySGD:
             method="noisy_sgd",
             reference="the same noisy steps from any other model" if start == "ball" else same,
             compared="unlearner",
+            looks_back=start == "trained",
             **theorem,
         )
         return replace(update, radius=recipe.radius)

@@ -61,7 +61,7 @@ class RewindToDelete:
             params, risks = jax.block_until_ready(follow(run.problem, run.recipe, checkpoint.params, last))
         check_finite(risks, params, run.recipe)
         theorem = self._theorem(run, ~np.asarray(retained), rewound)
-        return updated(run, params, watch, method="rewind_to_delete", reference=REPLAY, **theorem)
+        return updated(run, params, watch, method="rewind_to_delete", reference=REPLAY, looks_back=True, **theorem)
 
     def _rewound(self, run: Run) -> int:
         """K, the steps after the checkpoint."""

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import certunl as cu
-from certunl.certificate import MINIMISER
+from certunl.certificate import minimiser
 from tests.cases import KEY, gap, network, ridge, trained, vector
 
 IDS = [2, 5, 11]
@@ -40,7 +40,7 @@ def test_from_the_minimum_of_a_quadratic_a_newton_step_is_exact(denominator, wei
     truth = quadratic(np.setdiff1d(np.arange(24), IDS), denominator, weight_decay, l2)[1]
     update = cu.NewtonStep(solver=solver).forget(run, None, IDS, KEY)
     assert np.linalg.norm(update.params["w"] - truth) < 1e-10
-    assert update.bound is None and update.reference == MINIMISER
+    assert update.bound is None and update.reference == minimiser(run.recipe.radius)
 
 
 @each_target
@@ -56,7 +56,7 @@ def test_the_jackknife_is_its_closed_form_prepared_or_not(denominator, weight_de
     for prepared in (None, method.prepare(run)):
         update = method.forget(run, prepared, IDS, KEY)
         assert np.linalg.norm(update.params["w"] - expected) < 1e-10
-        assert update.bound is None and update.reference == MINIMISER
+        assert update.bound is None and update.reference == minimiser(run.recipe.radius)
 
 
 @each_target

@@ -196,9 +196,10 @@ def test_the_published_variant_is_never_proved_and_serves_one_release():
     prepared = method.prepare(run)
     update = method.forget(run, prepared, IDS, KEY)
     certificate = cu.certify(update, cu.Budget(epsilon=1e3, delta=1e-5), KEY).certificate
-    assert certificate.verdict == "CONDITIONAL" and certificate.epsilon == pytest.approx(
-        read_epsilon(update.noise / update.bound, 1e-5)
-    )
+    ratio = update.bound / update.noise
+    said_by_the_paper = max(1e-3, ratio * np.sqrt(2 * np.log(1.5e5)))  # on a grid of epsilons from 0.001 on
+    assert certificate.verdict == "CONDITIONAL"
+    assert said_by_the_paper <= certificate.epsilon <= 1.03 * said_by_the_paper
     for said in (
         "perturbation b: false in general",
         "learning algorithm's own on the retained data",
@@ -251,7 +252,7 @@ def test_the_command_line_forgets_with_it_and_leaves_the_published_noise_to_the_
     assert "PROVED: certified_removal" in capsys.readouterr().out
     assert storage.exists(tmp_path / "run", "releases", "certified_removal-1")
     cli.main(["prepare", place, "--method", "certified_removal"])
-    assert "needs no preparation" in capsys.readouterr().out
+    assert "prepares what it needs when it forgets" in capsys.readouterr().out
     noise = ["--set", "objective_noise=1.0"]
     for words in (["prepare", place], ["forget", place, "--request", "ids:3", "--name", "other"]):
         with pytest.raises(SystemExit):

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
+import flax.linen as nn
 import jax
 import numpy as np
 import pytest
 
 import certunl as cu
-from tests.cases import KEY, gap, network, ridge, trained, vector
+from tests.cases import KEY, classes, gap, network, ridge, trained, vector
 
 
 def test_retraining_equals_a_loop_without_the_rows():
@@ -53,3 +54,19 @@ def test_a_retraining_that_diverges_is_reported():
     wild = replace(run, schedule=replace(run.schedule, rates=run.schedule.rates * 1e200))
     with pytest.raises(cu.Diverged, match="learning rate"):
         cu.Retrain().forget(wild, None, [0], jax.random.key(0))
+
+
+def test_losses_that_look_at_a_whole_batch_do_not_see_the_forgotten_either():
+    class Centred(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.Dense(3)(x - x.mean(0))
+
+    data = classes()
+    ends = []
+    for value in (0.0, 9.0):
+        x = np.array(data.x)
+        x[7] = value
+        run = trained(cu.classification(Centred(), cu.Dataset(x, data.y)), epochs=2)
+        ends.append(vector(cu.Retrain().forget(run, None, [7], KEY).params))
+    np.testing.assert_array_equal(*ends)
