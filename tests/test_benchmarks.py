@@ -110,11 +110,20 @@ def test_a_stream_tells_distances_and_what_is_spent_and_is_refused_beyond_the_to
 def test_frozen_features_tell_accuracy_and_verdict_and_only_drawn_ones_are_proved(questions: Any) -> None:
     learnt, drawn = questions("frozen_features").main(["--small"])
     for line in (learnt, drawn):
-        assert {"original", "retrain", "descent_to_delete", "descent_to_delete + noise"} == set(line["rows"])
-        assert line["rows"]["descent_to_delete + noise"]["test_accuracy"]["mean"] > 0.9
-        assert line["certificate"]["bound"] < 1e-3 and line["certificate"]["sigma"] < 0.004
+        assert {"original", "retrain", "certified_removal", "certified_removal + noise"} == set(line["rows"])
+        assert line["rows"]["certified_removal + noise"]["test_accuracy"]["mean"] > 0.9
+        assert line["certificate"]["bound"] < 1.1e-3 and line["certificate"]["sigma"] < 0.004
     assert (learnt["certificate"]["verdict"], drawn["certificate"]["verdict"]) == ("CONDITIONAL", "PROVED")
     assert learnt["network_test_accuracy"] is not None and drawn["network_test_accuracy"] is None
+
+
+def test_certified_methods_tell_verdict_accuracy_and_what_was_refused(questions: Any) -> None:
+    (line,) = questions("certified").main(["--small"])
+    assert line["verdicts"]["certified_removal"] == line["verdicts"]["newton"] == "PROVED"
+    assert line["verdicts"]["noisy_finetuning"] == line["verdicts"]["model_clipping"] == "PROVED"
+    assert line["verdicts"]["output perturbation"] == "VACUOUS"
+    assert all(row["epsilon"] <= 1 + 1e-9 for row in line["rows"].values())
+    assert set(line["refused"]) <= set(line["settings"]["methods"])
 
 
 def test_verification_holds_every_method_against_retraining_and_skips_what_is_saved(

@@ -19,7 +19,7 @@ def test_the_python_examples_run_and_print_a_verdict(capsys):
             exec(block, scope)
     printed = capsys.readouterr().out
     assert printed.startswith("NOT CERTIFIED") and "relative distance" in printed
-    assert "CONDITIONAL: descent_to_delete" in printed and "unchecked      the features' extractor" in printed
+    assert "CONDITIONAL: certified_removal" in printed and "unchecked      the features' extractor" in printed
     rows = scope["cu"].evaluate(scope["run"], [5], scope["cu"].HessianFree().forget(scope["run"], None, [5], 0)).rows
     assert rows["hessian_free"]["relative_distance"] < 1e-3
 
