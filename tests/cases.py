@@ -1,5 +1,7 @@
 """Tiny problems with known answers, in float64."""
 
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,14 +13,25 @@ def ridge(n: int = 24, d: int = 5, seed: int = 0, owners: np.ndarray | None = No
     """l_i = (x_i'w − y_i)²/2 (+ l2/2 ‖w‖²): a quadratic, so first-order statistics of one deletion are exact."""
     rng = np.random.default_rng(seed)
     x, y = rng.normal(size=(n, d)), rng.normal(size=n)
+    return cu.Problem(init=_Normal(d), losses=_Squares(l2), data=cu.Dataset(x, y, owners))
 
-    def losses(params, batch):
-        return 0.5 * (batch.x @ params["w"] - batch.y) ** 2 + 0.5 * l2 * jnp.sum(params["w"] ** 2)
 
-    def init(key):
-        return {"w": jax.random.normal(key, (d,))}
+@dataclass(frozen=True)
+class _Squares:
+    """The losses of `ridge`; equal for equal settings, so that programs are compiled once."""
 
-    return cu.Problem(init=init, losses=losses, data=cu.Dataset(x, y, owners))
+    l2: float
+
+    def __call__(self, params, batch):
+        return 0.5 * (batch.x @ params["w"] - batch.y) ** 2 + 0.5 * self.l2 * jnp.sum(params["w"] ** 2)
+
+
+@dataclass(frozen=True)
+class _Normal:
+    d: int
+
+    def __call__(self, key):
+        return {"w": jax.random.normal(key, (self.d,))}
 
 
 def classes(n: int = 30, d: int = 4, c: int = 3, seed: int = 0, owners: np.ndarray | None = None) -> cu.Dataset:
