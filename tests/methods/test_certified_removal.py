@@ -202,7 +202,7 @@ def test_the_published_variant_is_never_proved_and_serves_one_release():
     assert said_by_the_paper <= certificate.epsilon <= 1.03 * said_by_the_paper
     for said in (
         "perturbation b: false in general",
-        "learning algorithm's own on the retained data",
+        "learning algorithm's own on who is left",
         "objective: none",
     ):
         assert said in str(certificate)
