@@ -212,12 +212,12 @@ def report(folder: Folder, /) -> None:
         certificates = history.certificates(folder)
         shown = {**facts["settings"], **facts["versions"], "device": facts["device"]}
         pages = [(r, [f"{n}\n{certificates[n]}" for n in r.rows if n in certificates]) for r in reports]
-        open_to_all = storage.exposed(folder)
-        text = page(f"certunl: {folder.name}", shown, pages, open_to_all)
+        warnings = history.warnings(folder)
+        text = page(f"certunl: {folder.name}", shown, pages, warnings)
         disk.write_text(folder / "report.html", text, mode=0o600)
     say(f"wrote {folder / 'report.html'}")
-    if open_to_all:
-        say(f"warning: others may read un-noised models ({', '.join(open_to_all)}) beside the releases in {folder}")
+    for sentence in warnings:
+        say(f"warning: {sentence}")
 
 
 def demo(folder: Annotated[Path | None, tyro.conf.Positional] = None, /) -> None:

@@ -16,7 +16,7 @@ from certunl.typing import BadInput
 _PUBLIC = ("verdict", "method", "reference", "compared", "sigma", "epsilon", "delta", "failure_probability")
 """What a release says of itself: nothing that was measured on the un-noised model."""
 
-__all__ = ["certificates", "forgotten", "load_releases", "resume", "save_release", "stale"]
+__all__ = ["certificates", "forgotten", "load_releases", "resume", "save_release", "stale", "warnings"]
 
 
 def resume(folder: Path, run: Run, line: str, made_by: dict[str, Any]) -> tuple[Run, int, Account]:
@@ -85,6 +85,24 @@ def certificates(folder: Path) -> dict[str, str]:
     """name -> the release's certificate as printed when it was made."""
     names = storage.parts(folder, "releases")
     return {name: storage.load_facts(folder, "updates", name)["printed"] for name in names}
+
+
+def warnings(folder: Path) -> list[str]:
+    """A sentence for each way in which un-noised models may leave the house."""
+    found = []
+    if exposed := storage.exposed(folder):
+        found.append(
+            f"releases and un-noised models lie in one folder that others may read ({', '.join(exposed)}). Whoever has "
+            "an un-noised model needs no release, and no certificate covers it: publish releases/ alone, and close the "
+            "rest (chmod -R go= on each)"
+        )
+    told = {name: storage.load_facts(folder, "releases", name) for name in storage.parts(folder, "releases")}
+    bare = [name for name, facts in told.items() if not facts["sigma"] and facts["method"] != "retrain"]
+    if bare:
+        found.append(
+            f"{', '.join(bare)} in releases/ carry no noise: they are the un-noised models; do not publish them"
+        )
+    return found
 
 
 def stale(folder: Path) -> bool:

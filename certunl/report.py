@@ -23,20 +23,15 @@ pre { background: #f6f6f6; padding: .8rem; white-space: pre-wrap; overflow-wrap:
 img { max-width: 100% } .warning { border-left: .4rem solid #b2182b; background: #fdf0f0; padding: .6rem 1rem }
  h2 { margin-top: 2.5rem }
 """
-_EXPOSED = (
-    "Releases and un-noised models lie in one folder that others may read ({}). Whoever has an un-noised model needs "
-    "no release, and no certificate covers it: publish releases/ alone, and close the rest (chmod -R go= on each)."
-)
 
 
 def page(
-    title: str, facts: dict[str, Any], reports: list[tuple[Report, list[str]]], exposed: Sequence[str] = ()
+    title: str, facts: dict[str, Any], reports: list[tuple[Report, list[str]]], warnings: Sequence[str] = ()
 ) -> str:
     """The HTML of a report: `facts` by name (nested ones flattened), then each Report with its printed certificates.
-    It warns of what is `exposed`: un-noised models that others may read."""
+    `warnings` stand at the top."""
     body = [f"<h1>{html.escape(title)}</h1>", "<p>For the owner: this page speaks of un-noised models.</p>"]
-    if exposed:
-        body.append(f"<p class=warning>{html.escape(_EXPOSED.format(', '.join(exposed)))}</p>")
+    body += [f"<p class=warning>{html.escape(sentence)}</p>" for sentence in warnings]
     body.append(_table([["", ""], *_flat(facts)]))
     for report, certificates in reports:
         body.append(f"<h2>{report.forgotten} examples forgotten</h2>")

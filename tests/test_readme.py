@@ -18,7 +18,7 @@ def test_the_python_examples_run_and_print_a_verdict(capsys):
     with jax.enable_x64(False):
         scope: dict = {}
         for block in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL):
-            exec(block.replace(whole, 'load("digits", train=400)'), scope)  # rows of all 1,437 take a while
+            exec(block.replace(whole, 'load("digits", train=700)'), scope)  # rows of all 1,437 take a while
     printed = capsys.readouterr().out
     assert printed.startswith("NOT CERTIFIED") and "relative distance" in printed
     assert "CONDITIONAL: certified_removal" in printed and "unchecked      the features' extractor" in printed

@@ -5,11 +5,7 @@ import os
 import pytest
 
 from certunl import storage
-from certunl.cli import main
-
-
-def certunl(*args):
-    main([str(a) for a in args])
+from tests.verbs import certunl
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +36,17 @@ def test_an_epsilon_read_off_one_requests_bound_is_not_published(folder):
 def test_the_report_warns_of_un_noised_models_that_others_may_read(folder, capsys):
     os.chmod(folder / "updates", 0o755)
     certunl("report", folder)
-    assert "warning: others may read un-noised models (updates)" in capsys.readouterr().out
+    assert "warning: releases and un-noised models lie in one folder that others may read (updates)" in (
+        capsys.readouterr().out
+    )
     page = (folder / "report.html").read_text()
     assert "class=warning" in page and "publish releases/ alone" in page
     os.chmod(folder / "updates", 0o700)
+
+
+def test_the_report_names_releases_that_carry_no_noise(folder, capsys):
+    certunl("forget", folder, "--method", "finetune", "--request", "ids:3")
+    certunl("forget", folder, "--method", "retrain", "--request", "ids:3")
+    certunl("report", folder)
+    assert "warning: finetune-1 in releases/ carry no noise" in capsys.readouterr().out
+    assert "finetune-1 in releases/ carry no noise" in (folder / "report.html").read_text()
