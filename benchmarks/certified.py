@@ -134,7 +134,9 @@ def ask(stage: Stage, *, save: bool = False, small: bool = False) -> dict[str, A
         print(name, file=sys.stderr, flush=True)
         run = runs[entry.ball]
         try:
-            update = entry.method.forget(run, entry.method.prepare(run), request, forget_key)
+            # rows of everyone are prepared for many requests: one vector is enough for this one
+            prepared = None if isinstance(entry.method, cu.HessianFree) else entry.method.prepare(run)
+            update = entry.method.forget(run, prepared, request, forget_key)
             releases = [released(update, entry) for _ in range(1 if update.noise else DRAWS)]
         except (cu.BadInput, cu.Diverged) as refusal:
             refused[name] = str(refusal)
