@@ -59,11 +59,13 @@ def entries(
     return {
         "retrain": Entry(cu.Retrain(), distance),
         "certified_removal": Entry(cu.CertifiedRemoval(tolerance=tolerance), distance),
-        "newton": Entry(cu.Newton(damping=0.0, assumed="residual", steps=2, solver=cu.CG(tol=1e-3)), distance),
+        "newton": Entry(
+            cu.Newton(damping=0.0, gradient="retained", assumed="residual", steps=3, solver=cu.CG(tol=1e-2)), distance
+        ),
         **({"descent_to_delete": Entry(slow, distance, ball=True)} if descent else {}),
         "rewind_to_delete": Entry(cu.RewindToDelete(steps=rewound, assumed="linear"), distance),
         "hessian_free": Entry(cu.HessianFree(assumed="linear", capacity=forgotten), distance),
-        "noisy_sgd, from training's end": Entry(trained),
+        "noisy_sgd, from training's end": Entry(trained, ball=True),
         **({"noisy_sgd, from the ball": Entry(ball, ball=True)} if ball else {}),
         "noisy_finetuning": Entry(
             cu.NoisyFineTuning(radius=1.0, clip_norm=0.1, noise=0.72, epochs=2, learning_rate=0.05, weight_decay=0.2)
@@ -86,10 +88,10 @@ STAGES = (
             0.03,
             forgotten=600,
             descent=None,  # 4,500 full gradients
-            rewound=592,
+            rewound=597,
             trained=cu.NoisySGD(assumed="linear", start="trained", epochs=40, noise=0.026),
             ball=None,  # 4,200 steps
-            objective_noise=6.8,
+            objective_noise=9.0,
         ),
     ),
     Stage(
@@ -104,7 +106,7 @@ STAGES = (
             rewound=100,
             trained=cu.NoisySGD(assumed="linear", start="trained", epochs=1, noise=0.006),
             ball=cu.NoisySGD(assumed="linear", start="ball", epochs=8, noise=0.006),
-            objective_noise=45.0,
+            objective_noise=60.0,
         ),
     ),
 )
