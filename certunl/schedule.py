@@ -46,6 +46,8 @@ class Schedule:
     def masked(self, gone: jax.Array) -> "Schedule":
         """The same schedule with weight 0 where `gone bool[t, b]`, and somebody who stays in the place of who goes: not
         even losses that look at a whole batch see them."""
+        if not self.weights.size:
+            return self
         stays = jnp.argmax((~gone & (self.weights != 0)).ravel())
         indices = jnp.where(gone, self.indices.ravel()[stays], self.indices)
         return replace(self, indices=indices, weights=jnp.where(gone, 0, self.weights))
