@@ -21,6 +21,9 @@ from certunl.certificate import Assumption as Assumption
 from certunl.certificate import Certificate as Certificate
 from certunl.certificate import Release as Release
 from certunl.certificate import Update as Update
+from certunl.ensemble import ensemble as ensemble
+from certunl.ensemble import retrainings as retrainings
+from certunl.ensemble import seeds as seeds
 from certunl.evaluation import Report as Report
 from certunl.evaluation import evaluate as evaluate
 from certunl.features import Features as Features

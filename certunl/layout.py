@@ -1,4 +1,4 @@
-"""Rows of parameters as a matrix f[c, d]: the leaves of each row one after another."""
+"""How many models lie in memory: as rows of a matrix f[c, d], or as leaves with the axis of the outputs first."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from certunl.typing import BadInput, Params
 
-__all__ = ["described", "flat", "kept_as", "shaped", "width"]
+__all__ = ["described", "flat", "kept_as", "outputs_first", "outputs_last", "shaped", "width"]
 
 
 def described(like: Params) -> dict[str, list[Any]]:
@@ -54,3 +54,13 @@ def shaped(values: np.ndarray, like: Params) -> Params:
     shapes = [(*values.shape[:-1], *leaf.shape) for leaf in leaves]
     made = [jnp.asarray(p.reshape(s), leaf.dtype) for p, s, leaf in zip(parts, shapes, leaves, strict=True)]
     return jax.tree.unflatten(structure, made)
+
+
+def outputs_first(leaf: jax.Array, axis: int = 0) -> jax.Array:
+    """The last axis moved to `axis`: so turned, the products of many models with one batch need no copy of them."""
+    return leaf if leaf.ndim - axis < 2 else jnp.moveaxis(leaf, -1, axis)
+
+
+def outputs_last(leaf: jax.Array, axis: int = 0) -> jax.Array:
+    """The inverse of `outputs_first`."""
+    return leaf if leaf.ndim - axis < 2 else jnp.moveaxis(leaf, axis, -1)

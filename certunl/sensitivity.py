@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from certunl.layout import outputs_first, outputs_last
 from certunl.schedule import Schedule
 from certunl.training import Run, step
 from certunl.typing import Diverged, Params
@@ -18,14 +19,6 @@ Tangents = list[jax.Array]
 """Derivatives of the floating-point leaves of the state (parameters first, then the optimizer's memory; its integers
 have none), outputs first: in that order products of a block with a batch need no copy of it."""
 Moved = Callable[[Tangents, jax.Array], Tangents]
-
-
-def _outputs_first(leaf: jax.Array, axis: int = 0) -> jax.Array:
-    return leaf if leaf.ndim - axis < 2 else jnp.moveaxis(leaf, -1, axis)
-
-
-def _outputs_last(leaf: jax.Array, axis: int = 0) -> jax.Array:
-    return leaf if leaf.ndim - axis < 2 else jnp.moveaxis(leaf, axis, -1)
 
 
 def _floating(leaf: jax.Array) -> bool:
@@ -57,7 +50,7 @@ def _derivative(run: Run, slot: Schedule, state: Any, form: str) -> tuple[Any, M
             return [c + (t - h) for c, t, h in zip(change, there, here, strict=True)]
 
     def turned(a: Tangents, mask: jax.Array) -> Tangents:
-        return [_outputs_first(leaf) for leaf in moved([_outputs_last(leaf) for leaf in a], mask)]
+        return [outputs_first(leaf) for leaf in moved([outputs_last(leaf) for leaf in a], mask)]
 
     return jax.tree.unflatten(structure, after), turned
 
@@ -74,10 +67,10 @@ def block(
     """
     state = run.recipe.begin(run.start)
     floats = [leaf for leaf in jax.tree.leaves(state) if _floating(leaf)]
-    tangents = [jnp.zeros((units.size, *_outputs_first(leaf).shape), leaf.dtype) for leaf in floats]
+    tangents = [jnp.zeros((units.size, *outputs_first(leaf).shape), leaf.dtype) for leaf in floats]
     params = jax.tree.structure(run.start)
     if rows is not None:
-        tangents[: params.num_leaves] = [_outputs_first(leaf, 1) for leaf in jax.tree.leaves(rows)]
+        tangents[: params.num_leaves] = [outputs_first(leaf, 1) for leaf in jax.tree.leaves(rows)]
 
     def body(carry: tuple[Any, Tangents], slot: Schedule) -> tuple[Any, None]:
         state, tangents = carry
@@ -86,7 +79,7 @@ def block(
         return (state, jax.vmap(moved)(tangents, masks)), None
 
     (state, tangents), _ = jax.lax.scan(body, (state, tangents), run.schedule)
-    kept = [_outputs_last(leaf, 1) for leaf in tangents[: params.num_leaves]]
+    kept = [outputs_last(leaf, 1) for leaf in tangents[: params.num_leaves]]
     return jax.tree.unflatten(params, kept), state[0]
 
 

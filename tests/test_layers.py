@@ -17,7 +17,7 @@ LAYERS = [
     {"training", "curvature", "certificate"},
     {"requests", "calibration", "datasets", "solvers", "bounds", "disk", "risk", "statistics", "sensitivity"}
     | {"chunks", "audit"},
-    {"features"},
+    {"features", "ensemble"},
     {"storage", "shards", "fingerprint", "staleness"},
     {"store"},
     {"gathering"},
