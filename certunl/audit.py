@@ -1,5 +1,6 @@
 """What samples of two mechanisms refute: a lower bound on epsilon, with confidence."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,24 @@ import numpy as np
 from certunl.gaussian import read_epsilon
 from certunl.typing import BadInput
 
-__all__ = ["epsilon_lower_bound"]
+__all__ = ["Audit", "epsilon_lower_bound"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """What was found against a certificate that claims `epsilon` at `delta`: with probability at least `confidence`, no
+    epsilon below `lower` is true. `how` says in words what was sampled."""
+
+    lower: float
+    epsilon: float
+    delta: float
+    confidence: float
+    how: str
+
+    @property
+    def refuted(self) -> bool:
+        """Whether the claim is false, but for a chance of 1 − `confidence`."""
+        return self.lower > self.epsilon
 
 
 def epsilon_lower_bound(

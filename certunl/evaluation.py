@@ -1,7 +1,7 @@
 """Every metric on every release, always beside «original» (doing nothing) and «retrain» (the truth)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -9,9 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from certunl import rooms
+from certunl.audit import Audit
 from certunl.certificate import Release, Update
 from certunl.methods.retrain import Retrain
 from certunl.problem import Dataset
+from certunl.roc import Attacked
 from certunl.training import Run
 from certunl.typing import BadInput, Outcome, Params, Unlearner
 
@@ -20,11 +22,23 @@ __all__ = ["Report", "evaluate", "evaluate_all"]
 
 @dataclass(frozen=True)
 class Report:
-    """One row per model, one column per metric; `print` it, or read `rows[name][column]`."""
+    """One row per model, one column per metric; `print` it, or read `rows[name][column]`.
+
+    `request` says in words who was forgotten. Where attacks were run, `attacks[row][attack]`, and for each attack its
+    `controls`, the same with members and others shuffled, which must come out at chance. `audits[row]`: what was found
+    against a certificate. `tradeoffs[row]`: the accuracy on the test set at each noise level {sigma: accuracy}.
+    `left_out[method]`: why a method could not be compared.
+    """
 
     rows: dict[str, dict[str, float]]
     forgotten: int
     verdicts: dict[str, str]
+    request: str = ""
+    attacks: dict[str, dict[str, Attacked]] = field(default_factory=dict)
+    controls: dict[str, Attacked] = field(default_factory=dict)
+    audits: dict[str, Audit] = field(default_factory=dict)
+    tradeoffs: dict[str, dict[float, float]] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def columns(self) -> list[str]:
         """Every column that some row has, in the metrics' order."""

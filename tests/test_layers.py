@@ -11,7 +11,7 @@ ROOT = Path(certunl.__file__).parent
 LAYERS = [
     {"typing", "timing"},
     {"gaussian"},
-    {"rooms", "recipe", "budget", "wording", "layout"},
+    {"rooms", "recipe", "budget", "wording", "layout", "roc"},
     {"problem", "models", "schedule"},
     {"supervised"},
     {"training", "curvature", "certificate"},
