@@ -1,5 +1,6 @@
 """Certified machine unlearning for deep networks, on JAX."""
 
+from certunl import attacks as attacks
 from certunl import bounds as bounds
 from certunl import datasets as datasets
 from certunl import methods as methods

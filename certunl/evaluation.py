@@ -1,7 +1,7 @@
 """Every metric on every release, always beside «original» (doing nothing) and «retrain» (the truth)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -10,12 +10,15 @@ import numpy as np
 
 from certunl import rooms
 from certunl.audit import Audit
-from certunl.certificate import Release, Update
+from certunl.certificate import REPLAY, Release, Update
+from certunl.membership import attack_all, chosen_attacks
 from certunl.methods.retrain import Retrain
 from certunl.problem import Dataset
+from certunl.relearning import relearn_epochs
 from certunl.roc import Attacked
+from certunl.tradeoff import tradeoff
 from certunl.training import Run
-from certunl.typing import BadInput, Outcome, Params, Unlearner
+from certunl.typing import Attack, BadInput, Key, Outcome, Params, Unlearner
 
 __all__ = ["Report", "evaluate", "evaluate_all"]
 
@@ -41,8 +44,9 @@ class Report:
     left_out: dict[str, str] = field(default_factory=dict)
 
     def columns(self) -> list[str]:
-        """Every column that some row has, in the metrics' order."""
-        return list(dict.fromkeys(column for row in self.rows.values() for column in row))
+        """Every column that some row has, in the metrics' order, but those of single classes."""
+        names = dict.fromkeys(column for row in self.rows.values() for column in row)
+        return [name for name in names if not name.startswith("class_")]
 
     def cells(self) -> list[list[str]]:
         """The table as text: a header and one line per row."""
@@ -71,6 +75,10 @@ def evaluate(
     *,
     test: Dataset | None = None,
     reference: Unlearner | Update | None = None,
+    key: Key | None = None,
+    attacks: Any = None,
+    shadows: int = 16,
+    methods: Mapping[str, Unlearner] | None = None,
 ) -> Report:
     """Judges one forgotten model, or several of the same request by name, against true retraining.
 
@@ -78,46 +86,108 @@ def evaluate(
     parameters, with the certificate's bound on its distance (to the reference it names) and the trivial one beside
     them; a release with added noise has a second row «... + noise», and where the method's own steps carry the noise
     the bound is of laws, no distance, and left out. `run` is the run before `request` was forgotten.
+
+    With a `key`, and a `test` set, every row is attacked: `attacks` are names, or attacks by name (default: all);
+    `shadows` models are trained for those that need them (0: these are left out), and `methods`, by the names of
+    releases, let shadow models forget likewise (U-LiRA). Then accuracy is told against noise too, and the epochs in
+    which each model learns the request again.
     """
     request = run.check(request)
     releases = dict(release) if isinstance(release, Mapping) else {_update(release).method: release}
     truth = reference or Retrain()
     if not isinstance(truth, Update):
         truth = truth.forget(run, None, request, jax.random.key(0))
+    if key is not None and test is None:
+        raise BadInput("attacks compare forgotten examples with examples nobody saw: give a test set")
     judge = _Judge(run, request, truth, test)
-    rows = {"original": judge.row(run.params, {}), "retrain": judge.row(truth.projected(), truth.cost)}
+    models = {"original": run.params, "retrain": truth.projected()}
+    rows = {"original": judge.row(run.params, {}), "retrain": judge.row(models["retrain"], truth.cost)}
     verdicts: dict[str, str] = {}
     for name, item in releases.items():
         update = _update(item)
         if jax.tree.structure(update.params) != jax.tree.structure(run.params):
             raise BadInput(f"{name} has other parameters than the run: it comes from another model")
         if update is not truth:
-            rows[name] = judge.row(update.projected(), update.cost)
+            models[name], rows[name] = update.projected(), judge.row(update.projected(), update.cost)
         if isinstance(item, Release):
             certificate = item.certificate
             verdicts[name] = certificate.verdict
             if certificate.bound is not None and name in rows and not item.update.noise:
                 rows[name] |= {"bound_to_its_reference": certificate.bound, "trivial_bound": certificate.trivial_bound}
             if certificate.sigma > item.update.noise:
-                rows[f"{name} + noise"] = judge.row(item.params, update.cost)
-                verdicts[f"{name} + noise"] = certificate.verdict
-    return Report(rows=rows, forgotten=len(request), verdicts=verdicts)
+                noised = f"{name} + noise"
+                models[noised], rows[noised] = item.params, judge.row(item.params, update.cost)
+                rows[noised]["sigma"] = certificate.sigma
+                verdicts[noised] = certificate.verdict
+    report = Report(rows=rows, forgotten=len(request), verdicts=verdicts)
+    if key is None or test is None:
+        return report
+    return _interrogated(report, run, request, models, test, key, chosen_attacks(attacks, shadows), shadows, methods)
+
+
+def _interrogated(
+    report: Report,
+    run: Run,
+    request: np.ndarray,
+    models: dict[str, Params],
+    test: Dataset,
+    key: Key,
+    attacks: dict[str, Attack],
+    shadows: int,
+    methods: Mapping[str, Unlearner] | None,
+) -> Report:
+    """The report with attacks, controls, relearning and the price of noise."""
+    attack_key, relearn_key, noise_key = jax.random.split(key, 3)
+    test = jax.tree.map(jnp.asarray, test)
+    known = {"original": _Nothing(), "retrain": Retrain(), **(methods or {})}
+    known |= {f"{name} + noise": method for name, method in known.items()}
+    noise = {name: row["sigma"] for name, row in report.rows.items() if "sigma" in row}
+    found, controls, missing = attack_all(
+        run, request, models, test, attack_key, attacks, shadows=shadows, methods=known, noise=noise
+    )
+    for name, params in models.items():
+        report.rows[name]["relearn_epochs"] = relearn_epochs(run, params, request, relearn_key)
+    tradeoffs = {}
+    if run.problem.scores(run.params, test).correct is not None:
+        for name, params in models.items():
+            sigma = report.rows.get(f"{name} + noise", {}).get("sigma")
+            if name == "retrain" or sigma:
+                tradeoffs[name] = tradeoff(run.problem, params, test, noise_key, sigma)
+    return replace(report, attacks=found, controls=controls, tradeoffs=tradeoffs, left_out=missing)
+
+
+class _Nothing:
+    """Forgets nothing: U-LiRA is then LiRA."""
+
+    def prepare(self, run: Run, *, progress: Any = None) -> None:
+        """Nothing to prepare."""
+
+    def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
+        return Update(params=run.params, method="original", reference=REPLAY, radius=run.recipe.radius)
 
 
 def evaluate_all(
-    run: Run, releases: Mapping[str, tuple[np.ndarray, Release]], *, test: Dataset | None = None
+    run: Run,
+    releases: Mapping[str, tuple[np.ndarray, Release]],
+    *,
+    test: Dataset | None = None,
+    key: Key | None = None,
+    **settings: Any,
 ) -> list[Report]:
     """One Report per set of forgotten examples: `releases` maps names to (all examples forgotten so far, release).
 
-    Where one of a set was made by retraining, it is the truth; elsewhere the truth is made here.
+    Where one of a set was made by retraining, it is the truth; elsewhere the truth is made here. `key` and `settings`
+    as those of `evaluate`.
     """
     groups: dict[bytes, dict[str, Release]] = {}
     for name, (forgotten, release) in releases.items():
         groups.setdefault(forgotten.tobytes(), {})[name] = release
     reports = []
-    for key, group in groups.items():
+    for number, (ids, group) in enumerate(groups.items()):
         truth = next((r.update for r in group.values() if r.update.method == "retrain"), None)
-        reports.append(evaluate(run, np.frombuffer(key, np.int32), group, test=test, reference=truth))
+        own = None if key is None else jax.random.fold_in(key, number)
+        request = np.frombuffer(ids, np.int32)
+        reports.append(evaluate(run, request, group, test=test, reference=truth, key=own, **settings))
     return reports
 
 
@@ -133,9 +203,13 @@ class _Judge:
         self.test = None if test is None else jax.tree.map(jnp.asarray, test)
         self.retained = run.retained(request)
         self.original_scores, self.truth_scores = self._train(run.params), self._train(self.truth)
+        self.truth_test = self._test(self.truth)
 
     def _train(self, params: Params) -> Any:
         return self.run.problem.scores(params, self.run.problem.data)
+
+    def _test(self, params: Params) -> Any:
+        return None if self.test is None else self.run.problem.scores(params, self.test)
 
     def row(self, params: Params, cost: dict[str, float]) -> dict[str, float]:
         outcome = Outcome(
@@ -145,7 +219,8 @@ class _Judge:
             original_train=self.original_scores,
             retrained_train=self.truth_scores,
             train=self._train(params),
-            test=None if self.test is None else self.run.problem.scores(params, self.test),
+            retrained_test=self.truth_test,
+            test=self._test(params),
             forgotten=self.run.present & ~self.retained,
             retained=self.retained,
             cost=cost,

@@ -86,7 +86,7 @@ class Problem:
         return jnp.sum(losses * weights.astype(losses.dtype))
 
     def scores(self, params: Params, data: Dataset) -> Scores:
-        """Loss of each example of `data`, and whether its largest output is its class; in microbatches, compiled."""
+        """Losses, outputs and hits of the examples of `data`; in microbatches, compiled."""
         return _scores(self.losses, params, data)
 
     @property
@@ -112,7 +112,10 @@ def _scores(losses: Any, params: Params, data: Dataset, size: int = 1000) -> Sco
     def score(indices: jax.Array) -> Scores:
         batch = data[indices]
         with jax.default_matmul_precision("highest"):
-            correct = None if predict is None else jnp.argmax(predict(params, batch.x), axis=-1) == batch.y
-            return Scores(losses(params, batch), correct)
+            given = losses(params, batch)
+            outputs = None if predict is None else predict(params, batch.x)
+        if outputs is None:
+            return Scores(given, None)
+        return Scores(given, jnp.argmax(outputs, axis=-1) == batch.y, outputs, batch.y)
 
-    return jax.tree.map(lambda a: a.reshape(-1)[:n], jax.lax.map(score, slots))
+    return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:n], jax.lax.map(score, slots))

@@ -1,6 +1,7 @@
 """What an attack's scores are worth: area under the ROC curve with its interval, and power at few false alarms."""
 
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,10 @@ FALSE_ALARMS = (0.001, 0.01)
 
 @dataclass(frozen=True, kw_only=True)
 class Attacked:
-    """One attack on one model: `auc` (1/2 is chance) and its 95% interval `low` to `high`; `tpr_at_0_1` and `tpr_at_1`,
-    the true positive rates at 0.1% and 1% false positives (NaN where so few non-members cannot tell: 1,000 and 100 are
-    needed); how many `members` and `others` were scored; the curve, `fpr` and `tpr` from (0, 0) to (1, 1)."""
+    """One attack on one model: `auc` (1/2 is chance) and its interval `low` to `high` (95%; 99.9% for a control);
+    `tpr_at_0_1` and `tpr_at_1`, the true positive rates at 0.1% and 1% false positives (NaN where so few non-members
+    cannot tell: 1,000 and 100 are needed); how many `members` and `others` were scored; the curve, `fpr` and `tpr` from
+    (0, 0) to (1, 1)."""
 
     auc: float
     low: float
@@ -35,7 +37,7 @@ class Attacked:
         return self.low <= 0.5 <= self.high
 
 
-def judge(scores: Any, member: Any) -> Attacked:
+def judge(scores: Any, member: Any, *, confidence: float = 0.95) -> Attacked:
     """How well `scores f[m]` (higher means «was in») tell those that are `member bool[m]`; who has NaN is left out.
 
     auc = P(score of a member > score of another) + P(equal)/2, with the interval of DeLong et al. 1988 on the logit of
@@ -51,7 +53,7 @@ def judge(scores: Any, member: Any) -> Attacked:
     losses = 1 - _below(inside, outside)
     auc = float(wins.mean())
     error = float(np.sqrt(wins.var(ddof=1) / len(wins) + losses.var(ddof=1) / len(losses)))
-    low, high = _interval(auc, error, min(len(inside), len(outside)))
+    low, high = _interval(auc, error, min(len(inside), len(outside)), confidence)
     thresholds = np.unique(scores[told])[::-1]
     fpr, tpr = (np.append(0.0, 1 - np.searchsorted(a, thresholds) / len(a)) for a in (outside, inside))
     power = [
@@ -77,13 +79,13 @@ def _below(pool: np.ndarray, values: np.ndarray) -> np.ndarray:
     return (np.searchsorted(pool, values, "left") + np.searchsorted(pool, values, "right")) / (2 * len(pool))
 
 
-def _interval(auc: float, error: float, fewest: int) -> tuple[float, float]:
-    """95%; `fewest` of members and others."""
+def _interval(auc: float, error: float, fewest: int, confidence: float) -> tuple[float, float]:
+    """`fewest` of members and others."""
     if error == 0:  # no overlap, or no difference at all
-        least = 0.025 ** (1 / fewest)
+        least = ((1 - confidence) / 2) ** (1 / fewest)
         return {1.0: (least, 1.0), 0.0: (0.0, 1 - least)}.get(auc, (auc, auc))
-    logit, slope = np.log(auc / (1 - auc)), error / (auc * (1 - auc))
-    low, high = (float(1 / (1 + np.exp(-(logit + side * 1.959963985 * slope)))) for side in (-1, 1))
+    logit, slope = np.log(auc / (1 - auc)), NormalDist().inv_cdf((1 + confidence) / 2) * error / (auc * (1 - auc))
+    low, high = (float(1 / (1 + np.exp(-(logit + side * slope)))) for side in (-1, 1))
     return low, high
 
 

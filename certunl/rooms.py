@@ -13,7 +13,7 @@ from certunl.typing import BadInput
 
 __all__ = ["build", "find", "names", "parse"]
 
-ROOMS = ("bounds", "datasets", "methods", "metrics", "models", "solvers")
+ROOMS = ("attacks", "bounds", "datasets", "methods", "metrics", "models", "solvers")
 
 
 def names(room: str) -> list[str]:

@@ -1,9 +1,10 @@
 """What travels between the rooms: aliases, protocols, the two exceptions and the two small result types."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import jax
+import jax.numpy as jnp
 from flax import struct
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORMS",
+    "Attack",
     "BadInput",
     "Diverged",
     "Key",
@@ -21,8 +23,10 @@ __all__ = [
     "Params",
     "Progress",
     "Scores",
+    "Shadows",
     "Solution",
     "Solver",
+    "Target",
     "Unlearner",
 ]
 
@@ -89,19 +93,30 @@ class Unlearner(Protocol):
 
 @struct.dataclass
 class Scores:
-    """Per example: `losses f[n]`, and `correct bool[n]` (None where the problem does not predict classes)."""
+    """Per example: `losses f[n]`; and where the problem predicts classes `correct bool[n]`, `outputs f[n, c]` (logits)
+    and `labels i32[n]`, else None."""
 
     losses: jax.Array
     correct: jax.Array | None
+    outputs: jax.Array | None = None
+    labels: jax.Array | None = None
+
+    def margins(self) -> jax.Array:
+        """f[n]: ln(p/(1 − p)) of the probability p of an example's class, LiRA's scale; without classes −loss."""
+        if self.outputs is None or self.labels is None:
+            return -self.losses
+        mine = jax.nn.one_hot(self.labels, self.outputs.shape[-1], dtype=bool)
+        others = jax.nn.logsumexp(jnp.where(mine, -jnp.inf, self.outputs), axis=-1)
+        return jnp.max(jnp.where(mine, self.outputs, -jnp.inf), axis=-1) - others
 
 
 @struct.dataclass
 class Outcome:
     """One model held against true retraining: everything a metric may look at.
 
-    `original`, `retrained`, `params` are the trained, the truly retrained and the judged parameters;
-    `*_train` their scores on all training examples, `test` the judged model's on the test set (or None);
-    `forgotten`, `retained` are bool[n] over the training examples; `cost` is what forgetting took.
+    `original`, `retrained`, `params` are the trained, the truly retrained and the judged parameters; `*_train` and
+    `*_test` (None without a test set) their scores on all training and on all test examples, `train` and `test` the
+    judged model's; `forgotten`, `retained` are bool[n] over the training examples; `cost` is what forgetting took.
     """
 
     original: Params
@@ -110,6 +125,7 @@ class Outcome:
     original_train: Scores
     retrained_train: Scores
     train: Scores
+    retrained_test: Scores | None
     test: Scores | None
     forgotten: jax.Array
     retained: jax.Array
@@ -117,3 +133,47 @@ class Outcome:
 
 
 Metric = Callable[[Outcome], dict[str, float]]
+
+
+@struct.dataclass
+class Shadows:
+    """s models that the attacker trained: `inside bool[s, m]`, which of m candidates each has seen; `margins f[s, m]`
+    and `losses f[s, m]` of each candidate under each, `population f[s, z]` the losses of z examples that none saw."""
+
+    inside: jax.Array
+    margins: jax.Array
+    losses: jax.Array
+    population: jax.Array
+
+
+@struct.dataclass
+class Target:
+    """A model under attack and what the attacker holds.
+
+    Of m `candidates` half are forgotten examples, `member bool[m]`: an attack may learn from some of these bits, and
+    then gives the others' scores only. `run` is the trained model before anything was forgotten, `params` the judged
+    one; `original`, `scores` what they give the candidates, `population f[z]` the losses the judged one gives examples
+    that nobody saw; `shadows` are models trained on random halves of the candidates, `unlearned` the same after
+    forgetting these halves as the judged one forgot (None where there are none).
+    """
+
+    run: Any
+    params: Params
+    candidates: Any
+    member: jax.Array
+    original: Scores
+    scores: Scores
+    population: jax.Array
+    shadows: Shadows | None = None
+    unlearned: Shadows | None = None
+
+
+class Attack(Protocol):
+    """Settings of one way to tell who was in. `needs`: "model", "shadows" or "unlearned", what of the target it uses.
+
+    The call gives f[m], higher for «was in», NaN where an attack learnt from that candidate's bit.
+    """
+
+    needs: ClassVar[str]
+
+    def __call__(self, target: Target, key: Key) -> Any: ...

@@ -17,11 +17,11 @@ LAYERS = [
     {"training", "curvature", "certificate"},
     {"requests", "calibration", "datasets", "solvers", "bounds", "disk", "risk", "statistics", "sensitivity"}
     | {"chunks", "audit"},
-    {"features", "ensemble"},
-    {"storage", "shards", "fingerprint", "staleness"},
+    {"features", "ensemble", "relearning"},
+    {"storage", "shards", "fingerprint", "staleness", "shadows", "attacks"},
     {"store"},
     {"gathering"},
-    {"methods", "metrics", "history", "attribution", "settings"},
+    {"methods", "metrics", "history", "attribution", "settings", "membership", "tradeoff"},
     {"evaluation", "stream", "planning"},
     {"report", "console"},
     {"cli"},
@@ -29,7 +29,7 @@ LAYERS = [
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 DOORS = {
     "tensorflow_datasets": {"datasets"},
-    "sklearn": {"datasets"},
+    "sklearn": {"attacks", "datasets"},
     "flax.linen": {"models"},
     "flax.nnx": {"models"},
     "dp_accounting": {"gaussian"},

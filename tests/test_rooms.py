@@ -24,7 +24,7 @@ def test_words_become_python_values():
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: names("kitchens"), "rooms are bounds, datasets"),
+        (lambda: names("kitchens"), "rooms are attacks, bounds, datasets"),
         (
             lambda: build("methods", "newtom"),
             "known are certified_removal, descent_to_delete, finetune, fisher, hessian_free, influence, jackknife",

@@ -6,6 +6,7 @@ gives the ideal value. `evaluate` calls every file of this folder.
 
 from certunl.metrics.cost import cost
 from certunl.metrics.fidelity import fidelity
+from certunl.metrics.per_class import per_class
 from certunl.metrics.utility import utility
 
-__all__ = ["cost", "fidelity", "utility"]
+__all__ = ["cost", "fidelity", "per_class", "utility"]

@@ -1,0 +1,27 @@
+"""What was once known is learnt faster."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from certunl.relearning import relearnt
+from certunl.typing import BadInput, Key, Target
+
+__all__ = ["Relearn"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relearn:
+    """Score −(mean loss over 0 ... `epochs` epochs of fine-tuning on all candidates together, half of them new)."""
+
+    epochs: int = 5
+    needs: ClassVar[str] = "model"
+
+    def __post_init__(self) -> None:
+        if not self.epochs >= 1:
+            raise BadInput(f"epochs must be a positive whole number, got {self.epochs!r}")
+
+    def __call__(self, target: Target, key: Key) -> np.ndarray:
+        """f[m]; `key` draws the batches."""
+        return -relearnt(target.run, target.params, target.candidates, key, self.epochs).mean(axis=0)

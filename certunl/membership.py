@@ -1,0 +1,110 @@
+"""Every attack on every model of one request, beside the same on the retrained model, and its control."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from certunl import rooms
+from certunl.problem import Dataset
+from certunl.roc import Attacked, judge
+from certunl.shadows import Suspects, Trained, suspects, train_shadows
+from certunl.training import Run
+from certunl.typing import Attack, BadInput, Diverged, Key, Params, Shadows, Target, Unlearner
+
+__all__ = ["attack_all", "chosen_attacks"]
+
+
+def chosen_attacks(attacks: Any, shadows: int) -> dict[str, Attack]:
+    """Attacks by name: a mapping as it is, names built with their defaults, None for every file of the room (those that
+    need shadow models where there are any)."""
+    if isinstance(attacks, Mapping):
+        return dict(attacks)
+    names = rooms.names("attacks") if attacks is None else attacks
+    built = {name: rooms.build("attacks", name) for name in names}
+    if attacks is None:
+        built = {name: attack for name, attack in built.items() if shadows or attack.needs == "model"}
+    elif not shadows and (lacking := [name for name, attack in built.items() if attack.needs != "model"]):
+        raise BadInput(f"{', '.join(lacking)} need shadow models: give a number of them")
+    return built
+
+
+def attack_all(
+    run: Run,
+    request: np.ndarray,
+    models: Mapping[str, Params],
+    test: Dataset,
+    key: Key,
+    attacks: Mapping[str, Attack],
+    *,
+    shadows: int = 16,
+    methods: Mapping[str, Unlearner] | None = None,
+    noise: Mapping[str, float] | None = None,
+) -> tuple[dict[str, dict[str, Attacked]], dict[str, Attacked], dict[str, str]]:
+    """(attacks[model][attack], controls[attack], why some are missing).
+
+    `shadows` models are trained once for all; the attacks that need unlearned ones are run where `methods` has the
+    model's method, and where `noise` has the model's name with noise of that standard deviation on each. A control is
+    the attack on the first model, members and others shuffled before it looks, with a 99.9% interval.
+    """
+    methods, noise = methods or {}, noise or {}
+    ask_key, train_key, forget_key, attack_key, shuffle_key = jax.random.split(key, 5)
+    held = suspects(run, request, jax.tree.map(jax.numpy.asarray, test), ask_key)
+    needs = {attack.needs for attack in attacks.values()}
+    trained, seen = None, None
+    if needs - {"model"}:
+        trained = train_shadows(run, request, held, train_key, shadows)
+        seen = trained.seen()
+    found: dict[str, dict[str, Attacked]] = {}
+    controls: dict[str, Attacked] = {}
+    missing: dict[str, str] = {}
+    for name, params in models.items():
+        after = None
+        if "unlearned" in needs and trained is not None and name in methods:
+            after = _forgotten(trained, methods[name], forget_key, noise.get(name, 0.0), name, missing)
+        target = _target(run, params, held, seen, after)
+        found[name] = {}
+        for number, (title, attack) in enumerate(attacks.items()):
+            if attack.needs == "unlearned" and after is None:
+                continue
+            own_key = jax.random.fold_in(attack_key, number)
+            found[name][title] = judge(attack(target, own_key), held.member)
+            if title not in controls:
+                generator = np.random.default_rng(np.asarray(jax.random.key_data(shuffle_key)).tolist())
+                bits = generator.permutation(held.member)
+                control = attack(replace(target, member=jnp.asarray(bits)), own_key)
+                controls[title] = judge(control, bits, confidence=0.999)
+    return found, controls, missing
+
+
+def _forgotten(
+    trained: Trained, method: Unlearner, key: Key, sigma: float, name: str, missing: dict[str, str]
+) -> Shadows | None:
+    """What the shadow models give after they forgot by `method`, or a note of why they could not."""
+    forget_key, noise_key = jax.random.split(key)
+    try:
+        after = trained.forgotten(method, forget_key)
+    except (BadInput, Diverged) as error:
+        missing[name] = f"its shadow models could not forget: {error}"
+        return None
+    noise = optax.tree.random_like(noise_key, after)
+    return trained.seen(jax.tree.map(lambda p, z: p + sigma * z, after, noise) if sigma else after)
+
+
+def _target(run: Run, params: Params, held: Suspects, seen: Shadows | None, after: Shadows | None) -> Target:
+    problem = run.problem
+    return Target(
+        run=run,
+        params=params,
+        candidates=held.candidates,
+        member=jnp.asarray(held.member),
+        original=problem.scores(run.params, held.candidates),
+        scores=problem.scores(params, held.candidates),
+        population=problem.scores(params, held.population).losses,
+        shadows=seen,
+        unlearned=after,
+    )

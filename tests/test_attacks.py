@@ -1,0 +1,183 @@
+"""Every attack is at chance where there is nothing to find, and above it on an overfit model."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import certunl as cu
+from certunl import rooms
+from certunl.attacks._likelihood import ratios
+from certunl.roc import judge
+from certunl.shadows import suspects, train_shadows
+from certunl.typing import Scores, Shadows, Target
+from tests.cases import KEY, gap
+
+ATTACKS = rooms.names("attacks")
+FEATURES = ("direct_difference", "sorted_difference", "direct_concatenation", "sorted_concatenation", "l2")
+FORGOTTEN = np.arange(100, dtype=np.int32)
+
+
+def noise(n, seed):
+    """Labels that say nothing of the inputs: what is known of an example was learnt by heart."""
+    rng = np.random.default_rng(seed)
+    return cu.Dataset(rng.normal(size=(n, 20)), rng.integers(0, 4, n))
+
+
+@pytest.fixture(scope="module")
+def runs():
+    """(an overfit run, one of the same data that never saw the forgotten, test examples)."""
+    problem = cu.classification(cu.models.MLP(hidden=(48,), classes=4, dtype=jnp.float64), noise(200, 0))
+    recipe = cu.Recipe(learning_rate=0.5, epochs=100, batch_size=40)
+    overfit = cu.train(problem, recipe, KEY)
+    return overfit, replace(overfit, params=cu.Retrain().forget(overfit, None, FORGOTTEN, KEY).params), noise(600, 2)
+
+
+@pytest.fixture(scope="module")
+def reports(runs):
+    overfit, never, test = runs
+    key = jax.random.key(5)
+    return [cu.evaluate(run, FORGOTTEN, {}, test=test, key=key, shadows=8) for run in (overfit, never)]
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_finds_members_of_an_overfit_model(name, reports):
+    report = reports[0]  # an attacker with both models looks at what retraining changed
+    found = report.attacks["retrain" if name == "update_difference" else "original"][name]
+    assert found.low > 0.55, found
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_is_at_chance_on_two_sets_nobody_saw_and_on_retraining_against_itself(name, reports):
+    for row in ("original", "retrain"):
+        assert reports[1].attacks[row][name].at_chance, reports[1].attacks[row][name]
+    if name not in ("update_difference",):  # which sees what retraining changed
+        assert reports[0].attacks["retrain"][name].at_chance
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_its_control_is_at_chance_however_overfit_the_model(name, reports):
+    control = reports[0].controls[name]
+    assert control.at_chance and control.high - control.low > 0.1
+    assert control.members == reports[0].attacks["original"][name].members
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_the_same_key_gives_the_same_scores(name, runs):
+    overfit, _, test = runs
+    target = aimed(overfit, test)
+    attack = rooms.build("attacks", name)
+    first, second = (np.asarray(attack(target, KEY)) for _ in range(2))
+    assert first.shape == (200,)
+    np.testing.assert_array_equal(first, second)
+
+
+def aimed(run, test):
+    held = suspects(run, FORGOTTEN, test, KEY)
+    trained = train_shadows(run, FORGOTTEN, held, KEY, 4)
+    scores = run.problem.scores(run.params, held.candidates)
+    return Target(
+        run=run,
+        params=run.params,
+        candidates=held.candidates,
+        member=jnp.asarray(held.member),
+        original=scores,
+        scores=scores,
+        population=run.problem.scores(run.params, held.population).losses,
+        shadows=trained.seen(),
+        unlearned=trained.seen(trained.forgotten(cu.Retrain(), KEY)),
+    )
+
+
+@pytest.mark.parametrize("features", FEATURES)
+@pytest.mark.parametrize("attacker", ["logistic", "tree", "forest", "mlp"])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_what_forgetting_changed_gives_away_whom_it_was_about(features, attacker):
+    """The judged model forgot the members' confidence; the attacker has seen half of them."""
+    rng = np.random.default_rng(0)
+    before = 0.3 * rng.normal(size=(200, 3))
+    member = np.arange(200) < 100
+    lost = np.eye(3)[np.zeros(200, int) if features.startswith("direct") else before.argmax(1)]
+    after = before + 0.1 * rng.normal(size=before.shape) - 2.0 * member[:, None] * lost
+    target = planted(before, after, member)
+    attack = cu.attacks.UpdateDifference(features=features, attacker=attacker)
+    scores = attack(target, KEY)
+    assert np.isnan(scores).sum() == 100 and np.isnan(scores[member]).sum() == 50
+    assert judge(scores, member).auc > 0.8
+    assert judge(attack(planted(before, before, member), KEY), member).at_chance
+
+
+def planted(before, after, member):
+    pair = [Scores(jnp.zeros(200), None, jnp.asarray(a), jnp.zeros(200, int)) for a in (before, after)]
+    return Target(
+        run=None,
+        params=None,
+        candidates=None,
+        member=jnp.asarray(member),
+        original=pair[0],
+        scores=pair[1],
+        population=jnp.zeros(0),
+    )
+
+
+def test_likelihood_ratios_are_those_of_the_laws_they_were_drawn_from():
+    rng = np.random.default_rng(1)
+    inside = rng.random((4000, 3)) < 0.5
+    mean_in, mean_out = np.array([1.0, 2.0, 0.0]), np.array([0.0, 0.0, 0.0])
+    std = np.where(inside, 0.5, np.array([1.0, 0.5, 2.0]))
+    margins = np.where(inside, mean_in, mean_out) + std * rng.normal(size=inside.shape)
+    shadows = Shadows(jnp.asarray(inside), jnp.asarray(margins), jnp.zeros((4000, 3)), jnp.zeros((4000, 0)))
+    x = np.array([0.7, 1.5, 0.3])
+    truth = -2 * (x - mean_in) ** 2 - np.log(0.5) + 0.5 * (x / [1.0, 0.5, 2.0]) ** 2 + np.log([1.0, 0.5, 2.0])
+    np.testing.assert_allclose(ratios(jnp.asarray(x), shadows, False, None), truth, atol=0.25)
+    np.testing.assert_allclose(ratios(jnp.asarray(x), shadows, True, True), x / [1.0, 0.5, 2.0], atol=0.1)
+
+
+def test_half_of_every_shadow_models_candidates_are_in_it_and_the_others_in_its_twin(runs):
+    overfit, _, test = runs
+    held = suspects(overfit, FORGOTTEN, test, KEY)
+    trained = train_shadows(overfit, FORGOTTEN, held, KEY, 4)
+    labels = np.asarray(held.candidates.y)
+    assert sorted(labels[:100]) == sorted(labels[100:])
+    inside = trained.present[:, trained.ids]
+    assert (inside.sum(1) == 100).all() and (inside[0] != inside[1]).all() and (inside[2] != inside[3]).all()
+    assert (inside[0] != inside[2]).any()
+    assert trained.present.sum(1).tolist() == [200] * 4
+    assert not trained.present[:, np.setdiff1d(FORGOTTEN, trained.ids)].any()
+
+
+@pytest.mark.parametrize("recipe", [{}, {"denominator": "retained"}, {"batches": "poisson"}], ids=str)
+def test_a_shadow_model_is_a_run_of_its_own_that_a_method_can_forget_from(recipe):
+    problem = cu.classification(cu.models.Linear(classes=4, dtype=jnp.float64), noise(40, 0))
+    run = cu.train(problem, cu.Recipe(epochs=3, batch_size=8, **recipe), KEY)
+    request = np.arange(5, dtype=np.int32)
+    trained = train_shadows(run, request, suspects(run, request, noise(60, 1), KEY), KEY, 4)
+    for i, one in enumerate(trained.runs()):
+        again = cu.fit(one.problem, one.recipe, one.start, one.schedule)
+        assert gap(again.params, one.params) < 1e-12
+        shown = np.asarray(one.schedule.indices)[np.asarray(one.schedule.weights) != 0]
+        assert set(shown) <= set(np.flatnonzero(trained.present[i]))
+        if recipe.get("batches") != "poisson":
+            np.testing.assert_array_equal(one.schedule.divisors, (one.schedule.weights != 0).sum(1))
+
+
+def test_what_an_attack_lacks_is_said(runs):
+    overfit, _, test = runs
+    for attack in (cu.attacks.LiRA(), cu.attacks.ULiRA(), cu.attacks.RMIA()):
+        with pytest.raises(cu.BadInput, match="shadow models"):
+            attack(planted(np.zeros((200, 3)), np.zeros((200, 3)), np.arange(200) < 100), KEY)
+    for wrong, why in (
+        ({"attacks": ["lira"], "shadows": 0}, "lira"),
+        ({"attacks": ["nobody"]}, "unknown name"),
+        ({"attacks": ["lira"], "shadows": 3}, "even number"),
+        ({"test": None}, "test set"),
+    ):
+        with pytest.raises(cu.BadInput, match=why):
+            cu.evaluate(overfit, FORGOTTEN, {}, key=KEY, **({"test": test} | wrong))  # pyright: ignore[reportArgumentType]
+    for settings in ({"features": "l3"}, {"attacker": "oracle"}):
+        with pytest.raises(cu.BadInput, match="must be one of"):
+            cu.attacks.UpdateDifference(**settings)
+    with pytest.raises(cu.BadInput, match="two forgotten"):
+        suspects(overfit, FORGOTTEN[:1], test, KEY)

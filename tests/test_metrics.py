@@ -1,0 +1,121 @@
+"""Each metric gives retraining its ideal value, and a planted error the value counted by hand."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+import certunl as cu
+from tests.cases import KEY, classes, network, trained, vector
+
+IDS = np.array([1, 2, 9, 14])
+IDEAL = {
+    "distance": 0,
+    "relative_distance": 0,
+    "cosine": 1,
+    "update_cosine": 1,
+    "loss_change_correlation": 1,
+    "loss_change_rank_correlation": 1,
+    "forget_agreement": 1,
+    "test_agreement": 1,
+    "tug_of_war": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def run():
+    return trained(network(), epochs=20, learning_rate=0.3)
+
+
+@pytest.fixture(scope="module")
+def truth(run):
+    return cu.Retrain().forget(run, None, IDS, KEY)
+
+
+def judged(run, truth, params):
+    planted = replace(truth, params=params, method="planted")
+    return cu.evaluate(run, IDS, planted, reference=truth, test=classes(200, seed=1))
+
+
+def test_retraining_has_every_ideal_value_and_doing_nothing_has_not(run, truth):
+    report = judged(run, truth, truth.params)
+    for name, ideal in IDEAL.items():
+        assert report.rows["planted"][name] == pytest.approx(ideal, abs=1e-12), name
+        wrong = report.rows["original"][name]
+        assert np.isnan(wrong) or abs(wrong - ideal) > 1e-6, name
+
+
+def test_cosines_of_a_planted_overshoot(run, truth):
+    """Twice the way to retraining: in the right direction, at the distance of doing nothing."""
+    over = jax.tree.map(lambda o, t: o + 2 * (t - o), run.params, truth.params)
+    row = judged(run, truth, over).rows["planted"]
+    assert row["update_cosine"] == pytest.approx(1) and row["relative_distance"] == pytest.approx(1)
+    a, b = vector(over), vector(truth.params)
+    assert row["cosine"] == pytest.approx(a @ b / np.linalg.norm(a) / np.linalg.norm(b)) and row["cosine"] < 1
+    back = jax.tree.map(lambda o, t: o - (t - o), run.params, truth.params)
+    assert judged(run, truth, back).rows["planted"]["update_cosine"] == pytest.approx(-1)
+
+
+def test_agreement_and_tug_of_war_of_a_model_whose_classes_are_turned(run, truth):
+    """Outputs of classes 0 and 1 exchanged: agreement is the share of examples that retraining puts in class 2."""
+    turned = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: leaf[..., jnp.array([1, 0, 2])] if "Dense_1" in str(path) else leaf, truth.params
+    )
+    row = judged(run, truth, turned).rows["planted"]
+    test, data = classes(200, seed=1), run.problem.data
+
+    def predicted(params, x):
+        return np.argmax(run.problem.losses.predict(params, jnp.asarray(x)), axis=-1)
+
+    assert row["test_agreement"] == pytest.approx(np.mean(predicted(truth.params, test.x) == 2))
+    product = 1.0
+    for part in (data[IDS], data[np.setdiff1d(np.arange(30), IDS)], test):
+        hits = [np.mean(predicted(p, part.x) == np.asarray(part.y)) for p in (turned, truth.params)]
+        product *= 1 - abs(hits[0] - hits[1])
+    assert row["tug_of_war"] == pytest.approx(product) and product < 0.7
+
+
+def test_rank_correlation_is_scipys(run, truth):
+    half = jax.tree.map(lambda o, t: 0.5 * (o + t) + 0.05 * jnp.cos(t * 50), run.params, truth.params)
+    row = judged(run, truth, half).rows["planted"]
+    losses = [np.asarray(run.problem.losses(p, run.problem.data[IDS])) for p in (run.params, half, truth.params)]
+    changes = losses[1] - losses[0], losses[2] - losses[0]
+    assert row["loss_change_rank_correlation"] == pytest.approx(spearmanr(*changes)[0])
+    assert row["loss_change_correlation"] == pytest.approx(np.corrcoef(*changes)[0, 1])
+
+
+def test_each_class_by_hand(run, truth):
+    report = judged(run, truth, truth.params)
+    test = classes(200, seed=1)
+    predicted = np.argmax(run.problem.losses.predict(truth.params, jnp.asarray(test.x)), axis=-1)
+    losses = np.asarray(run.problem.losses(truth.params, test))
+    for label in range(3):
+        mine = np.asarray(test.y) == label
+        row = report.rows["planted"]
+        assert row[f"class_{label}_test_accuracy"] == pytest.approx(np.mean(predicted[mine] == label))
+        assert row[f"class_{label}_test_loss"] == pytest.approx(np.mean(losses[mine]))
+    assert not any(name.startswith("class_") for name in report.columns())
+
+
+def test_relearning_takes_no_epoch_where_nothing_was_forgotten_and_some_where_it_was(run, truth):
+    from certunl.relearning import relearn_epochs
+
+    assert relearn_epochs(run, run.params, IDS, KEY) == 0
+    again = relearn_epochs(run, truth.params, IDS, KEY, most=200)
+    worse = jax.tree.map(lambda leaf: -leaf, truth.params)
+    assert 1 <= again <= relearn_epochs(run, worse, IDS, KEY, most=200) < np.inf
+    assert relearn_epochs(run, worse, IDS, KEY, most=1) == np.inf
+
+
+def test_noise_costs_more_accuracy_the_more_there_is(run):
+    from certunl.tradeoff import tradeoff
+
+    found = tradeoff(run.problem, run.params, run.problem.data, KEY, sigma=0.123)
+    levels = list(found)
+    assert levels == sorted(levels) and levels[0] == 0 and 0.123 in levels
+    predicted = np.argmax(run.problem.losses.predict(run.params, run.problem.data.x), axis=-1)
+    assert found[0.0] == pytest.approx(np.mean(predicted == np.asarray(run.problem.data.y)))
+    assert found[levels[1]] == pytest.approx(found[0.0], abs=0.01) and found[levels[-1]] < 0.6 < found[0.0]
