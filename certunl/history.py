@@ -54,15 +54,17 @@ def save_release(
 
 
 def load_releases(folder: Path, run: Run) -> dict[str, tuple[np.ndarray, Release]]:
-    """name -> (all examples forgotten in its line so far i32[k], release)."""
+    """name -> (all examples forgotten in its line so far i32[k], release), of those still in the folder."""
     releases: dict[str, tuple[np.ndarray, Release]] = {}
     forgotten: dict[str, np.ndarray] = {}
-    for name in storage.parts(folder, "releases"):
-        line = name.rpartition("-")[0]
-        secret, noted = storage.load_part(folder, "updates", name)
-        params, _ = storage.load_part(folder, "releases", name)
+    for name in storage.parts(folder, "updates"):
+        line, noted = name.rpartition("-")[0], storage.load_facts(folder, "updates", name)
         gone = np.union1d(forgotten.get(line, np.zeros(0, np.int32)), noted["request"]).astype(np.int32)
         forgotten[line] = gone
+        if not storage.exists(folder, "releases", name):  # moved away to be published
+            continue
+        secret, _ = storage.load_part(folder, "updates", name)
+        params, _ = storage.load_part(folder, "releases", name)
         assumed: dict[str, Any] = {"assumptions": _assumptions(noted["assumptions"])}
         kept = [f.name for f in dataclasses.fields(Update) if f.name != "params"]
         told = {name: _tuples(noted[name]) for name in kept} | assumed
@@ -76,8 +78,8 @@ def load_releases(folder: Path, run: Run) -> dict[str, tuple[np.ndarray, Release
 
 
 def forgotten(folder: Path, method: str) -> np.ndarray:
-    """i32[k]: every example that a line of `method` has forgotten."""
-    noted = [storage.load_facts(folder, "updates", name) for name in storage.parts(folder, "releases")]
+    """i32[k]: every example that a line of `method` has forgotten, wherever its releases are now."""
+    noted = [storage.load_facts(folder, "updates", name) for name in storage.parts(folder, "updates")]
     return np.unique([i for facts in noted if facts["method"] == method for i in facts["request"]]).astype(np.int32)
 
 

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from certunl import storage
+from certunl import history, storage
 from tests.verbs import certunl, listing, refused
 
 
@@ -133,6 +133,28 @@ def test_rows_of_forgotten_examples_stay_away_from_a_store_that_was_half_filled_
     shutil.rmtree(rows)
     certunl("prepare", copy)
     assert set(json.loads((rows / "erased.json").read_text())["erased"]) >= {3, 4, 5, 60}
+
+
+def test_a_release_that_was_moved_away_stays_forgotten_erased_and_spent(folder, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    words = ("forget", copy, "--method", "newton", "--trivial", "--total", "1.2", "--name", "t")
+    words = (*words, "--set", "operator=ggn", "--request", "ids:7")
+    certunl(*words)
+    certunl("forget", copy, "--request", "ids:8", "--name", "moved")
+    certunl("forget", copy, "--request", "ids:9", "--name", "moved")
+    for name in ("t-1", "moved-1"):
+        shutil.move(copy / "releases" / name, tmp_path)
+    assert {8, 9} <= set(history.forgotten(copy, "hessian_free").tolist())
+    shutil.rmtree(copy / "prepared")
+    certunl("prepare", copy)
+    held = json.loads((copy / "prepared" / "hessian_free_first_order" / "erased.json").read_text())["erased"]
+    assert {8, 9} <= set(held)
+    run, _, _ = storage.load_run(copy)
+    left = history.load_releases(copy, run)
+    assert left["moved-2"][0].tolist() == [8, 9] and not {"t-1", "moved-1"} & set(left)
+    assert "already forgotten" in refused(capsys, *words)
+    assert "would exceed the total budget of epsilon 1.2" in refused(capsys, *words[:-1], "ids:10")
 
 
 def test_a_line_keeps_its_total_and_retraining_restores_it(folder, tmp_path, capsys):

@@ -138,3 +138,12 @@ def test_contractions_are_the_norms_of_the_steps_derivatives():
             left = ids if asked is None else ids[~gone[ids]]
             assert value == pytest.approx(np.linalg.norm(naive.step(w, left, 10, rate)[1], 2), rel=1e-6)
             w = naive.step(w, ids, 10, rate)[0]
+
+
+@pytest.mark.parametrize("label", [-1, 3])
+def test_labels_outside_the_classes_have_no_closed_form(label):
+    run = linear(weight_decay=0.1)
+    data = run.problem.data
+    outside = run.replace(problem=run.problem.replace(data=replace(data, y=data.y.at[7].set(label))))
+    with pytest.raises(cu.BadInput, match="labels from 0 to 2; remove the others"):
+        hessian_free_constants(outside)

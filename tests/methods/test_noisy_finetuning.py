@@ -114,6 +114,22 @@ def test_clipping_does_not_lower_the_epsilon_to_that_of_the_ball():
     assert epsilon > read_epsilon(update.noise / 2, 1e-5)
 
 
+def test_the_rounding_of_a_step_is_counted_in_the_bound_and_never_exceeded(flat):
+    w = np.random.default_rng(0).normal(size=40000).astype(np.float32) / 250
+    settings = {"noise": 0.3, "weight_decay": 3.0, "clip_norm": 0.5}
+    for epochs in (1, 3):
+        update, nothing = (
+            forget(flat.replace(params={"w": jnp.asarray(p)}), epochs=epochs, **settings) for p in (w, 0 * w)
+        )
+        told = {a.symbol: a.value for a in update.assumptions}
+        z, lost, step = 2 * (1 + told["rounding"]), 1 + told["rounding"], told["of a step"]
+        off = np.linalg.norm(vector(update.params) - vector(nothing.params) - 0.7**epochs * w.astype(float))
+        assert 0 < off <= 2 * epochs * step < 0.1  # the same noise in both
+        for _ in range(epochs):
+            z = 0.7 * z + 2 * (0.1 * 0.5 * lost + step)
+        assert update.bound == pytest.approx(z, rel=1e-12)
+
+
 def test_on_a_quadratic_the_two_laws_keep_the_bound():
     run = trained(ridge(d=3), learning_rate=0.05)
     truth = cu.Retrain().forget(run, None, [1, 4], KEY).params
