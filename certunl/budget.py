@@ -120,7 +120,8 @@ class Account:
         if looks_back and self.before is not None:
             old = self.before
             ratios, pairs = (*old.ratios, *self.ratios), (*old.pairs, *self.pairs)
-            whole = replace(old, ratios=ratios, pairs=pairs, failures=old.failures + self.failures)
+            failed = old.failures + self.failures
+            whole = replace(old, total=self.total, ratios=ratios, pairs=pairs, failures=failed)
             return whole.charge(ratio, failure, pair=pair, looks_back=True)
         failures = self.failures + failure
         if pair is None:

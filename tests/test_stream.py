@@ -135,6 +135,14 @@ def test_a_total_once_set_is_kept_and_not_changed():
         account.limited(cu.Budget(epsilon=9.0, delta=1e-5))
 
 
+def test_a_total_that_is_set_after_a_retraining_limits_what_looks_back_as_well():
+    retrained = cu.Account(ratios=(0.3,)).charge(0.0, 0.0, exact=True).limited(cu.Budget(epsilon=1.5, delta=1e-5))
+    assert retrained.charge(0.3, 0.0).epsilon(1e-5) < 1.5
+    with pytest.raises(cu.BadInput, match=r"would exceed the total budget of epsilon 1\.5"):
+        retrained.charge(0.3, 0.0, looks_back=True)
+    assert retrained.charge(0.1, 0.0, looks_back=True).total == retrained.total
+
+
 def test_what_looks_back_to_training_is_counted_with_everything_before_a_retraining():
     """Rewinding after exact retraining starts from a checkpoint that has seen everyone forgotten before."""
     problem = cu.classification(cu.models.Linear(classes=3, bound=1.0, dtype="float64"), classes())
