@@ -113,7 +113,8 @@ class Account:
         """The account after one more release, of this `ratio` (None: no theorem) or this `pair`; `exact`: it retrained
         exactly, with nothing unchecked; `looks_back`: to everyone since training, retrained or not.
 
-        Raises: BadInput where it would exceed the total, with what is spent and what retraining restores.
+        Raises: BadInput where it would exceed the total, with what is spent and whether retraining restores it: not to
+        what looks back, and not where anything is unchecked.
         """
         if exact:
             return Account(total=self.total, before=self)
@@ -135,9 +136,12 @@ class Account:
             spent = self.epsilon(self.total.delta)
             unproved = ratio is None and pair is None
             what = "it has no proved distance" if unproved else f"the line would reach epsilon {reached:.4g}"
+            restored = f"and restores the {spent:.4g}, unless the data or the model leave something unchecked"
+            if looks_back:
+                restored = "but restores nothing to a method that goes back to training as it was"
             raise BadInput(
                 f"this release would exceed the total budget of epsilon {self.total.epsilon:g} at delta "
-                f"{self.total.delta:g}: {what}, {spent:.4g} is spent already; retraining on what is "
-                f"left (method retrain, distance 0) spends nothing and restores the {spent:.4g}"
+                f"{self.total.delta:g}: {what}, {spent:.4g} is spent already; retraining on what is left (method "
+                f"retrain, distance 0) spends nothing, {restored}"
             )
         return after

@@ -117,6 +117,17 @@ def test_streams_of_requests_are_disjoint_and_leave_someone():
             cu.requests.stream(KEY, run, sizes)
 
 
+def test_retraining_on_data_with_anything_unchecked_restores_nothing_and_the_refusal_says_so():
+    account = cu.Account(total=cu.Budget(epsilon=1.2, delta=1e-5)).charge(0.25, 0.0)
+    for unchecked in ((), ("statistics",)):
+        update = replace(cu.Retrain().forget(convex_run(), None, [1], KEY), unchecked=unchecked)
+        after = cu.certify(update, BUDGET, KEY, account=account).certificate.account
+        if not unchecked:
+            assert after.charge(0.25, 0.0).epsilon(1e-5) == pytest.approx(account.epsilon(1e-5))
+    with pytest.raises(cu.BadInput, match=r"restores the 0\.92.*, unless the data or the model leave something unchec"):
+        after.charge(0.25, 0.0)
+
+
 def test_a_zero_bound_that_is_no_retraining_does_not_start_a_new_account():
     spent = cu.Account(ratios=(0.3,), failures=1e-7)
     assert spent.charge(0.0, 1e-7).ratios == (0.3, 0.0)
@@ -153,7 +164,8 @@ def test_what_looks_back_to_training_is_counted_with_everything_before_a_retrain
     _, stream = stream.forget([1], BUDGET, KEY, cu.secret_key())
     release, stream = replace(stream, method=cu.Retrain()).forget([2], BUDGET, KEY, cu.secret_key())
     assert release.certificate.account.releases == 0 and stream.account.before.releases == 1
-    with pytest.raises(cu.BadInput, match=r"the line would reach epsilon 1\.4"):
+    sentence = r"the line would reach epsilon 1\.4.*spends nothing, but restores nothing to a method that goes back"
+    with pytest.raises(cu.BadInput, match=sentence):
         replace(stream, method=rewind).forget([3], BUDGET, KEY, cu.secret_key())
     going_on = cu.DescentToDelete(assumed="linear", steps=200)
     release, _ = replace(stream, method=going_on).forget([3], BUDGET, KEY, cu.secret_key())
