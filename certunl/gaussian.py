@@ -1,6 +1,8 @@
 """Two Gaussians a distance apart: how hard they are to tell apart. All arithmetic is float64 on the host."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -20,11 +22,8 @@ def noise_ratio(epsilon: float, delta: float) -> float:
     """
     import dp_accounting  # takes half a second to import
 
-    try:
-        with np.errstate(all="ignore"):
-            return float(dp_accounting.get_sigma_gaussian(epsilon, delta))
-    except (ValueError, RuntimeError, OverflowError) as error:
-        raise BadInput(f"epsilon = {epsilon:g} at delta = {delta:g} is out of floating-point range") from error
+    with _or_refused(f"epsilon = {epsilon:g} at delta = {delta:g} is out of floating-point range"):
+        return float(dp_accounting.get_sigma_gaussian(epsilon, delta))
 
 
 def classical_ratio(epsilon: float, delta: float) -> float:
@@ -46,11 +45,8 @@ def read_epsilon(ratio: float, delta: float) -> float:
     """
     import dp_accounting  # takes half a second to import
 
-    try:
-        with np.errstate(all="ignore"):
-            return float(dp_accounting.get_epsilon_gaussian(ratio, delta))
-    except (ValueError, RuntimeError, OverflowError) as error:
-        raise BadInput(f"noise of {ratio:g} times the distance gives no finite epsilon; raise sigma") from error
+    with _or_refused(f"noise of {ratio:g} times the distance gives no finite epsilon; raise sigma"):
+        return float(dp_accounting.get_epsilon_gaussian(ratio, delta))
 
 
 def zcdp_epsilon(ratio: float, delta: float) -> float:
@@ -58,3 +54,13 @@ def zcdp_epsilon(ratio: float, delta: float) -> float:
     exact one. Source: Bun and Steinke 2016, propositions 1.3 and 1.6."""
     rho = ratio**2 / 2
     return rho + 2 * math.sqrt(rho * math.log(1 / delta))
+
+
+@contextmanager
+def _or_refused(sentence: str) -> Iterator[None]:
+    """Raises: BadInput with `sentence` where dp-accounting finds no number."""
+    try:
+        with np.errstate(all="ignore"):
+            yield
+    except (ValueError, RuntimeError, OverflowError) as error:
+        raise BadInput(sentence) from error

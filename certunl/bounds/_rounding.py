@@ -1,11 +1,16 @@
-"""What floating point does to a vector that is clipped to a norm."""
+"""What floating point does to parameters."""
 
 import jax
 import jax.numpy as jnp
 
 from certunl.typing import BadInput, Params
 
-__all__ = ["clip_rounding"]
+__all__ = ["clip_rounding", "coarsest"]
+
+
+def coarsest(params: Params) -> float:
+    """The largest eps among the dtypes of `params`."""
+    return max(float(jnp.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(params))
 
 
 def clip_rounding(params: Params) -> float:
@@ -16,7 +21,7 @@ def clip_rounding(params: Params) -> float:
     Raises: BadInput where that is half of C.
     """
     d = sum(leaf.size for leaf in jax.tree.leaves(params))
-    lost = (d / 4 + 10) * max(float(jnp.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(params))
+    lost = (d / 4 + 10) * coarsest(params)
     if lost >= 0.5:
         raise BadInput(f"{d} parameters are too many to clip in this precision; train in float64 (jax_enable_x64)")
     return lost

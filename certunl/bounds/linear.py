@@ -3,13 +3,12 @@
 import math
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from certunl.bounds._constants import NewtonConstants
 from certunl.bounds._hessian_free_constants import HessianFreeConstants
 from certunl.bounds._linear_loss import LinearLoss, linear_loss
-from certunl.bounds._rounding import clip_rounding
+from certunl.bounds._rounding import clip_rounding, coarsest
 from certunl.training import Run
 from certunl.typing import BadInput, Diverged, Params
 
@@ -93,7 +92,7 @@ def hessian_free_constants(run: Run) -> HessianFreeConstants:
     R, L, l2, p = loss.norm, loss.smoothness, loss.l2, loss.features
     of_data = loss.of_data(W)
     G = of_data + l2 * W
-    eps = max(float(jnp.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(run.start))
+    eps = coarsest(run.start)
     longest, decayed = float(np.max(rates * filled, initial=0)), 3 * (1 + float(rates.max()) * recipe.weight_decay)
     b, softmax = weights.shape[1], 3 * R * W + 2 * loss.outputs + 20
     constants = HessianFreeConstants(

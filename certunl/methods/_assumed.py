@@ -3,13 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
-import jax
 import numpy as np
 import optax
 
 from certunl.bounds._hessian_free_constants import HessianFreeConstants
 from certunl.bounds._linear_loss import linear_loss
-from certunl.bounds._rounding import clip_rounding
+from certunl.bounds._rounding import clip_rounding, coarsest
 from certunl.bounds.linear import hessian_free_constants
 from certunl.training import Run
 from certunl.typing import BadInput, Diverged
@@ -69,7 +68,7 @@ def step_rounding(
     """Of one step w − rate (g + weight_decay w), g `share` times a mean of `slots` gradients, and of a projection onto
     `radius`, with the status of that number: proved in the ball for "linear", else estimated for norms up to `reach`
     that were met."""
-    eps = _eps(run)
+    eps = coarsest(run.params)
     projected = 0.0 if radius is None else radius * clip_rounding(run.params)
     reach = reach if radius is None else radius + projected
     if assumed != "linear":
@@ -79,14 +78,10 @@ def step_rounding(
     return step + projected, "estimated" if radius is None else "proved"
 
 
-def _eps(run: Run) -> float:
-    return max(float(jax.numpy.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(run.params))
-
-
 def _rounded(run: Run, constants: HessianFreeConstants) -> HessianFreeConstants:
     """The user's constants, none of them proved, with an estimate of rounding where they have none: 10 eps ‖w‖ a step,
     and 10 eps of a vector's norm."""
-    eps, largest = _eps(run), max(float(optax.tree.norm(run.start)), float(optax.tree.norm(run.params)))
+    eps, largest = coarsest(run.params), max(float(optax.tree.norm(run.start)), float(optax.tree.norm(run.params)))
     guessed = {"rounding": 10 * eps * largest, "product_rounding": 10 * eps}
     guessed = {name: value for name, value in guessed.items() if not getattr(constants, name)}
     return replace(constants, **guessed, estimated=(*constants.estimated, *guessed))

@@ -10,6 +10,7 @@ import numpy as np
 from certunl.bounds._constants import NewtonConstants
 from certunl.bounds._inverse import dimension_free_error, residual_error
 from certunl.bounds._linear_risk import linear_risk
+from certunl.bounds._rounding import coarsest
 from certunl.bounds.linear import linear_constants
 from certunl.bounds.newton import newton_bound
 from certunl.bounds.residual import residual_bound
@@ -128,5 +129,4 @@ def residual(run: Run, retained: jax.Array, params: Params) -> dict[str, Any]:
 def _rounding(run: Run, facts: dict[str, float], top: float, gap: float) -> float:
     """eps (‖w‖ + ‖x‖)(1 + 10 top/gap): w − x is rounded to the parameters' type, and v and A x, sums of terms as large
     as top ‖w‖ and top ‖x‖, are off by a few eps of that before they are divided by gap."""
-    eps = max(float(jax.numpy.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(run.params))
-    return eps * (facts["norm"] + facts["step"]) * (1 + 10 * top / gap)
+    return coarsest(run.params) * (facts["norm"] + facts["step"]) * (1 + 10 * top / gap)

@@ -1,7 +1,7 @@
 """Certified removal (Guo, Goldstein, Hannun, van der Maaten, ICML 2020): Newton steps until the gradient is small."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
@@ -101,8 +101,7 @@ class CertifiedRemoval:
             end = self._descend(risk, start, b, key)
         cost = {"residual": end.slope.most, "newton_steps": float(end.steps), "solver_steps": float(end.products)}
         stated = self._perturbed(risk) if self.objective_noise else self._distance(risk)
-        update = updated(run, end.params, watch, method="certified_removal", cost=cost, **stated)
-        return replace(update, unchecked=(*update.unchecked, *_UNCHECKED)) if self.objective_noise else update
+        return updated(run, end.params, watch, method="certified_removal", cost=cost, **stated)
 
     def _descend(self, risk: LinearRisk, start: Params, b: Params, key: Key) -> Descent:
         return descend(risk, start, b, self._tolerance(risk), int(self.steps), self.solver, key)
@@ -129,13 +128,15 @@ class CertifiedRemoval:
         """What the published argument says of it: nothing where b has served before."""
         reference = "the minimiser of the retained risk with a fresh perturbation b"
         if not np.asarray(risk.run.present).all():
-            return {"reference": reference, "missing": ("a perturbation b that has not served an earlier request",)}
+            missing = ("a perturbation b that has not served an earlier request",)
+            return {"reference": reference, "missing": missing, "unchecked": _UNCHECKED}
         budget = risk.divisor * self._tolerance(risk)
         return {
             "bound": budget,
             "noise": float(self.objective_noise),
             "profile": published_pairs(budget / self.objective_noise),
             "compared": "learner",
+            "unchecked": _UNCHECKED,
             "uniform": True,
             "reference": reference,
             "assumptions": (

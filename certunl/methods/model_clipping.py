@@ -1,6 +1,6 @@
 """Model clipping (Koloskova et al., ICML 2025): steps on what is left, the whole model clipped in each, then noise."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
@@ -76,7 +76,7 @@ class ModelClipping:
             ("s", self.noise, "noise of each step, fresh"),
             ("rounding", rounding, "of a clipped norm, relative"),
         )
-        update = updated(
+        return updated(
             run,
             params,
             watch,
@@ -86,10 +86,10 @@ class ModelClipping:
             noise=float(self.noise),
             profile=tuple(zip(EPSILONS.tolist(), deltas.tolist(), strict=True)),
             compared="unlearner",
+            radius=self.radius,
             uniform=True,
             assumptions=tuple(Assumption(name, float(value), "proved", what) for name, value, what in said),
         )
-        return replace(update, radius=self.radius)
 
     def _recipe(self, run: Run | None) -> Recipe:
         return steps_recipe(

@@ -1,15 +1,14 @@
 """Noisy fine-tuning (Koloskova et al., ICML 2025): clipped steps on what is left, each with fresh noise."""
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
 
-from certunl.bounds._rounding import clip_rounding
+from certunl.bounds._rounding import clip_rounding, coarsest
 from certunl.bounds.noisy_chain import noisy_chain
 from certunl.certificate import Assumption, Update
-from certunl.methods._noisy_steps import clip, draw_steps, steps_recipe, walk
+from certunl.methods._noisy_steps import clip, draw_steps, longest_noise, steps_recipe, walk
 from certunl.methods._updated import updated
 from certunl.recipe import Recipe
 from certunl.timing import Stopwatch
@@ -91,7 +90,7 @@ class NoisyFineTuning:
             ("rounding", rounding, "of a clipped norm, relative"),
             ("of a step", step, "rounding of one step besides, at most"),
         )
-        update = updated(
+        return updated(
             run,
             params,
             watch,
@@ -100,20 +99,18 @@ class NoisyFineTuning:
             bound=Z,
             noise=noise,
             compared="unlearner",
+            radius=self.radius,
             uniform=True,
             assumptions=tuple(Assumption(name, float(value), "proved", what) for name, value, what in said),
         )
-        return replace(update, radius=self.radius)
 
     def _step_rounding(self, run: Run, contraction: float, rate: float, decay: float, steps: int) -> float:
-        """4 eps ((1 + rate decay) W + rate C_1 + the longest noise), W the longest parameters: floating-point normals
-        end before 10, so W' = c W + rate C_1 + 10 s √d."""
-        leaves = jax.tree.leaves(run.params)
-        eps = max(float(jax.numpy.finfo(leaf.dtype).eps) for leaf in leaves)
-        added = rate * self.clip_norm + 10 * self.noise * math.sqrt(sum(leaf.size for leaf in leaves))
+        """4 eps ((1 + rate decay) W + rate C_1 + the longest noise), W the longest parameters:
+        W' = c W + rate C_1 + the longest noise."""
+        added = rate * self.clip_norm + longest_noise(run.params, self.noise)
         powers = steps if contraction == 1 else (1 - contraction**steps) / (1 - contraction)
         longest = 2 * (self.radius + added * powers)  # twice: rounding adds to it as well
-        return 4 * eps * ((1 + rate * decay) * longest + added)
+        return 4 * coarsest(run.params) * ((1 + rate * decay) * longest + added)
 
     def _recipe(self, run: Run | None) -> Recipe:
         return steps_recipe(

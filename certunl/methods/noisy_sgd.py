@@ -1,7 +1,7 @@
 """Projected noisy SGD (Chien et al. 2024; Langevin unlearning is its full-batch case), for convex losses."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -16,7 +16,7 @@ from certunl.bounds.rewind import rewind_bound
 from certunl.certificate import Assumption, Update
 from certunl.methods._assumed import FINITE, check_assumed, constants_for, lacking, step_rounding
 from certunl.methods._checkpoint import Checkpoint
-from certunl.methods._noisy_steps import clip, draw_steps, steps_recipe, walk
+from certunl.methods._noisy_steps import clip, draw_steps, longest_noise, steps_recipe, walk
 from certunl.methods._updated import updated
 from certunl.recipe import Recipe
 from certunl.timing import Stopwatch
@@ -108,7 +108,7 @@ class NoisySGD:
                 begin = (Checkpoint.of(run, 0) if prepared is None else prepared.check(run, 0)).params
             params = walk(run, begin, schedule, noise_key, self.noise, _move, limits)
         same = "training replayed without the request, and the same noisy steps from its end"
-        update = updated(
+        return updated(
             run,
             params,
             watch,
@@ -116,9 +116,9 @@ class NoisySGD:
             reference="the same noisy steps from any other model" if start == "ball" else same,
             compared="unlearner",
             looks_back=start == "trained",
+            radius=recipe.radius,
             **theorem,
         )
-        return replace(update, radius=recipe.radius)
 
     def _start(self, run: Run) -> str:
         ball = self.radius is not None or run.recipe.radius is not None
@@ -168,9 +168,10 @@ class NoisySGD:
             ball = min(ball, apart)
         if not math.isfinite(ball):
             return bare | {"missing": (FINITE,)}
-        K, reach = slots[0], float(optax.tree.norm(run.params)) + self._widest(run)
+        K, widest = slots[0], longest_noise(run.params, self.noise)
+        reach = float(optax.tree.norm(run.params)) + widest
         rounding, how = step_rounding(run, self.assumed, rate=rate, slots=slots[1], radius=radius, reach=reach)
-        if not (radius or 0.0) + self._widest(run) < 1e15:  # a norm might overflow
+        if not (radius or 0.0) + widest < 1e15:  # a norm might overflow
             how = "estimated"
         Z, noise = noisy_chain(start=ball, contractions=[c] * K, shifts=[2 * rounding] * K, noises=[self.noise] * K)
         told += [
@@ -187,10 +188,6 @@ class NoisySGD:
             "uniform": self._start(run) == "ball" and curvature.public,
             "assumptions": tuple(Assumption(name, float(value), status, what) for name, value, status, what in told),
         }
-
-    def _widest(self, run: Run) -> float:
-        """No noise is longer: floating-point normals end before 10."""
-        return 10 * self.noise * math.sqrt(sum(leaf.size for leaf in jax.tree.leaves(run.params)))
 
 
 def _move(w: Params, gradient: Any, limits: Any) -> Params:
