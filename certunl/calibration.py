@@ -66,9 +66,10 @@ def certify(
     )
     if claim.sigma and claim.epsilon is not None:
         _check_precision(update.params)
-    center = update.projected()
-    noise = optax.tree.random_like(key, center, sampler=jax.random.normal)
-    params = center if update.noise else jax.tree.map(lambda p, z: p + claim.sigma * z, center, noise)
+    params = center = update.projected()
+    if claim.sigma and not update.noise:
+        noise = optax.tree.random_like(key, center, sampler=jax.random.normal)
+        params = jax.tree.map(lambda p, z: p + claim.sigma * z, center, noise)
     certificate = Certificate(
         verdict=_verdict(update, bound, ceiling, claim, budget) if theorem else "NOT CERTIFIED",
         method=update.method,

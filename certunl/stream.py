@@ -48,10 +48,10 @@ class Stream:
     def forget(
         self, request: Any, budget: Budget, key: Key, noise_key: Key, *, trivial: bool = False
     ) -> tuple[Release, "Stream"]:
-        """(the release, the stream after it); `key` is the method's (as secret as `noise_key` where its own
-        steps carry the noise), `noise_key` a secret one. A request that what was
-        prepared does not cover is forgotten without it. Rows of those who are asked for are dropped, in a store erased
-        (for the stream before as well). Warns (logging) when what is left is stale.
+        """(the release, the stream after it); `key` is the method's (as secret as `noise_key` where its own steps carry
+        the noise), `noise_key` a secret one. A request that what was prepared does not cover is forgotten without it.
+        Rows of those who are asked for are dropped, in a store erased (for the stream before as well). Warns (logging)
+        when what is left is stale.
 
         Raises: BadInput where the release would exceed the account's total; the stream is left as it was.
         """

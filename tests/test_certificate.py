@@ -7,7 +7,7 @@ import pytest
 
 import certunl as cu
 from certunl.gaussian import noise_ratio, read_epsilon
-from tests.cases import KEY
+from tests.cases import KEY, vector
 
 BUDGET = cu.Budget(epsilon=1.0, delta=1e-5)
 PROVED = (cu.Assumption("C", 2.0, "proved"),)
@@ -132,6 +132,19 @@ def test_the_noise_has_the_right_scale_and_neither_half_nor_twice_it():
     assert abs(z.mean()) < 5 * sigma / np.sqrt(z.size)
     for wrong in (sigma * 2 / 3, sigma * 3 / 2):
         assert abs(z.std() - wrong) > 5 * error
+
+
+def test_noise_is_drawn_only_where_it_is_added(monkeypatch):
+    drawn, normal = [], jax.random.normal
+    monkeypatch.setattr(jax.random, "normal", lambda *shape: drawn.append(shape) or normal(*shape))
+    own = update(bound=2.0, noise=5.0, radius=2.0, assumptions=PROVED)
+    bare, exact = update(bound=None), update(bound=0.0, exact=True)
+    for unnoised in (own, bare, exact):
+        release = cu.certify(unnoised, cu.Budget(epsilon=3.0, delta=1e-5), KEY)
+        assert (vector(release.params) == vector(unnoised.projected())).all()
+    assert not drawn
+    cu.certify(update(bound=1.0), BUDGET, KEY)
+    assert len(drawn) == 2  # one for each leaf
 
 
 def test_equal_layers_get_unrelated_noise():
