@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
+
 from certunl import rooms, storage
 from certunl.features import Features
 from certunl.recipe import Recipe
@@ -17,7 +20,7 @@ __all__ = ["adopt", "compose"]
 def compose(dataset: str, model: str, pairs: Sequence[str], limits: dict[str, Any], seed: int) -> dict[str, Any]:
     """The settings of a run; `pairs` of "name=value" are the recipe's, the model's or l2, `limits` the data set's.
 
-    Raises: BadInput for a name that none of them has.
+    Raises: BadInput for a name that none of them has, and for a dtype that JAX would silently shorten.
     """
     chosen = rooms.parse(pairs)
     l2 = chosen.pop("l2", 0.0)
@@ -26,6 +29,7 @@ def compose(dataset: str, model: str, pairs: Sequence[str], limits: dict[str, An
     fields = [p for p in inspect.signature(rooms.find("models", model)).parameters if p not in ("parent", "name")]
     if unknown := sorted(chosen.keys() - fields):
         raise BadInput(f"there is no setting {unknown[0]!r}; settings are {', '.join([*sorted(known), *fields, 'l2'])}")
+    _check_precision(chosen.get("dtype"))
     return {
         "dataset": dataset,
         "dataset_settings": {name: value for name, value in limits.items() if value is not None},
@@ -35,6 +39,16 @@ def compose(dataset: str, model: str, pairs: Sequence[str], limits: dict[str, An
         "recipe": dataclasses.asdict(rooms.fill(Recipe, recipe, "Recipe")),
         "seed": seed,
     }
+
+
+def _check_precision(dtype: Any) -> None:
+    """What is no dtype is left to the model, which refuses it."""
+    try:
+        held = jax.dtypes.canonicalize_dtype(dtype)
+    except TypeError:
+        return
+    if dtype is not None and held != np.dtype(dtype):
+        raise BadInput(f"dtype={dtype} needs JAX_ENABLE_X64=1 in the environment: without it JAX computes in {held}")
 
 
 def adopt(folder: Path) -> tuple[Features, dict[str, Any]]:

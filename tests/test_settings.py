@@ -3,12 +3,13 @@
 import json
 import shutil
 
+import jax
 import numpy as np
 import pytest
 
 from certunl import storage
 from certunl.features import Features
-from certunl.settings import adopt
+from certunl.settings import adopt, compose
 from tests.test_cli import certunl, listing, refused
 
 DIGITS = ("--dataset", "digits")
@@ -106,3 +107,15 @@ def test_features_that_cannot_be_are_refused(folders, tmp_path, capsys, words, s
     names = {"PUBLIC": public, "HEAD": head, "NEW": new}
     assert sentence in refused(capsys, "train", new, *(names.get(word, word) for word in words), "--model", "linear")
     assert listing(public) | listing(head) == before and not new.exists()
+
+
+def test_float64_without_x64_is_refused_and_not_silently_float32(tmp_path, capsys):
+    words = ("train", tmp_path / "new", *DIGITS, "--model", "linear", "--set", "epochs=1")
+    with jax.enable_x64(False):
+        said = refused(capsys, *words, "dtype=float64")
+        compose("digits", "linear", ["dtype=float32"], {}, 0)
+    assert said.endswith(
+        "dtype=float64 needs JAX_ENABLE_X64=1 in the environment: without it JAX computes in float32\n"
+    )
+    assert "cannot be built" in refused(capsys, *words, "dtype=float65") and not (tmp_path / "new").exists()
+    assert compose("digits", "linear", ["dtype=float64"], {}, 0)["model_settings"] == {"dtype": "float64"}
