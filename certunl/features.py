@@ -13,7 +13,7 @@ import numpy as np
 from certunl.models import CNN, MLP, AllCNN, Linear, ResNet18
 from certunl.models._headless import Headless
 from certunl.problem import Dataset
-from certunl.supervised import Initializer, Supervised, hashable
+from certunl.supervised import Initializer, Supervised, hashable, said
 from certunl.training import Run
 from certunl.typing import BadInput, Key, Params
 
@@ -46,6 +46,7 @@ class Features:
     seen: frozenset[bytes] = field(default=frozenset(), repr=False)
     inherited: tuple[str, ...] = ()
     drawn: bool = field(default=False, init=False)  # only the code may say so: it is no argument
+    shape: tuple[int, ...] | None = field(default=None, init=False)  # of an input it was made with, where known
 
     def __post_init__(self) -> None:
         if not (isinstance(self.origin, str) and self.origin.strip()):
@@ -61,22 +62,35 @@ class Features:
             )
         apply = Headless(losses.model)
         jax.eval_shape(apply, run.params, data.x[:1])
-        return cls(
+        made = cls(
             apply=apply,
             params=run.params,
             origin=f"a network trained on {len(data):,} examples, none of them identical to one of these",
             seen=frozenset(_digests(data.x)),
             inherited=run.problem.unchecked,
         )
+        object.__setattr__(made, "shape", data.x.shape[1:])
+        return made
 
     @classmethod
     def random(cls, model: Any, key: Key, shape: tuple[int, ...], dtype: Any = "float32") -> "Features":
-        """`model` for inputs of `shape`, its parameters drawn, without its last layer: depends on nobody's data."""
+        """`model` for inputs of `shape`, its parameters drawn, without its last layer: depends on nobody's data.
+
+        Raises: BadInput where it does not take such inputs, or its last layer is no dense one.
+        """
         model = hashable(model)
-        params, apply = Initializer(model, tuple(shape), str(np.dtype(dtype)))(key), Headless(model)
-        jax.eval_shape(apply, params, jnp.zeros((1, *shape), dtype))
+        apply = Headless(model)
+        try:
+            params = Initializer(model, tuple(shape), str(np.dtype(dtype)))(key)
+            jax.eval_shape(apply, params, jnp.zeros((1, *shape), dtype))
+        except BadInput:
+            raise
+        except Exception as error:  # a model can fail in any way
+            name = type(model).__name__
+            raise BadInput(f"{name} cannot be drawn for inputs of shape {shape}, {dtype} ({said(error)})") from error
         made = cls(apply=apply, params=params, origin=f"{type(model).__name__} drawn at random")
         object.__setattr__(made, "drawn", type(model) in _KNOWN)
+        object.__setattr__(made, "shape", tuple(shape))
         return made
 
     @property
@@ -108,14 +122,17 @@ class Features:
         Raises: BadInput where they are not one finite vector per example, or differ when a row is computed by itself.
         """
         x = np.asarray(x)
+        if not (x.ndim and x.size):
+            raise BadInput(f"features are of inputs f[n, ...], at least one; got shape {list(x.shape)}")
         size = min(_BLOCK, 1 << (len(x) - 1).bit_length())
         try:
             got = jax.eval_shape(self.apply, self.params, _filled(x[:1], size))
         except BadInput:
             raise
         except Exception as error:  # a function of the user's own can fail in any way
-            what = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-            raise BadInput(f"the extractor does not take inputs of shape {list(x.shape[1:])} ({what})") from error
+            other = self.shape not in (None, x.shape[1:])
+            why = f"it was made with inputs of shape {list(self.shape or ())}" if other else said(error)
+            raise BadInput(f"the extractor does not take inputs of shape {list(x.shape[1:])}: {why}") from error
         if getattr(got, "shape", ())[:1] != (size,) or not jnp.issubdtype(got.dtype, jnp.floating):
             raise BadInput(
                 f"an extractor must give one vector of real numbers per example, got {got} for {size} examples"

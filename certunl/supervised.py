@@ -13,7 +13,16 @@ import optax
 from certunl.problem import Dataset, Problem
 from certunl.typing import BadInput, Key, Params
 
-__all__ = ["Initializer", "Supervised", "classification", "hashable", "regression", "softmax_loss", "squared_loss"]
+__all__ = [
+    "Initializer",
+    "Supervised",
+    "classification",
+    "hashable",
+    "regression",
+    "said",
+    "softmax_loss",
+    "squared_loss",
+]
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,11 @@ def squared_loss(outputs: jax.Array, targets: jax.Array) -> jax.Array:
     return 0.5 * jnp.sum((outputs - targets.reshape(outputs.shape)) ** 2, axis=tuple(range(1, outputs.ndim)))
 
 
+def said(error: Exception) -> str:
+    """What an error of somebody else's code says, in one line."""
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+
+
 def _supervised(model: Any, data: Dataset, output_loss: Any, l2: float) -> tuple[Problem, tuple[int, ...]]:
     """The problem, and the shape of one example's output."""
     if not (isinstance(l2, Real) and 0 <= float(l2) < np.inf):
@@ -91,8 +105,7 @@ def _supervised(model: Any, data: Dataset, output_loss: Any, l2: float) -> tuple
     except BadInput:
         raise
     except Exception as error:  # a model's settings can be wrong in any way
-        what = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        raise BadInput(f"the model cannot be built for inputs of shape {list(x.shape[1:])} ({what})") from error
+        raise BadInput(f"the model cannot be built for inputs of shape {list(x.shape[1:])} ({said(error)})") from error
     data = jax.tree.map(jnp.asarray, data)
     return Problem(init=init, losses=losses, data=data), outputs.shape[1:]
 

@@ -135,3 +135,20 @@ def test_what_is_no_feature_of_one_example_is_refused(apply, sentence):
         cu.Features(apply=apply, origin="a test")(classes())
     with pytest.raises(cu.BadInput, match="in words"):
         cu.Features(apply=apply, origin=" ")
+
+
+def test_inputs_of_another_shape_than_the_extractor_s_are_refused_in_a_sentence_of_the_house():
+    for extractor in (
+        cu.Features.random(cu.models.MLP(hidden=(5,)), KEY, (4,)),
+        cu.Features.of(begun(cu.classification(cu.models.MLP(hidden=(5,), classes=3), classes()))),
+    ):
+        for x, got in ((np.ones((3, 5)), r"\[5\]"), (np.ones((3, 2, 3)), r"\[2, 3\]")):
+            with pytest.raises(cu.BadInput, match=f"does not take inputs of shape {got}: it was made with .* \\[4\\]$"):
+                extractor.features(x)
+        assert extractor.features(np.ones((3, 2, 2))).shape == (3, 5)  # the network itself takes it
+        for x in (np.ones((0, 4)), np.float64(1)):
+            with pytest.raises(cu.BadInput, match="at least one; got shape"):
+                extractor.features(x)
+    for model, shape in ((cu.models.CNN(), (4,)), (cu.models.MLP(), 4), (cu.models.MLP(), (4.5,))):
+        with pytest.raises(cu.BadInput, match=f"{type(model).__name__} cannot be drawn for inputs of shape "):
+            cu.Features.random(model, KEY, shape)
