@@ -1,13 +1,11 @@
-"""Calibration against published numbers, verdicts by their definition, noise of the right size from a secret key."""
+"""Calibration against published numbers, verdicts by their definition, what is refused."""
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 import certunl as cu
 from certunl.gaussian import noise_ratio, read_epsilon
-from tests.cases import KEY, vector
+from tests.cases import KEY
 
 BUDGET = cu.Budget(epsilon=1.0, delta=1e-5)
 PROVED = (cu.Assumption("C", 2.0, "proved"),)
@@ -124,83 +122,6 @@ def test_noise_that_is_no_gaussian_is_certified_by_the_pairs_it_proves():
         update(compared="hope")
 
 
-def test_the_noise_has_the_right_scale_and_neither_half_nor_twice_it():
-    release = cu.certify(update(bound=1.0), BUDGET, cu.secret_key())
-    sigma, z = release.certificate.sigma, np.asarray(release.params["a"]).ravel()
-    error = sigma / np.sqrt(2 * z.size)
-    assert abs(z.std() - sigma) < 5 * error
-    assert abs(z.mean()) < 5 * sigma / np.sqrt(z.size)
-    for wrong in (sigma * 2 / 3, sigma * 3 / 2):
-        assert abs(z.std() - wrong) > 5 * error
-
-
-def test_noise_is_drawn_only_where_it_is_added(monkeypatch):
-    drawn, normal = [], jax.random.normal
-    monkeypatch.setattr(jax.random, "normal", lambda *shape: drawn.append(shape) or normal(*shape))
-    own = update(bound=2.0, noise=5.0, radius=2.0, assumptions=PROVED)
-    bare, exact = update(bound=None), update(bound=0.0, exact=True)
-    for unnoised in (own, bare, exact):
-        release = cu.certify(unnoised, cu.Budget(epsilon=3.0, delta=1e-5), KEY)
-        assert (vector(release.params) == vector(unnoised.projected())).all()
-    assert not drawn
-    cu.certify(update(bound=1.0), BUDGET, KEY)
-    assert len(drawn) == 2  # one for each leaf
-
-
-def test_equal_layers_get_unrelated_noise():
-    twins = cu.Update(params={"a": jnp.zeros(4000), "b": jnp.zeros(4000)}, method="m", reference="r", bound=1.0)
-    noise = cu.certify(twins, BUDGET, KEY).params
-    assert abs(np.corrcoef(noise["a"], noise["b"])[0, 1]) < 5 / np.sqrt(4000)
-
-
-def test_two_secret_keys_give_unrelated_noise_and_one_key_the_same():
-    a, b = (cu.certify(update(bound=1.0), BUDGET, cu.secret_key()).params["a"].ravel() for _ in range(2))
-    assert abs(np.corrcoef(a, b)[0, 1]) < 5 / np.sqrt(a.size)
-    key = cu.secret_key()
-    c, d = (cu.certify(update(bound=1.0), BUDGET, key).params["a"] for _ in range(2))
-    assert (c == d).all()
-    assert jax.random.key_data(cu.secret_key()).tolist() != jax.random.key_data(cu.secret_key()).tolist()
-
-
-def test_releases_are_projected_before_noise_and_the_update_is_kept():
-    far = cu.Update(params={"w": jnp.array([3.0, 4.0])}, method="m", reference="r", radius=1.0)
-    release = cu.certify(far, BUDGET, KEY)
-    np.testing.assert_allclose(release.params["w"], [0.6, 0.8], rtol=1e-12)
-    np.testing.assert_allclose(release.update.params["w"], [3.0, 4.0])
-
-
-def test_the_norm_a_certificate_tells_is_the_releases_not_the_secrets():
-    release = cu.certify(update(bound=1.0), BUDGET, KEY)
-    total = np.sqrt(sum(float((leaf**2).sum()) for leaf in jax.tree.leaves(release.params)))
-    assert release.certificate.parameter_norm == pytest.approx(total)
-
-
-def test_failure_probability_is_added_to_delta_and_everything_is_printed():
-    facts = {"bound": 1.5, "radius": 2.0, "assumptions": PROVED + GIVEN, "failure_probability": 0.1}
-    certificate = cu.certify(update(**facts), BUDGET, KEY).certificate
-    assert certificate.total_delta == pytest.approx(0.10001)
-    printed = str(certificate)
-    parts = ["0.1 for the solver", "trivial bound 2C = 4", "given", "proved", "not covered", "noise norm", "release 1 "]
-    parts += [
-        "compared with  r, plus the same noise",
-        "for every event E",
-        "retraining on who is left, with the same noise",
-        "composed epsilon",
-        "by zCDP at most",
-    ]
-    for part in parts:
-        assert part in printed
-
-
-def test_a_release_that_is_mostly_noise_says_so():
-    big = cu.Update(params={"w": jnp.full(10000, 3.0)}, method="m", reference="r", bound=1.0)
-    for sigma, mostly in ((1.0, False), (30.0, True)):
-        certificate = cu.certify(big, cu.Budget(delta=1e-5, sigma=sigma), KEY).certificate
-        assert certificate.signal_to_noise == pytest.approx(3 / sigma, abs=0.2)
-        assert ("mostly noise" in str(certificate)) == mostly
-    assert cu.certify(big, cu.Budget(delta=1e-5, sigma=1e9), KEY).certificate.signal_to_noise < 0.3
-
-
 @pytest.mark.parametrize(
     "settings",
     [
@@ -234,29 +155,3 @@ def test_updates_that_are_not_numbers_are_refused():
         cu.certify(update(bound=1.0), cu.Budget(epsilon=1e300, delta=1e-5), KEY)
     with pytest.raises(cu.BadInput, match="status"):
         cu.Assumption("x", 1.0, "hoped")
-
-
-def test_the_certificate_says_where_the_noise_comes_from_and_what_it_hangs_on():
-    fixed = cu.Budget(epsilon=1.0, delta=1e-5, distance=2.0)
-    for facts, budget, said in (
-        ({}, BUDGET, "true of this request alone, whose own bound decides the noise"),
-        ({}, BUDGET, "analytic calibration to the bound, which is this request's own"),
-        ({"uniform": True}, BUDGET, "calibration to the bound, the same for every such request"),
-        ({}, fixed, "calibration to the distance 2, fixed before the request"),
-        ({}, cu.Budget(delta=1e-5, sigma=2.0), "sigma fixed before the request"),
-        (
-            {"assumptions": GIVEN, "unchecked": ("u",)},
-            BUDGET,
-            "if the constants marked given are, and if what is unchecked",
-        ),
-        ({"compared": "minimiser"}, BUDGET, "exact minimisation on who is left"),
-    ):
-        assert said in str(cu.certify(update(**{"bound": 1.0, "assumptions": PROVED} | facts), budget, KEY).certificate)
-    with pytest.raises(cu.BadInput, match="nothing is proved of this update"):
-        cu.certify(update(), fixed, KEY)
-
-
-def test_noise_of_sixteen_bits_is_refused():
-    half = cu.Update(params={"w": jnp.zeros(4, jnp.float16)}, method="m", reference="r", bound=1.0)
-    with pytest.raises(cu.BadInput, match="16 bits is no Gaussian"):
-        cu.certify(half, BUDGET, KEY)

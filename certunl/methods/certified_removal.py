@@ -55,9 +55,9 @@ class CertifiedRemoval:
     and nothing is added to the release. objective_noise is in the paper's units, those of the *sum* n_S F_b over the
     examples (n_S is the divisor of L): Update.bound is n_S tolerance, Update.noise is objective_noise, and
     Update.profile what the paper says of them (`bounds.residual.published_pairs`). Its argument takes the remaining
-    gradient for independent of b, which it is not (tests/methods/test_certified_removal.py
-    has a case where the claimed delta is exceeded): CONDITIONAL at best. One b serves one release, so there is no bound
-    for a run in which anyone was forgotten before.
+    gradient for independent of b, which it is not (tests/methods/test_perturbed_objective.py has a case where the
+    claimed delta is exceeded): CONDITIONAL at best. One b serves one release, so there is no bound for a run in which
+    anyone was forgotten before.
     Source: Guo et al. 2020, algorithm 1.  Differs: all residuals are measured, and several steps are taken.
     """
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import certunl as cu
-from tests.bounds.test_residual import made, minimiser
+from tests.bounds.test_linear_risk import made
+from tests.bounds.test_residual import minimiser
 from tests.cases import KEY, classes, network, ridge, trained, vector
 
 IDS = [2, 5, 11]
