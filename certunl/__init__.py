@@ -22,6 +22,10 @@ from certunl.certificate import Assumption as Assumption
 from certunl.certificate import Certificate as Certificate
 from certunl.certificate import Release as Release
 from certunl.certificate import Update as Update
+from certunl.counterfactuals import LeaveOneOut as LeaveOneOut
+from certunl.counterfactuals import klom as klom
+from certunl.counterfactuals import klom_splits as klom_splits
+from certunl.counterfactuals import leave_one_out as leave_one_out
 from certunl.ensemble import ensemble as ensemble
 from certunl.ensemble import retrainings as retrainings
 from certunl.ensemble import seeds as seeds

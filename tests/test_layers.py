@@ -18,7 +18,7 @@ LAYERS = [
     {"requests", "calibration", "datasets", "solvers", "bounds", "disk", "risk", "statistics", "sensitivity"}
     | {"chunks", "audit"},
     {"features", "ensemble", "relearning"},
-    {"storage", "shards", "fingerprint", "staleness", "shadows", "attacks"},
+    {"storage", "shards", "fingerprint", "staleness", "shadows", "attacks", "counterfactuals"},
     {"store"},
     {"gathering"},
     {"methods", "metrics", "history", "attribution", "settings", "membership", "tradeoff"},
@@ -33,7 +33,7 @@ DOORS = {
     "flax.linen": {"models"},
     "flax.nnx": {"models"},
     "dp_accounting": {"gaussian"},
-    "scipy": {"audit", "bounds", "metrics"},
+    "scipy": {"audit", "bounds", "counterfactuals", "metrics"},
     "orbax": {"disk"},
     "tensorstore": {"shards"},
     "matplotlib": {"report"},
