@@ -36,8 +36,8 @@ class LeaveOneOut:
         result: dict[str, float] = {}
         for name, pair in (("own", (self.predicted, self.true)), ("mean", (self.predicted_mean, self.true_mean))):
             told = min(np.ptp(a) for a in pair) > 0
-            result[f"{name}_pearson"] = float(pearsonr(*pair)[0]) if told else float("nan")
-            result[f"{name}_spearman"] = float(spearmanr(*pair)[0]) if told else float("nan")
+            found: Any = (pearsonr(*pair)[0], spearmanr(*pair)[0]) if told else (np.nan, np.nan)
+            result |= {f"{name}_pearson": float(found[0]), f"{name}_spearman": float(found[1])}
         return result
 
 

@@ -30,7 +30,7 @@ class Report:
     `request` says in words who was forgotten. Where attacks were run, `attacks[row][attack]`, and for each attack its
     `controls`, the same with members and others shuffled, which must come out at chance. `audits[row]`: what was found
     against a certificate. `tradeoffs[row]`: the accuracy on the test set at each noise level {sigma: accuracy}.
-    `left_out[method]`: why a method could not be compared.
+    `left_out[method]`: why a method could not be compared. `certificates[row]`: as printed.
     """
 
     rows: dict[str, dict[str, float]]
@@ -42,6 +42,7 @@ class Report:
     audits: dict[str, Audit] = field(default_factory=dict)
     tradeoffs: dict[str, dict[float, float]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    certificates: dict[str, str] = field(default_factory=dict)
 
     def columns(self) -> list[str]:
         """Every column that some row has, in the metrics' order, but those of single classes."""

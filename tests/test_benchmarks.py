@@ -143,3 +143,11 @@ def test_verification_holds_every_method_against_retraining_and_skips_what_is_sa
     assert verification.main(["--small", "--save"]) == []
     assert capsys.readouterr().out.strip() in printed
     assert [path.stat().st_size > 1000 for path in plots.plot(lines, tmp_path)] == [True]
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_shadow_models_agree_with_torch_and_are_timed_beside_it(questions: Any) -> None:
+    (line,) = questions("shadows").main(["--small"])
+    assert line["settings"]["relative_difference"] < 1e-4
+    assert set(line["peers"]) == {"torch", "ours, one after another"}
+    assert 0 < line["settings"]["accuracy"] <= 1 and line["ours"]["matmul_fraction"] > 0

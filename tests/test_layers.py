@@ -23,6 +23,7 @@ LAYERS = [
     {"gathering"},
     {"methods", "metrics", "history", "attribution", "settings", "membership", "tradeoff"},
     {"evaluation", "stream", "planning"},
+    {"comparison"},
     {"report", "console"},
     {"cli"},
 ]
