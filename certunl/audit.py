@@ -1,5 +1,6 @@
-"""What samples of two mechanisms refute: a lower bound on epsilon, with confidence."""
+"""What samples of two mechanisms, guesses or one release refute: lower bounds on epsilon, with confidence."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,25 +8,35 @@ import numpy as np
 
 from certunl.gaussian import read_epsilon
 from certunl.typing import BadInput
+from certunl.wording import EXPLAINED
 
-__all__ = ["Audit", "epsilon_lower_bound"]
+__all__ = ["Audit", "epsilon_lower_bound", "gaussian_release_lower_bound", "one_run_lower_bound"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
     """What was found against a certificate that claims `epsilon` at `delta`: with probability at least `confidence`, no
-    epsilon below `lower` is true. `how` says in words what was sampled."""
+    epsilon below `lower` is true. `how` says in words what was sampled; where coins were guessed, `correct` of
+    `guesses`. An `epsilon` of inf claims nothing."""
 
     lower: float
     epsilon: float
     delta: float
     confidence: float
     how: str
+    correct: int = 0
+    guesses: int = 0
 
     @property
     def refuted(self) -> bool:
         """Whether the claim is false, but for a chance of 1 − `confidence`."""
         return self.lower > self.epsilon
+
+    def __str__(self) -> str:
+        word = f"REFUTED: {EXPLAINED['REFUTED']}" if self.refuted else "not refuted"
+        claim = "nothing is claimed" if math.isinf(self.epsilon) else f"{self.epsilon:.4g} is claimed"
+        found = f"epsilon is at least {self.lower:.4g} at delta {self.delta:.3g} with confidence {self.confidence:g}"
+        return f"{word}; {found}, where {claim} ({self.how})"
 
 
 def epsilon_lower_bound(
@@ -45,8 +56,7 @@ def epsilon_lower_bound(
     samples = [np.asarray(a, np.float64).ravel() for a in (released, reference)]
     if min(map(len, samples)) < 4 or not all(np.isfinite(a).all() for a in samples):
         raise BadInput("an audit needs at least four finite samples of the release and of the reference")
-    if not (0 < delta < 1 and 0 < confidence < 1):
-        raise BadInput(f"delta and confidence must lie strictly between 0 and 1, got {delta!r} and {confidence!r}")
+    _check(delta, confidence, least=math.ulp(0))
     chosen, held = [a[: len(a) // 2] for a in samples], [a[len(a) // 2 :] for a in samples]
     thresholds = np.quantile(np.concatenate(chosen), np.linspace(0, 1, 201))
     sided = (_beyond(chosen, thresholds), _beyond(chosen[::-1], thresholds))
@@ -56,6 +66,92 @@ def epsilon_lower_bound(
     counts = _beyond(held if first == 0 else held[::-1], thresholds[[best]])
     found = float(_refuted(*counts, delta, error, gaussian)[side, 0])
     return read_epsilon(1 / found, delta) if gaussian and found else found
+
+
+def one_run_lower_bound(
+    correct: int,
+    guesses: int,
+    delta: float,
+    *,
+    confidence: float = 0.99,
+    group: bool = True,
+    canaries: int | None = None,
+) -> float:
+    """An epsilon such that with probability at least `confidence` no smaller one is true at `delta`, from one run in
+    which `correct` = v of `guesses` = r coins were guessed: 0 where nothing is refuted. Each of the `canaries` = m
+    (default: r) was in by a fair coin of its own; which coins are guessed may depend on the release, r may not.
+
+    `group`: for every set S of canaries the release P_S is (epsilon, delta)-close to one law Q, as a certificate claims
+    of forgetting S whole. E_S, the outputs whose guesses fit S in at least v places, is an event, so
+    P_S(E_S) <= e^epsilon Q(E_S) + delta. Average over S: what is drawn from Q is independent of the coins, each guess
+    is right with probability 1/2, and P(correct >= v) <= e^epsilon P(Binomial(r, 1/2) >= v) + delta. The right side
+    falls in v, so epsilon is refuted where it is at most 1 − confidence: below
+    ln((1 − confidence − delta)/P(Binomial(r, 1/2) >= v)).
+
+    Without `group`: each canary alone changes the law by (epsilon, delta), as in differential privacy. Then
+    P(correct >= v) <= P(W >= v) + 2 m delta max_i P(v > W >= v − i)/i, W ~ Binomial(r, e^epsilon/(1 + e^epsilon)).
+    Source: Steinke, Nasr and Jagielski 2023, theorem 5.2 and appendix D (without `group`).
+
+    >>> round(one_run_lower_bound(20, 20, 0.0), 4)  # ln(0.01) + 20 ln 2
+    9.2578
+    """
+    m = guesses if canaries is None else canaries
+    if not 0 <= correct <= guesses <= m or guesses < 1:
+        raise BadInput(f"correct <= guesses <= canaries is needed, got {correct}, {guesses} and {m}")
+    _check(delta, confidence, least=0.0)
+    error = 1 - confidence
+    if group:
+        tail = float(np.logaddexp.reduce(_binomial(guesses, 0.0)[correct:]))
+        return max(0.0, math.log(error - delta) - tail) if delta < error else 0.0
+    low, high = 0.0, 1.0
+    while high < 1e4 and _chance(correct, guesses, m, high, delta) <= error:
+        low, high = high, 2 * high
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _chance(correct, guesses, m, middle, delta) <= error else (low, middle)
+    return low
+
+
+def gaussian_release_lower_bound(noise: Any, distance: float, delta: float, *, confidence: float = 0.99) -> float:
+    """An epsilon such that with probability at least `confidence` no smaller one is true at `delta`, from one release:
+    `noise f[d]` is what was added to its parameters, N(0, sigma² I), and `distance` how far those are from the
+    reference's, to which the same noise is added. inf where there is a distance and no noise.
+
+    ‖noise‖²/sigma² is chi-squared with d degrees of freedom, so sigma <= ‖noise‖/√(its (1 − confidence)-quantile) with
+    that confidence; epsilon is exact for that sigma and falls in sigma.
+    """
+    from scipy.stats import chi2  # takes a second to import
+
+    _check(delta, confidence, least=math.ulp(0))
+    noise = np.asarray(noise, np.float64).ravel()
+    if not (noise.size and np.isfinite(noise).all() and 0 <= distance < math.inf):
+        raise BadInput("an audit of one release needs finite noise and a finite distance of at least 0")
+    if not distance:
+        return 0.0
+    sigma = float(np.linalg.norm(noise)) / math.sqrt(chi2.ppf(1 - confidence, noise.size))
+    return read_epsilon(max(sigma / distance, _LEAST), delta) if sigma else math.inf
+
+
+_LEAST = 1e-6
+"""The smallest sigma/distance whose epsilon is computed; less noise has a larger one."""
+
+
+def _check(delta: float, confidence: float, *, least: float) -> None:
+    if not (least <= delta < 1 and 0 < confidence < 1):
+        raise BadInput(f"delta and confidence must lie strictly between 0 and 1, got {delta!r} and {confidence!r}")
+
+
+def _binomial(r: int, epsilon: float) -> np.ndarray:
+    """ln P(Binomial(r, e^epsilon/(1 + e^epsilon)) = k), f64[r + 1]."""
+    factorial, k = np.append(0.0, np.cumsum(np.log(np.arange(1, r + 1)))), np.arange(r + 1)
+    return factorial[r] - factorial - factorial[::-1] - (r - k) * epsilon - r * np.log1p(np.exp(-epsilon))
+
+
+def _chance(v: int, r: int, m: int, epsilon: float, delta: float) -> float:
+    """The most that P(correct >= v) can be where each canary alone is (epsilon, delta)-private."""
+    chances = np.exp(_binomial(r, epsilon))
+    below = np.cumsum(chances[:v][::-1]) / np.arange(1, v + 1)
+    return float(chances[v:].sum() + 2 * m * delta * below.max(initial=0.0))
 
 
 _Counts = tuple[np.ndarray, int]

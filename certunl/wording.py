@@ -23,7 +23,9 @@ EXPLAINED = {
     "CONDITIONAL": "true {}",
     "VACUOUS": "the bound is no less than what is proved of doing nothing, or the noise than that for the whole ball",
     "NOT CERTIFIED": "no theorem bounds its distance to its reference here",
+    "REFUTED": "an audit found more than is claimed, but for the chance it names",
 }
+"""The verdicts: the first four are what `certify` gives, the last what an audit finds against any of them."""
 
 NOT_COVERED = (
     "the un-noised models; the original model and whatever was released before those counted here; releases of other "

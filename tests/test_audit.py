@@ -1,12 +1,14 @@
 """An audit never refutes what is true at its confidence, and catches what is not: certify, then audit."""
 
+from math import comb, inf, log
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import certunl as cu
-from certunl.audit import epsilon_lower_bound
+from certunl.audit import Audit, epsilon_lower_bound, gaussian_release_lower_bound, one_run_lower_bound
 from certunl.gaussian import read_epsilon
 
 BUDGET = cu.Budget(epsilon=1.0, delta=1e-5, distance=1.0)
@@ -56,3 +58,102 @@ def test_equal_mechanisms_and_few_samples_refute_nothing():
             epsilon_lower_bound(bad, np.zeros(10), 1e-5)
     with pytest.raises(cu.BadInput, match="strictly between 0 and 1"):
         epsilon_lower_bound(np.zeros(10), np.zeros(10), 0.0)
+
+
+def tail(v, r):
+    return sum(comb(r, k) for k in range(v, r + 1)) / 2**r
+
+
+def test_one_run_of_a_whole_request_is_the_closed_form():
+    for v, r in ((20, 20), (80, 100), (61, 90)):
+        assert one_run_lower_bound(v, r, 0.0) == pytest.approx(log(0.01 / tail(v, r)), rel=1e-11)
+        assert one_run_lower_bound(v, r, 1e-3, confidence=0.9) == pytest.approx(log(0.099 / tail(v, r)), rel=1e-11)
+    assert one_run_lower_bound(1000, 1000, 0.0) == pytest.approx(log(0.01) + 1000 * log(2))
+    assert one_run_lower_bound(9000, 9000, 0.0) == pytest.approx(log(0.01) + 9000 * log(2))
+    assert one_run_lower_bound(50, 100, 0.0) == one_run_lower_bound(0, 5, 0.0) == 0
+    assert one_run_lower_bound(100, 100, 0.011) == one_run_lower_bound(100, 100, 0.5) == 0  # delta alone explains it
+
+
+def test_one_run_of_single_canaries_is_the_closed_form_and_the_published_p_value():
+    for r in (20, 1000):  # (e^eps/(1 + e^eps))^r = 0.01
+        q = 0.01 ** (1 / r)
+        assert one_run_lower_bound(r, r, 0.0, group=False) == pytest.approx(log(q / (1 - q)), rel=1e-9)
+    eps, delta, m, v, r = one_run_lower_bound(80, 100, 1e-5, group=False, canaries=1000), 1e-5, 1000, 80, 100
+    q = np.exp(eps) / (1 + np.exp(eps))
+    chance = [comb(r, k) * q**k * (1 - q) ** (r - k) for k in range(r + 1)]
+    most = max(sum(chance[v - i : v]) / i for i in range(1, v + 1))
+    assert sum(chance[v:]) + 2 * m * delta * most == pytest.approx(0.01, rel=1e-6)
+
+
+@pytest.mark.parametrize("group", [True, False])
+def test_one_run_bounds_rise_with_what_was_guessed_right_and_fall_with_delta(group):
+    found = [one_run_lower_bound(v, 100, 1e-4, group=group) for v in range(101)]
+    assert found[50] == 0 and (np.diff(found) >= 0).all() and (np.diff(found[70:]) > 0).all()
+    more = [one_run_lower_bound(9 * r // 10, r, 1e-4, group=group) for r in (20, 50, 100, 400)]
+    assert (np.diff(more) > 0).all()
+    deltas = [one_run_lower_bound(90, 100, d, group=group, canaries=200) for d in (0.0, 1e-5, 1e-3, 9e-3)]
+    assert (np.diff(deltas) < 0).all()
+
+
+def test_single_canaries_refute_half_of_what_randomised_response_spends_and_seldom_all_of_it():
+    rng = np.random.default_rng(0)
+    for eps in (0.5, 2.0):
+        right = rng.binomial(100, np.exp(eps) / (1 + np.exp(eps)), 500)
+        above = [one_run_lower_bound(v, 100, 0.0, confidence=0.9, group=False) > eps for v in right]
+        assert 10 <= sum(above) <= 50 + 20  # of 500, at an error of a tenth
+    assert min(one_run_lower_bound(v, 2000, 0.0, group=False) for v in rng.binomial(2000, 0.8808, 50)) > 1.0
+
+
+def test_whole_requests_are_refuted_as_seldom_as_allowed_where_the_bound_is_attained():
+    """P_S: with probability e^eps tail(v) a set that agrees with S in at least v places, else one that does not."""
+    rng, r, v = np.random.default_rng(0), 40, 30
+    eps = log(0.1 / tail(v, r)) - 1e-9  # so that 90% confidence is just not enough
+    chances = np.array([comb(r, k) / 2**r for k in range(r + 1)])
+    far, near = np.where(np.arange(r + 1) < v, chances, 0), np.where(np.arange(r + 1) < v, 0, chances)
+    law = 0.1 * near / near.sum() + 0.9 * far / far.sum()
+    above = [one_run_lower_bound(k, r, 0.0, confidence=0.9) > eps for k in rng.choice(r + 1, 1000, p=law)]
+    assert 70 <= sum(above) <= 130
+    above = [one_run_lower_bound(k, r, 0.0, confidence=0.89) > eps + 0.1 for k in rng.choice(r + 1, 1000, p=law)]
+    assert 30 <= sum(above) <= 130
+
+
+def test_whole_requests_refute_half_of_what_randomised_response_of_every_coin_spends():
+    rng, r = np.random.default_rng(0), 1000
+    truth = r * log(2 * 0.9)  # P_S gives S itself 0.9^r, Q gives it 2^-r
+    found = [one_run_lower_bound(v, r, 0.0) for v in rng.binomial(r, 0.9, 50)]
+    assert truth / 2 < min(found) and max(found) < truth
+
+
+def test_one_release_tells_its_noise_and_a_tenth_of_it_is_caught():
+    rng, sigma = np.random.default_rng(0), 3.7306316
+    noises = sigma * rng.normal(size=(500, 100))
+    above = [gaussian_release_lower_bound(z, 1.0, 1e-5, confidence=0.9) > 1.0 for z in noises]
+    assert 25 <= sum(above) <= 75  # of 500, at an error of a tenth, which is attained
+    assert min(gaussian_release_lower_bound(z / 2, 1.0, 1e-5) for z in noises[:50]) > 1.2
+    wide = rng.normal(size=10**6)
+    assert gaussian_release_lower_bound(wide, 1.0, 1e-5) == pytest.approx(read_epsilon(1.0, 1e-5), rel=0.01)
+
+
+def test_no_noise_hides_no_distance_and_no_distance_needs_none():
+    assert gaussian_release_lower_bound(np.zeros(5), 0.1, 1e-5) == inf
+    assert gaussian_release_lower_bound(np.zeros(5), 0.0, 1e-5) == 0
+    assert 1e11 < gaussian_release_lower_bound(1e-12 * np.ones(5), 1.0, 1e-5) < inf
+
+
+def test_what_is_no_audit_is_refused():
+    for v, r, m in ((3, 2, None), (0, 0, None), (1, 5, 4), (-1, 5, None)):
+        with pytest.raises(cu.BadInput, match="correct <= guesses <= canaries"):
+            one_run_lower_bound(v, r, 0.0, canaries=m)
+    for noise, distance in ((np.ones(0), 1.0), ([np.nan], 1.0), (np.ones(3), inf), (np.ones(3), -1.0)):
+        with pytest.raises(cu.BadInput, match="finite noise and a finite distance"):
+            gaussian_release_lower_bound(noise, distance, 1e-5)
+    with pytest.raises(cu.BadInput, match="strictly between 0 and 1"):
+        one_run_lower_bound(1, 2, 0.0, confidence=1.0)
+
+
+def test_an_audit_says_what_it_found():
+    facts = {"delta": 1e-5, "confidence": 0.99, "how": "one release"}
+    bad, fair = Audit(lower=9.2578, epsilon=1.0, **facts), Audit(lower=0.0, epsilon=inf, **facts)
+    assert bad.refuted and str(bad).startswith("REFUTED: an audit found more than is claimed")
+    assert "epsilon is at least 9.258 at delta 1e-05 with confidence 0.99, where 1 is claimed (one release)" in str(bad)
+    assert not fair.refuted and str(fair).startswith("not refuted") and "nothing is claimed" in str(fair)
