@@ -11,7 +11,9 @@ from certunl import rooms as rooms
 from certunl import solvers as solvers
 from certunl.attribution import attribute as attribute
 from certunl.attribution import loss_changes as loss_changes
+from certunl.audit import Audit as Audit
 from certunl.audit import epsilon_lower_bound as epsilon_lower_bound
+from certunl.audit import one_run_lower_bound as one_run_lower_bound
 from certunl.bounds._constants import NewtonConstants as NewtonConstants
 from certunl.bounds._hessian_free_constants import HessianFreeConstants as HessianFreeConstants
 from certunl.budget import Account as Account
@@ -53,6 +55,8 @@ from certunl.planning import plan as plan
 from certunl.problem import Dataset as Dataset
 from certunl.problem import Problem as Problem
 from certunl.recipe import Recipe as Recipe
+from certunl.refutation import audit_release as audit_release
+from certunl.refutation import audit_runs as audit_runs
 from certunl.schedule import Schedule as Schedule
 from certunl.solvers.cg import CG as CG
 from certunl.solvers.dense import Dense as Dense

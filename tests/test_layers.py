@@ -22,6 +22,7 @@ LAYERS = [
     {"store"},
     {"gathering"},
     {"methods", "metrics", "history", "attribution", "settings", "membership", "tradeoff"},
+    {"refutation"},
     {"evaluation", "stream", "planning"},
     {"comparison"},
     {"report", "console"},
