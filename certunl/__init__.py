@@ -20,6 +20,7 @@ from certunl.budget import Account as Account
 from certunl.budget import Budget as Budget
 from certunl.calibration import certify as certify
 from certunl.calibration import secret_key as secret_key
+from certunl.canaries import audit_canaries as audit_canaries
 from certunl.certificate import Assumption as Assumption
 from certunl.certificate import Certificate as Certificate
 from certunl.certificate import Release as Release

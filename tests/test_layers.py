@@ -22,7 +22,7 @@ LAYERS = [
     {"store"},
     {"gathering"},
     {"methods", "metrics", "history", "attribution", "settings", "membership", "tradeoff"},
-    {"refutation"},
+    {"refutation", "canaries"},
     {"evaluation", "stream", "planning"},
     {"comparison"},
     {"report", "console"},
