@@ -132,8 +132,8 @@ def gaussian_release_lower_bound(noise: Any, distance: float, delta: float, *, c
     return read_epsilon(max(sigma / distance, _LEAST), delta) if sigma else math.inf
 
 
-_LEAST = 1e-6
-"""The smallest sigma/distance whose epsilon is computed; less noise has a larger one."""
+_LEAST = 1e-100
+"""The smallest sigma/distance whose epsilon is computed, not to overflow; less noise has a larger one."""
 
 
 def _check(delta: float, confidence: float, *, least: float) -> None:

@@ -98,9 +98,9 @@ def test_one_run_bounds_rise_with_what_was_guessed_right_and_fall_with_delta(gro
 def test_single_canaries_refute_half_of_what_randomised_response_spends_and_seldom_all_of_it():
     rng = np.random.default_rng(0)
     for eps in (0.5, 2.0):
-        right = rng.binomial(100, np.exp(eps) / (1 + np.exp(eps)), 500)
+        right = rng.binomial(100, np.exp(eps) / (1 + np.exp(eps)), 200)
         above = [one_run_lower_bound(v, 100, 0.0, confidence=0.9, group=False) > eps for v in right]
-        assert 10 <= sum(above) <= 50 + 20  # of 500, at an error of a tenth
+        assert 2 <= sum(above) <= 32  # of 200, at an error of a tenth
     assert min(one_run_lower_bound(v, 2000, 0.0, group=False) for v in rng.binomial(2000, 0.8808, 50)) > 1.0
 
 
@@ -137,7 +137,7 @@ def test_one_release_tells_its_noise_and_a_tenth_of_it_is_caught():
 def test_no_noise_hides_no_distance_and_no_distance_needs_none():
     assert gaussian_release_lower_bound(np.zeros(5), 0.1, 1e-5) == inf
     assert gaussian_release_lower_bound(np.zeros(5), 0.0, 1e-5) == 0
-    assert 1e11 < gaussian_release_lower_bound(1e-12 * np.ones(5), 1.0, 1e-5) < inf
+    assert 1e23 < gaussian_release_lower_bound(1e-100 * np.ones(5), 1e100, 1e-5) < inf
 
 
 def test_what_is_no_audit_is_refused():
