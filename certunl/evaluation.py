@@ -14,6 +14,7 @@ from certunl.certificate import REPLAY, Release, Update
 from certunl.membership import attack_all, chosen_attacks
 from certunl.methods.retrain import Retrain
 from certunl.problem import Dataset
+from certunl.refutation import audit_release
 from certunl.relearning import relearn_epochs
 from certunl.roc import Attacked
 from certunl.tradeoff import tradeoff
@@ -21,6 +22,9 @@ from certunl.training import Run
 from certunl.typing import Attack, BadInput, Key, Outcome, Params, Unlearner
 
 __all__ = ["Report", "evaluate", "evaluate_all"]
+
+_SURE = 0.9999
+"""Confidence of the audit that every release on a page goes through: a page holds many."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,8 @@ def evaluate(
     `reference` gives the truth: a method (default `Retrain()`) or its Update. Distances are of the un-noised
     parameters, with the certificate's bound on its distance (to the reference it names) and the trivial one beside
     them; a release with added noise has a second row «... + noise», and where the method's own steps carry the noise
-    the bound is of laws, no distance, and left out. `run` is the run before `request` was forgotten.
+    the bound is of laws, no distance, and left out. `run` is the run before `request` was forgotten. A certificate that
+    compares with retraining is put to the test (`audit_release`): one that fails has the verdict REFUTED.
 
     With a `key`, and a `test` set, every row is attacked: `attacks` are names, or attacks by name (default: all);
     `shadows` models are trained for those that need them (0: these are left out), and `methods`, by the names of
@@ -104,6 +109,7 @@ def evaluate(
     models = {"original": run.params, "retrain": truth.projected()}
     rows = {"original": judge.row(run.params, {}), "retrain": judge.row(models["retrain"], truth.cost)}
     verdicts: dict[str, str] = {}
+    audits: dict[str, Audit] = {}
     for name, item in releases.items():
         update = _update(item)
         if jax.tree.structure(update.params) != jax.tree.structure(run.params):
@@ -113,14 +119,20 @@ def evaluate(
         if isinstance(item, Release):
             certificate = item.certificate
             verdicts[name] = certificate.verdict
+            if (
+                truth.exact
+                and (audit := audit_release(run, request, item, reference=truth, confidence=_SURE)) is not None
+            ):
+                audits[name] = audit
+                verdicts[name] = "REFUTED" if audit.refuted else certificate.verdict
             if certificate.bound is not None and name in rows and not item.update.noise:
                 rows[name] |= {"bound_to_its_reference": certificate.bound, "trivial_bound": certificate.trivial_bound}
             if certificate.sigma > item.update.noise:
                 noised = f"{name} + noise"
                 models[noised], rows[noised] = item.params, judge.row(item.params, update.cost)
                 rows[noised]["sigma"] = certificate.sigma
-                verdicts[noised] = certificate.verdict
-    report = Report(rows=rows, forgotten=len(request), verdicts=verdicts)
+                verdicts[noised] = verdicts[name]
+    report = Report(rows=rows, forgotten=len(request), verdicts=verdicts, audits=audits)
     if key is None or test is None:
         return report
     return _interrogated(report, run, request, models, test, key, chosen_attacks(attacks, shadows), shadows, methods)

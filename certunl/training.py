@@ -81,7 +81,9 @@ class Run:
 
     def retained(self, request: np.ndarray) -> jax.Array:
         """bool[n]: present, and not in `request` (as `check` returns it)."""
-        return self.present.at[request].set(False)
+        present = np.array(self.present)  # on the host: a program for every size of request would be compiled
+        present[request] = False
+        return jnp.asarray(present)
 
     def check(self, request: Any) -> np.ndarray:
         """`request` as i32[k], sorted and unique.

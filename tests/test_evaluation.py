@@ -111,3 +111,18 @@ def test_a_release_by_retraining_is_the_truth_of_its_group(run, monkeypatch):
     assert len(retrained) == 1 and (first.forgotten, second.forgotten) == (4, 2)
     assert set(first.rows) == {"original", "retrain", "hessian_free-1"}
     assert first.rows["retrain"]["seconds"] == truth.cost["seconds"]
+
+
+def test_a_certificate_whose_noise_is_ten_times_too_small_is_refuted_and_the_right_one_is_not(run):
+    """Where the bound is the distance itself, nothing of epsilon is spare."""
+    truth = cu.Retrain().forget(run, None, IDS, KEY)
+    distance = float(np.linalg.norm(vector(run.params) - vector(truth.params)))
+    nothing = replace(truth, params=run.params, method="nothing", bound=distance, exact=False)
+    for seed in range(20):
+        release = cu.certify(nothing, cu.Budget(epsilon=1.0, delta=1e-5), jax.random.key(seed))
+        quiet = jax.tree.map(lambda p, o: o + 0.1 * (p - o), release.params, run.params)
+        releases = {"right": release, "quiet": replace(release, params=quiet)}
+        report = cu.evaluate(run, IDS, releases, reference=truth)
+        assert report.verdicts["quiet"] == report.verdicts["quiet + noise"] == "REFUTED"
+        assert report.verdicts["right"] == release.certificate.verdict != "REFUTED"
+        assert report.audits["quiet"].lower > 1 > report.audits["right"].lower
