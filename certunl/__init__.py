@@ -45,6 +45,7 @@ from certunl.methods.jackknife import Jackknife as Jackknife
 from certunl.methods.lcodec import LCODEC as LCODEC
 from certunl.methods.model_clipping import ModelClipping as ModelClipping
 from certunl.methods.neggrad import NegGrad as NegGrad
+from certunl.methods.neggrad_plus import NegGradPlus as NegGradPlus
 from certunl.methods.newton import Newton as Newton
 from certunl.methods.newton_step import NewtonStep as NewtonStep
 from certunl.methods.noisy_finetuning import NoisyFineTuning as NoisyFineTuning

@@ -19,6 +19,7 @@ from certunl.methods.jackknife import Jackknife
 from certunl.methods.lcodec import LCODEC
 from certunl.methods.model_clipping import ModelClipping
 from certunl.methods.neggrad import NegGrad
+from certunl.methods.neggrad_plus import NegGradPlus
 from certunl.methods.newton import Newton
 from certunl.methods.newton_step import NewtonStep
 from certunl.methods.noisy_finetuning import NoisyFineTuning
@@ -37,6 +38,7 @@ __all__ = [
     "Jackknife",
     "ModelClipping",
     "NegGrad",
+    "NegGradPlus",
     "Newton",
     "NewtonStep",
     "NoisyFineTuning",

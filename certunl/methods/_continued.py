@@ -1,4 +1,4 @@
-"""The training loop, gone on with: what fine-tuning and negative gradient share."""
+"""The training loop, gone on with: what fine-tuning, negative gradient and the other heuristics share."""
 
 from dataclasses import replace
 
@@ -7,13 +7,14 @@ import numpy as np
 
 from certunl.certificate import REPLAY, Update
 from certunl.methods._updated import updated
+from certunl.problem import Problem
 from certunl.recipe import Recipe
 from certunl.schedule import Schedule, draw
 from certunl.timing import Stopwatch
 from certunl.training import Run, check_finite, follow
-from certunl.typing import Key
+from certunl.typing import Key, Params
 
-__all__ = ["continuation", "continued"]
+__all__ = ["continuation", "continued", "followed"]
 
 
 def continuation(
@@ -36,12 +37,12 @@ def continued(
     recipe, schedule = continuation(run, rows, epochs, learning_rate, key)
     schedule = replace(schedule, weights=sign * schedule.weights)
     with Stopwatch() as watch:
-        params, risks = jax.block_until_ready(follow(run.problem, recipe, run.params, schedule))
+        params = followed(run.problem, recipe, run.params, schedule)
+    return updated(run, params, watch, method=method, reference=REPLAY)
+
+
+def followed(problem: Problem, recipe: Recipe, start: Params, schedule: Schedule) -> Params:
+    """The end of the loop, when it is there. Raises: Diverged where it is not finite."""
+    params, risks = jax.block_until_ready(follow(problem, recipe, start, schedule))
     check_finite(risks, params, recipe)
-    return updated(
-        run,
-        params,
-        watch,
-        method=method,
-        reference=REPLAY,
-    )
+    return params
