@@ -52,6 +52,7 @@ from certunl.methods.noisy_finetuning import NoisyFineTuning as NoisyFineTuning
 from certunl.methods.noisy_sgd import NoisySGD as NoisySGD
 from certunl.methods.retrain import Retrain as Retrain
 from certunl.methods.rewind_to_delete import RewindToDelete as RewindToDelete
+from certunl.methods.scrub import SCRUB as SCRUB
 from certunl.planning import Plan as Plan
 from certunl.planning import plan as plan
 from certunl.problem import Dataset as Dataset

@@ -16,6 +16,7 @@ from certunl.typing import BadInput, Key, Params
 __all__ = [
     "Initializer",
     "Supervised",
+    "classes",
     "classification",
     "hashable",
     "regression",
@@ -138,3 +139,15 @@ def regression(model: Any, data: Dataset, *, l2: float = 0.0) -> Problem:
     if np.prod(shape) != np.prod(np.shape(data.y)[1:]):
         raise BadInput(f"targets of shape {list(np.shape(data.y)[1:])} do not fit outputs of shape {list(shape)}")
     return problem
+
+
+def classes(problem: Problem, params: Params, what: str) -> int:
+    """The number of classes that a model tells apart: its outputs for one example.
+
+    Raises: BadInput, `what` being what they are wanted for, where the problem is no classification.
+    """
+    data, predict = problem.data, getattr(problem.losses, "predict", None)
+    outputs = () if predict is None else jax.eval_shape(predict, params, data.x[:1]).shape
+    if not (jnp.issubdtype(data.y.dtype, jnp.integer) and data.y.ndim == 1 and len(outputs) == 2 and outputs[1] > 1):
+        raise BadInput(f"{what} needs a classification: whole-number labels, and one output per class")
+    return outputs[1]

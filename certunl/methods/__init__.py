@@ -26,9 +26,11 @@ from certunl.methods.noisy_finetuning import NoisyFineTuning
 from certunl.methods.noisy_sgd import NoisySGD
 from certunl.methods.retrain import Retrain
 from certunl.methods.rewind_to_delete import RewindToDelete
+from certunl.methods.scrub import SCRUB
 
 __all__ = [
     "LCODEC",
+    "SCRUB",
     "CertifiedRemoval",
     "DescentToDelete",
     "DiagonalInfluence",
