@@ -50,6 +50,7 @@ from certunl.methods.newton import Newton as Newton
 from certunl.methods.newton_step import NewtonStep as NewtonStep
 from certunl.methods.noisy_finetuning import NoisyFineTuning as NoisyFineTuning
 from certunl.methods.noisy_sgd import NoisySGD as NoisySGD
+from certunl.methods.random_labels import RandomLabels as RandomLabels
 from certunl.methods.retrain import Retrain as Retrain
 from certunl.methods.rewind_to_delete import RewindToDelete as RewindToDelete
 from certunl.methods.scrub import SCRUB as SCRUB

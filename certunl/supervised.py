@@ -23,6 +23,7 @@ __all__ = [
     "said",
     "softmax_loss",
     "squared_loss",
+    "wrong_labels",
 ]
 
 
@@ -151,3 +152,9 @@ def classes(problem: Problem, params: Params, what: str) -> int:
     if not (jnp.issubdtype(data.y.dtype, jnp.integer) and data.y.ndim == 1 and len(outputs) == 2 and outputs[1] > 1):
         raise BadInput(f"{what} needs a classification: whole-number labels, and one output per class")
     return outputs[1]
+
+
+def wrong_labels(key: Key, labels: jax.Array, classes: int) -> jax.Array:
+    """i32[k]: for each label, another of the classes 0 .. classes − 1, drawn uniformly."""
+    shifts = jax.random.randint(key, labels.shape, 1, classes, labels.dtype)
+    return (labels + shifts) % classes
