@@ -53,6 +53,7 @@ from certunl.methods.noisy_sgd import NoisySGD as NoisySGD
 from certunl.methods.random_labels import RandomLabels as RandomLabels
 from certunl.methods.retrain import Retrain as Retrain
 from certunl.methods.rewind_to_delete import RewindToDelete as RewindToDelete
+from certunl.methods.salun import SalUn as SalUn
 from certunl.methods.scrub import SCRUB as SCRUB
 from certunl.planning import Plan as Plan
 from certunl.planning import plan as plan

@@ -134,8 +134,8 @@ def forget(
     Args:
         folder: the run folder.
         method: hessian_free, newton, certified_removal, descent_to_delete, rewind_to_delete, noisy_finetuning,
-            noisy_sgd, model_clipping, retrain, newton_step, jackknife, or a heuristic: finetune, neggrad, fisher,
-            influence, lcodec.
+            noisy_sgd, model_clipping, retrain, newton_step, jackknife, or a heuristic: finetune, neggrad,
+            neggrad_plus, random_labels, salun, scrub, fisher, influence, lcodec.
         request: random:SIZE, class:LABEL[:SIZE], owner:ID,..., hardest:SIZE or ids:ID,ID,...
         epsilon: the budget's epsilon (default 1, or read off where sigma is given).
         delta: the budget's delta.

@@ -27,6 +27,7 @@ from certunl.methods.noisy_sgd import NoisySGD
 from certunl.methods.random_labels import RandomLabels
 from certunl.methods.retrain import Retrain
 from certunl.methods.rewind_to_delete import RewindToDelete
+from certunl.methods.salun import SalUn
 from certunl.methods.scrub import SCRUB
 
 __all__ = [
@@ -49,4 +50,5 @@ __all__ = [
     "RandomLabels",
     "Retrain",
     "RewindToDelete",
+    "SalUn",
 ]

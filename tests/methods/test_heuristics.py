@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -41,6 +42,24 @@ def test_they_never_touch_who_is_already_gone():
     other = replace(after, problem=replace(after.problem, data=poisoned))
     for method in (cu.FineTune(), cu.NegGrad()):
         assert gap(method.forget(other, None, IDS, KEY).params, method.forget(after, None, IDS, KEY).params) < 1e-12
+
+
+def test_nor_do_those_that_look_at_labels_and_outputs():
+    run = trained(network())
+    after = run.minus([0, 1], run.params)
+    data = after.problem.data
+    other = replace(after, problem=replace(after.problem, data=replace(data, x=data.x.at[:2].set(1e6))))
+    for method in (cu.RandomLabels(), cu.SalUn(), cu.NegGradPlus(), cu.SCRUB()):
+        assert gap(method.forget(other, None, IDS, KEY).params, method.forget(after, None, IDS, KEY).params) < 1e-12
+
+
+@pytest.mark.parametrize("method", [cu.RandomLabels(), cu.SalUn(), cu.SCRUB()])
+def test_only_a_classification_has_labels(method):
+    targets = cu.Dataset(np.ones((24, 5)), np.arange(24))
+    regression = cu.regression(cu.models.Linear(classes=1, dtype=jnp.float64), targets)
+    for problem in (ridge(), regression):
+        with pytest.raises(cu.BadInput, match="needs a classification"):
+            method.forget(trained(problem, learning_rate=1e-3), None, IDS, KEY)
 
 
 def test_fisher_noise_has_the_fourth_root_of_the_inverse_diagonal_and_not_the_square_root():
