@@ -136,7 +136,8 @@ def forget(
         method: hessian_free, newton, certified_removal, descent_to_delete, rewind_to_delete, noisy_finetuning,
             noisy_sgd, model_clipping, retrain, newton_step, jackknife, or a heuristic: finetune, neggrad,
             neggrad_plus, random_labels, salun, scrub, fisher, influence, lcodec.
-        request: random:SIZE, class:LABEL[:SIZE], owner:ID,..., hardest:SIZE or ids:ID,ID,...
+        request: random:SIZE, class:LABEL[:SIZE], owner:ID,..., hardest:SIZE, influential:SIZE (whose deletion most
+            raises the training loss) or ids:ID,ID,...
         epsilon: the budget's epsilon (default 1, or read off where sigma is given).
         delta: the budget's delta.
         distance: a distance fixed before the request; refused when the proved bound exceeds it.

@@ -1,16 +1,18 @@
 """Who asks to be forgotten: ids `i32[k]`, sorted and unique, of examples that are present."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from certunl.attribution import loss_changes
+from certunl.problem import Dataset
 from certunl.training import Run
 from certunl.typing import BadInput, Key
 
-__all__ = ["by_class", "by_owner", "hardest", "parse", "random", "stream"]
+__all__ = ["by_class", "by_owner", "hardest", "influential", "parse", "random", "stream"]
 
 
 def random(key: Key, run: Run, size: int) -> np.ndarray:
@@ -34,10 +36,19 @@ def by_owner(run: Run, owners: Any) -> np.ndarray:
 
 def hardest(run: Run, size: int) -> np.ndarray:
     """The `size` present examples of largest loss under the trained model."""
-    if not 0 < size < np.sum(run.present):
-        raise BadInput(f"size must lie between 1 and {np.sum(run.present) - 1}, got {size}")
-    losses = np.where(run.present, run.problem.scores(run.params, run.problem.data).losses, -np.inf)
-    return run.check(np.argsort(-losses, kind="stable")[:size])
+    return _largest(run, lambda: run.problem.scores(run.params, run.problem.data).losses, size)
+
+
+def influential(run: Run, size: int, data: Dataset | None = None) -> np.ndarray:
+    """The `size` present examples whose deletion most raises the mean loss on `data` (default: the present training
+    examples), to first order: one query of `attribution.loss_changes`. An owner's value counts for each of theirs."""
+
+    def values() -> np.ndarray:
+        asked = run.problem.data[np.flatnonzero(run.present)] if data is None else data
+        changes, owners = np.asarray(loss_changes(run, asked)), run.problem.data.owners
+        return changes if owners is None else changes[np.unique(owners, return_inverse=True)[1]]
+
+    return _largest(run, values, size)
 
 
 def stream(key: Key, run: Run, sizes: Sequence[int]) -> list[np.ndarray]:
@@ -50,7 +61,8 @@ def stream(key: Key, run: Run, sizes: Sequence[int]) -> list[np.ndarray]:
 
 
 def parse(text: str, key: Key, run: Run) -> np.ndarray:
-    """A request from words: random:SIZE, class:LABEL[:SIZE], owner:ID[,ID...], hardest:SIZE or ids:ID[,ID...]."""
+    """A request from words: random:SIZE, class:LABEL[:SIZE], owner:ID[,ID...], hardest:SIZE, influential:SIZE or
+    ids:ID[,ID...]."""
     kind, _, rest = text.partition(":")
     try:
         numbers = [int(word) for word in rest.replace(":", ",").split(",") if word]
@@ -65,11 +77,21 @@ def parse(text: str, key: Key, run: Run) -> np.ndarray:
             return by_owner(run, numbers)
         case "hardest", [size]:
             return hardest(run, size)
+        case "influential", [size]:
+            return influential(run, size)
         case "ids", [_, *_]:
             return run.check(numbers)
     raise BadInput(
-        f"a request is random:SIZE, class:LABEL[:SIZE], owner:ID,..., hardest:SIZE or ids:ID,ID,...; got {text!r}"
+        "a request is random:SIZE, class:LABEL[:SIZE], owner:ID,..., hardest:SIZE, influential:SIZE or ids:ID,ID,...; "
+        f"got {text!r}"
     )
+
+
+def _largest(run: Run, values: Callable[[], Any], size: int) -> np.ndarray:
+    """The `size` present examples of largest `values() f[n]`, the first among equals."""
+    if not 0 < size < np.sum(run.present):
+        raise BadInput(f"size must lie between 1 and {np.sum(run.present) - 1}, got {size}")
+    return run.check(np.argsort(-np.where(run.present, values(), -np.inf), kind="stable")[:size])
 
 
 def _draw(key: Key, run: Run, members: np.ndarray, size: int, what: str) -> np.ndarray:

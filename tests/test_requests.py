@@ -35,6 +35,30 @@ def test_hardest_have_the_largest_losses(run):
     assert set(cu.requests.hardest(run, 3).tolist()) == set(np.argsort(-losses)[:3].tolist())
 
 
+def test_influential_are_those_whose_loss_replayed_retraining_raises_most():
+    run = trained(network(), batch_size=30, epochs=20)
+    asked = cu.Dataset(run.problem.data.x[10:], run.problem.data.y[10:])
+    risks = []
+    for i in range(30):
+        params = cu.Retrain().forget(run, None, [i], KEY).params
+        risks.append([run.problem.scores(params, data).losses.mean() for data in (run.problem.data, asked)])
+    for column, data in ((0, None), (1, asked)):
+        truly = np.argsort(-np.array(risks)[:, column])
+        chosen = cu.requests.influential(run, 5, data)
+        assert set(chosen) <= set(truly[:7]) and truly[0] in chosen
+
+
+def test_influential_owners_are_named_example_by_example_and_who_is_gone_is_neither_named_nor_asked(run):
+    data = run.problem.data
+    present = np.flatnonzero(run.present)
+    values = np.asarray(cu.loss_changes(run, data[present]))[np.asarray(data.owners)]
+    chosen = cu.requests.influential(run, 8)
+    assert len(chosen) == 8 and 7 not in chosen
+    assert values[chosen].min() >= np.delete(values, [*chosen, 7]).max() > values.min()
+    whole = cu.requests.influential(run, 6, data)
+    assert set(np.asarray(data.owners)[whole]) <= set(np.argsort(-np.asarray(cu.loss_changes(run, data)))[:2])
+
+
 @pytest.mark.parametrize(
     ("request_", "sentence"),
     [
@@ -69,6 +93,7 @@ def test_words_parse_to_the_same_requests(run):
     assert parse("owner:2", KEY, run).tolist() == [2, 12, 17, 22, 27]
     assert parse("random:3", KEY, run).tolist() == cu.requests.random(KEY, run, 3).tolist()
     assert parse("class:1:2", KEY, run).tolist() == cu.requests.by_class(KEY, run, 1, 2).tolist()
+    assert parse("influential:3", KEY, run).tolist() == cu.requests.influential(run, 3).tolist()
     for words in (
         "random",
         "random:x",
@@ -78,6 +103,8 @@ def test_words_parse_to_the_same_requests(run):
         "random:500",
         "class:9",
         "hardest:29",
+        "influential:29",
+        "influential:0",
         "ids:",
         "ids:1.5",
         "ids:9999999999999999999999",
