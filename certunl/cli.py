@@ -137,7 +137,7 @@ def forget(
             noisy_sgd, model_clipping, retrain, newton_step, jackknife, or a heuristic: finetune, neggrad,
             neggrad_plus, random_labels, salun, scrub, fisher, influence, lcodec.
         request: random:SIZE, class:LABEL[:SIZE], owner:ID,..., hardest:SIZE, influential:SIZE (whose deletion most
-            raises the training loss) or ids:ID,ID,...
+            raises the training loss), near_duplicates:SIZE (whose nearest neighbour stays) or ids:ID,ID,...
         epsilon: the budget's epsilon (default 1, or read off where sigma is given).
         delta: the budget's delta.
         distance: a distance fixed before the request; refused when the proved bound exceeds it.

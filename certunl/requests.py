@@ -1,5 +1,6 @@
 """Who asks to be forgotten: ids `i32[k]`, sorted and unique, of examples that are present."""
 
+import heapq
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,7 +13,10 @@ from certunl.problem import Dataset
 from certunl.training import Run
 from certunl.typing import BadInput, Key
 
-__all__ = ["by_class", "by_owner", "hardest", "influential", "parse", "random", "stream"]
+__all__ = ["by_class", "by_owner", "hardest", "influential", "near_duplicates", "parse", "random", "stream"]
+
+_BLOCK = 2**24
+"""Distances computed at once."""
 
 
 def random(key: Key, run: Run, size: int) -> np.ndarray:
@@ -51,6 +55,31 @@ def influential(run: Run, size: int, data: Dataset | None = None) -> np.ndarray:
     return _largest(run, values, size)
 
 
+def near_duplicates(run: Run, size: int) -> np.ndarray:
+    """The `size` present examples nearest, in the Euclidean norm of x, to another present one that itself stays: a twin
+    stays behind. Greedily: of those who are no one's twin, the nearest to someone who stays goes, the first of a pair
+    before the second. Distances are computed a few rows at a time, in the precision of x."""
+    present = np.flatnonzero(run.present)
+    if not 0 < size <= len(present) // 2:
+        raise BadInput(f"size must lie between 1 and {len(present) // 2}, half of those present; got {size}")
+    x = np.asarray(run.problem.data.x)[present].reshape(len(present), -1)
+    x = x - x.mean(axis=0)
+    stays, is_twin = np.ones(len(x), bool), np.zeros(len(x), bool)
+    norms, rows = (x**2).sum(axis=1), max(1, _BLOCK // len(x))
+    parts = [np.arange(len(x))[first : first + rows] for first in range(0, len(x), rows)]
+    queue = [entry for part in parts for entry in _nearest(x, norms, part, stays)]
+    heapq.heapify(queue)
+    while stays.sum() > len(x) - size:
+        _, i, twin = heapq.heappop(queue)
+        if is_twin[i]:
+            continue
+        if stays[twin]:
+            stays[i], is_twin[twin] = False, True
+        else:
+            heapq.heappush(queue, *_nearest(x, norms, np.array([i]), stays))
+    return run.check(present[~stays])
+
+
 def stream(key: Key, run: Run, sizes: Sequence[int]) -> list[np.ndarray]:
     """Requests of the given sizes, drawn uniformly and disjoint: what comes in one after another."""
     drawn = np.asarray(jax.random.permutation(key, jnp.flatnonzero(run.present)))
@@ -61,8 +90,8 @@ def stream(key: Key, run: Run, sizes: Sequence[int]) -> list[np.ndarray]:
 
 
 def parse(text: str, key: Key, run: Run) -> np.ndarray:
-    """A request from words: random:SIZE, class:LABEL[:SIZE], owner:ID[,ID...], hardest:SIZE, influential:SIZE or
-    ids:ID[,ID...]."""
+    """A request from words: random:SIZE, class:LABEL[:SIZE], owner:ID[,ID...], hardest:SIZE, influential:SIZE,
+    near_duplicates:SIZE or ids:ID[,ID...]."""
     kind, _, rest = text.partition(":")
     try:
         numbers = [int(word) for word in rest.replace(":", ",").split(",") if word]
@@ -79,11 +108,13 @@ def parse(text: str, key: Key, run: Run) -> np.ndarray:
             return hardest(run, size)
         case "influential", [size]:
             return influential(run, size)
+        case "near_duplicates", [size]:
+            return near_duplicates(run, size)
         case "ids", [_, *_]:
             return run.check(numbers)
     raise BadInput(
-        "a request is random:SIZE, class:LABEL[:SIZE], owner:ID,..., hardest:SIZE, influential:SIZE or ids:ID,ID,...; "
-        f"got {text!r}"
+        "a request is random:SIZE, class:LABEL[:SIZE], owner:ID,..., hardest:SIZE, influential:SIZE, "
+        f"near_duplicates:SIZE or ids:ID,ID,...; got {text!r}"
     )
 
 
@@ -92,6 +123,15 @@ def _largest(run: Run, values: Callable[[], Any], size: int) -> np.ndarray:
     if not 0 < size < np.sum(run.present):
         raise BadInput(f"size must lie between 1 and {np.sum(run.present) - 1}, got {size}")
     return run.check(np.argsort(-np.where(run.present, values(), -np.inf), kind="stable")[:size])
+
+
+def _nearest(x: np.ndarray, norms: np.ndarray, rows: np.ndarray, stays: np.ndarray) -> list[tuple[float, int, int]]:
+    """(distance, row, its nearest other row that stays) for each of `rows`."""
+    distances = np.where(stays, norms, np.inf) - 2 * x[rows] @ x.T
+    distances[np.arange(len(rows)), rows] = np.inf
+    nearest = distances.argmin(axis=1)
+    exact = np.linalg.norm(x[rows] - x[nearest], axis=1)  # not through a difference of large numbers
+    return list(zip(exact.tolist(), rows.tolist(), nearest.tolist(), strict=True))
 
 
 def _draw(key: Key, run: Run, members: np.ndarray, size: int, what: str) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Who may be asked for, and every request that is refused."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -59,6 +60,41 @@ def test_influential_owners_are_named_example_by_example_and_who_is_gone_is_neit
     assert set(np.asarray(data.owners)[whole]) <= set(np.argsort(-np.asarray(cu.loss_changes(run, data)))[:2])
 
 
+def line(points):
+    """A run whose examples stand on a line."""
+    x = np.array(points, float)[:, None] * np.ones((1, 2)) / np.sqrt(2)
+    model = cu.models.Linear(classes=1, dtype=jnp.float64)
+    return trained(cu.regression(model, cu.Dataset(x, np.zeros(len(x)))), learning_rate=1e-6)
+
+
+def test_near_duplicates_by_hand_one_of_a_pair_and_a_twin_stays():
+    run = line([0, 10, 0.1, 20, 10.2, 0.25, 40])
+    assert cu.requests.near_duplicates(run, 1).tolist() == [0]  # 0 and 2 at 0.1
+    assert cu.requests.near_duplicates(run, 2).tolist() == [0, 5]  # 5 is 0.15 from 2, which stays for both
+    assert cu.requests.near_duplicates(run, 3).tolist() == [0, 1, 5]
+    run = line([5, 5, 5, 5, 9, 30, 31, 60, 90])
+    assert cu.requests.near_duplicates(run, 3).tolist() == [0, 2, 3]  # the first's twin stays, and is everyone's
+    assert cu.requests.near_duplicates(run, 4).tolist() == [0, 2, 3, 5]
+    after = run.minus([1], run.params)
+    assert cu.requests.near_duplicates(after, 2).tolist() == [0, 3]
+
+
+@pytest.mark.parametrize("rows", [2**24, 40])
+def test_near_duplicates_are_what_a_naive_search_finds(monkeypatch, rows):
+    monkeypatch.setattr("certunl.requests._BLOCK", rows)
+    whole = trained(network(40))
+    run = whole.minus([3, 17], whole.params)
+    x, gone, twins = np.asarray(run.problem.data.x), [3, 17], set()
+    apart = np.linalg.norm(x[:, None] - x[None], axis=2) + np.diag(np.full(40, np.inf))
+    chosen = []
+    for _ in range(19):
+        left = [i for i in range(40) if i not in gone]
+        pairs = [(apart[i, j], i, j) for i in left if i not in twins for j in left]
+        _, i, j = min(pairs)
+        chosen, gone, twins = [*chosen, i], [*gone, i], twins | {j}
+        assert cu.requests.near_duplicates(run, len(chosen)).tolist() == sorted(chosen)
+
+
 @pytest.mark.parametrize(
     ("request_", "sentence"),
     [
@@ -94,6 +130,7 @@ def test_words_parse_to_the_same_requests(run):
     assert parse("random:3", KEY, run).tolist() == cu.requests.random(KEY, run, 3).tolist()
     assert parse("class:1:2", KEY, run).tolist() == cu.requests.by_class(KEY, run, 1, 2).tolist()
     assert parse("influential:3", KEY, run).tolist() == cu.requests.influential(run, 3).tolist()
+    assert parse("near_duplicates:3", KEY, run).tolist() == cu.requests.near_duplicates(run, 3).tolist()
     for words in (
         "random",
         "random:x",
@@ -105,6 +142,8 @@ def test_words_parse_to_the_same_requests(run):
         "hardest:29",
         "influential:29",
         "influential:0",
+        "near_duplicates:15",
+        "near_duplicates:0",
         "ids:",
         "ids:1.5",
         "ids:9999999999999999999999",
