@@ -43,6 +43,7 @@ def train(
     train_from: int = 0,
     test_size: int | None = None,
     data_dir: str | None = None,
+    mislabel: float | None = None,
     seed: int = 0,
 ) -> None:
     """Trains a model into a new run folder.
@@ -57,10 +58,11 @@ def train(
         train_from: the number of the first training example to use.
         test_size: how many test examples to use (default: all).
         data_dir: where prepared TFDS data lie (default: $TFDS_DATA_DIR, then ~/tensorflow_datasets).
-        seed: decides the initial parameters and the batches.
+        mislabel: a share of the training labels to replace by wrong ones, for requests of "mislabelled".
+        seed: decides the initial parameters, the batches, and whose labels are replaced.
     """
     limits = {"train": train_size, "test": test_size, "train_from": train_from or None, "data_dir": data_dir}
-    settings, key, extractor = compose(dataset, model, set, limits, seed), _key(seed), None
+    settings, key, extractor = compose(dataset, model, set, limits, seed, mislabel), _key(seed), None
     storage.reserve(folder)
     if features is not None:
         extractor, settings["features"] = adopt(features)
@@ -137,7 +139,8 @@ def forget(
             noisy_sgd, model_clipping, retrain, newton_step, jackknife, or a heuristic: finetune, neggrad,
             neggrad_plus, random_labels, salun, scrub, fisher, influence, lcodec.
         request: random:SIZE, class:LABEL[:SIZE], owner:ID,..., hardest:SIZE, influential:SIZE (whose deletion most
-            raises the training loss), near_duplicates:SIZE (whose nearest neighbour stays) or ids:ID,ID,...
+            raises the training loss), near_duplicates:SIZE (whose nearest neighbour stays), mislabelled[:SIZE]
+            (where --mislabel replaced labels) or ids:ID,ID,...
         epsilon: the budget's epsilon (default 1, or read off where sigma is given).
         delta: the budget's delta.
         distance: a distance fixed before the request; refused when the proved bound exceeds it.
@@ -156,11 +159,11 @@ def forget(
     budget = Budget(epsilon=epsilon, delta=delta, distance=distance, sigma=sigma)
     limit = None if total is None else Budget(epsilon=total, delta=delta)
     with disk.lock(folder):
-        run, _, _ = storage.load_run(folder)
+        run, splits, _ = storage.load_run(folder)
         state, earlier, account = history.resume(folder, run, line, {"method": method, "settings": chosen})
         account = account.limited(limit)
         ask_key, forget_key = jax.random.split(jax.random.fold_in(key, earlier))
-        ids = requests.parse(request, ask_key, state)
+        ids = requests.parse(request, ask_key, state, splits.mislabelled)
         rows, prepared = None, None
         if isinstance(unlearner, HessianFree) and (place := _rows(folder, unlearner)).exists():
             rows = unlearner.open(run, place)

@@ -13,7 +13,17 @@ from certunl.problem import Dataset
 from certunl.training import Run
 from certunl.typing import BadInput, Key
 
-__all__ = ["by_class", "by_owner", "hardest", "influential", "near_duplicates", "parse", "random", "stream"]
+__all__ = [
+    "by_class",
+    "by_owner",
+    "hardest",
+    "influential",
+    "mislabelled",
+    "near_duplicates",
+    "parse",
+    "random",
+    "stream",
+]
 
 _BLOCK = 2**24
 """Distances computed at once."""
@@ -41,6 +51,14 @@ def by_owner(run: Run, owners: Any) -> np.ndarray:
 def hardest(run: Run, size: int) -> np.ndarray:
     """The `size` present examples of largest loss under the trained model."""
     return _largest(run, lambda: run.problem.scores(run.params, run.problem.data).losses, size)
+
+
+def mislabelled(key: Key, run: Run, ids: Any, size: int | None = None) -> np.ndarray:
+    """`size` (default: all) of the present among `ids`, whose labels `datasets.mislabel` replaced."""
+    if not np.size(ids):
+        raise BadInput("no labels of these data were replaced on purpose: train with --mislabel SHARE")
+    members = np.intersect1d(ids, np.flatnonzero(run.present))
+    return _draw(key, run, members, len(members) if size is None else size, "mislabelled")
 
 
 def influential(run: Run, size: int, data: Dataset | None = None) -> np.ndarray:
@@ -89,9 +107,9 @@ def stream(key: Key, run: Run, sizes: Sequence[int]) -> list[np.ndarray]:
     return [np.sort(drawn[end - size : end]).astype(np.int32) for end, size in zip(ends, sizes, strict=True)]
 
 
-def parse(text: str, key: Key, run: Run) -> np.ndarray:
+def parse(text: str, key: Key, run: Run, planted: Any = ()) -> np.ndarray:
     """A request from words: random:SIZE, class:LABEL[:SIZE], owner:ID[,ID...], hardest:SIZE, influential:SIZE,
-    near_duplicates:SIZE or ids:ID[,ID...]."""
+    near_duplicates:SIZE, mislabelled[:SIZE] (of the ids `planted`) or ids:ID[,ID...]."""
     kind, _, rest = text.partition(":")
     try:
         numbers = [int(word) for word in rest.replace(":", ",").split(",") if word]
@@ -110,11 +128,13 @@ def parse(text: str, key: Key, run: Run) -> np.ndarray:
             return influential(run, size)
         case "near_duplicates", [size]:
             return near_duplicates(run, size)
+        case "mislabelled", [*size] if len(size) == bool(rest):
+            return mislabelled(key, run, planted, *size)
         case "ids", [_, *_]:
             return run.check(numbers)
     raise BadInput(
         "a request is random:SIZE, class:LABEL[:SIZE], owner:ID,..., hardest:SIZE, influential:SIZE, "
-        f"near_duplicates:SIZE or ids:ID,ID,...; got {text!r}"
+        f"near_duplicates:SIZE, mislabelled[:SIZE] or ids:ID,ID,...; got {text!r}"
     )
 
 

@@ -17,8 +17,11 @@ from certunl.typing import BadInput
 __all__ = ["adopt", "compose"]
 
 
-def compose(dataset: str, model: str, pairs: Sequence[str], limits: dict[str, Any], seed: int) -> dict[str, Any]:
-    """The settings of a run; `pairs` of "name=value" are the recipe's, the model's or l2, `limits` the data set's.
+def compose(
+    dataset: str, model: str, pairs: Sequence[str], limits: dict[str, Any], seed: int, mislabel: float | None = None
+) -> dict[str, Any]:
+    """The settings of a run; `pairs` of "name=value" are the recipe's, the model's or l2, `limits` the data set's,
+    `mislabel` the share of its training labels that are replaced.
 
     Raises: BadInput for a name that none of them has, and for a dtype that JAX would silently shorten.
     """
@@ -33,6 +36,7 @@ def compose(dataset: str, model: str, pairs: Sequence[str], limits: dict[str, An
     return {
         "dataset": dataset,
         "dataset_settings": {name: value for name, value in limits.items() if value is not None},
+        **({} if mislabel is None else {"mislabel": mislabel}),
         "model": model,
         "model_settings": chosen,
         "l2": l2,

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import jax
 
 from certunl import rooms
-from certunl.datasets import Splits, load
+from certunl.datasets import Splits, load, mislabel
 from certunl.disk import digest, load_arrays, read_json, save_arrays, whole, write_json
 from certunl.features import Features
 from certunl.models._headless import Headless
@@ -69,6 +69,10 @@ class Built(NamedTuple):
 def build(settings: dict[str, Any], extractor: Features | None = None) -> Built:
     """What a run's settings describe."""
     splits = load(settings["dataset"], **_tuples(settings["dataset_settings"]))
+    if "mislabel" in settings:
+        key = jax.random.fold_in(jax.random.key(settings["seed"]), 2)  # 0 and 1 may be the halves training splits
+        train, ids = mislabel(key, splits.train, settings["mislabel"], splits.classes)
+        splits = splits._replace(train=train, mislabelled=ids)
     source = splits.train
     if extractor is not None:
         splits = splits._replace(train=extractor(source), test=extractor(splits.test))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from certunl import history, storage
-from tests.verbs import certunl, listing, refused
+from tests.verbs import SMALL, certunl, listing, refused
 
 
 def test_the_story_leaves_everything_in_the_folder(folder):
@@ -116,6 +116,22 @@ def test_noisy_methods_are_proved_from_the_command_line_and_read_back(tmp_path, 
     certunl("evaluate", place)
     rows = json.loads((place / "evaluation.json").read_text())[0]["rows"]
     assert {"noisy_sgd-1", "model_clipping-1"} <= set(rows) and "bound_to_its_reference" not in rows["noisy_sgd-1"]
+
+
+def test_labels_replaced_in_training_come_back_and_can_be_asked_for(tmp_path, capsys):
+    place, plain = tmp_path / "run", tmp_path / "plain"
+    certunl("train", place, *SMALL, "--mislabel", "0.1")
+    certunl("train", plain, *SMALL)
+    (run, splits, facts), (clean, _, told) = storage.load_run(place), storage.load_run(plain)
+    assert facts["settings"]["mislabel"] == 0.1 and "mislabel" not in told["settings"]
+    wrong = np.flatnonzero(np.asarray(run.problem.data.y) != np.asarray(clean.problem.data.y))
+    assert len(wrong) == 14 and splits.mislabelled.tolist() == wrong.tolist()
+    np.testing.assert_array_equal(jax.tree.leaves(run.start)[0], jax.tree.leaves(clean.start)[0])
+    certunl("forget", place, "--method", "finetune", "--request", "mislabelled:4")
+    certunl("forget", place, "--method", "finetune", "--request", "mislabelled")
+    first, second = (storage.load_part(place, "updates", f"finetune-{k}")[1]["request"] for k in (1, 2))
+    assert len(first) == 4 and sorted(first + second) == wrong.tolist()
+    certunl("evaluate", place)
 
 
 def test_rows_of_forgotten_examples_stay_away_from_a_store_that_was_half_filled_or_not_cleared(folder, tmp_path):

@@ -144,12 +144,30 @@ def test_words_parse_to_the_same_requests(run):
         "influential:0",
         "near_duplicates:15",
         "near_duplicates:0",
+        "mislabelled",
         "ids:",
         "ids:1.5",
         "ids:9999999999999999999999",
     ):
         with pytest.raises(cu.BadInput):
             parse(words, KEY, run)
+
+
+def test_mislabelled_are_the_planted_ones_that_are_still_there(run):
+    planted = np.array([4, 7, 9, 21], np.int32)
+    assert parse("mislabelled", KEY, run, planted).tolist() == [4, 9, 21]
+    two = parse("mislabelled:2", KEY, run, planted).tolist()
+    assert len(two) == 2 and set(two) < {4, 9, 21}
+    assert {tuple(parse("mislabelled:2", jax.random.key(i), run, planted).tolist()) for i in range(20)} == {
+        (4, 9),
+        (4, 21),
+        (9, 21),
+    }
+    for words, sentence in (("mislabelled:4", "there are 3 mislabelled"), ("mislabelled:x", "random:SIZE")):
+        with pytest.raises(cu.BadInput, match=sentence):
+            parse(words, KEY, run, planted)
+    with pytest.raises(cu.BadInput, match="train with --mislabel"):
+        parse("mislabelled", KEY, run)
 
 
 def test_owners_must_be_known():

@@ -7,10 +7,11 @@ TensorFlow from `data_dir` (default: $TFDS_DATA_DIR, then ~/tensorflow_datasets)
 from typing import Any
 
 from certunl import rooms
+from certunl.datasets._mislabel import mislabel
 from certunl.datasets._splits import Splits
 from certunl.typing import BadInput
 
-__all__ = ["Splits", "load"]
+__all__ = ["Splits", "load", "mislabel"]
 
 
 def load(name: str, *, train_from: int = 0, **settings: Any) -> Splits:

@@ -1,5 +1,6 @@
 """Shapes, label sets, ranges and scale of every data set that is at hand."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -44,6 +45,30 @@ def test_training_examples_may_begin_later():
             cu.datasets.load("wine", **wrong)
     with pytest.raises(cu.BadInput, match="got 0"):
         cu.datasets.load("wine", train_from=100, train=0)
+
+
+def test_mislabel_replaces_a_share_of_the_labels_by_wrong_classes_and_nothing_else():
+    data = cu.datasets.load("digits").train
+    changed, ids = cu.datasets.mislabel(jax.random.key(3), data, 0.2)
+    assert ids.dtype == np.int32 and len(ids) == round(0.2 * 1437) and (np.diff(ids) > 0).all()
+    np.testing.assert_array_equal(np.flatnonzero(changed.y != data.y), ids)
+    assert changed.y.dtype == data.y.dtype and changed.x is data.x
+    assert changed.y.min() == 0 and changed.y.max() == 9
+    again, other = (cu.datasets.mislabel(jax.random.key(seed), data, 0.2) for seed in (3, 4))
+    assert (again[0].y == changed.y).all() and (other[1] != ids).any()
+    beyond, everyone = cu.datasets.mislabel(jax.random.key(0), cu.Dataset(data.x, 0 * data.y), 1.0, classes=3)
+    assert len(everyone) == 1437 and set(beyond.y.tolist()) == {1, 2}
+    assert abs((beyond.y == 1).mean() - 0.5) < 5 * 0.5 / np.sqrt(1437)
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.1, 1e-9, float("nan"), "half"])
+def test_a_share_that_replaces_nothing_or_more_than_all_is_refused(share):
+    with pytest.raises(cu.BadInput, match="share of labels"):
+        cu.datasets.mislabel(jax.random.key(0), cu.datasets.load("wine").train, share)
+    with pytest.raises(cu.BadInput, match="1 classes"):
+        cu.datasets.mislabel(jax.random.key(0), cu.Dataset(np.zeros((4, 1)), np.zeros(4, int)), 0.5)
+    with pytest.raises(cu.BadInput, match="whole-number labels"):
+        cu.datasets.mislabel(jax.random.key(0), cu.Dataset(np.zeros((4, 1)), np.zeros(4)), 0.5)
 
 
 def test_unknown_names_and_settings_are_refused_with_the_known_ones():

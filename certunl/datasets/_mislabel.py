@@ -1,0 +1,37 @@
+"""Wrong labels on purpose: what a model should be able to forget."""
+
+from dataclasses import replace
+from numbers import Real
+
+import jax
+import numpy as np
+
+from certunl.problem import Dataset
+from certunl.supervised import wrong_labels
+from certunl.typing import BadInput, Key
+
+__all__ = ["mislabel"]
+
+
+def mislabel(key: Key, data: Dataset, share: float, classes: int | None = None) -> tuple[Dataset, np.ndarray]:
+    """(`data` with the labels of round(share · n) examples replaced, each by a wrong class drawn uniformly among
+    0 .. classes − 1, their ids i32[k] sorted). `classes` defaults to as many as the labels name.
+
+    >>> data, ids = mislabel(jax.random.key(0), Dataset(np.zeros((6, 1)), np.array([0, 1, 2, 0, 1, 2])), 0.5)
+    >>> len(ids), (data.y[ids] != np.array([0, 1, 2, 0, 1, 2])[ids]).all()
+    (3, np.True_)
+    """
+    labels = np.array(data.y)
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise BadInput(f"only whole-number labels can be replaced, got {labels.dtype}{list(labels.shape)}")
+    classes = int(labels.max()) + 1 if classes is None else classes
+    count = round(share * len(labels)) if isinstance(share, Real) and 0 < share <= 1 else 0
+    if count == 0 or classes < 2:
+        raise BadInput(
+            f"the share of labels to replace must be a number of at most 1 that takes in an example of {len(labels)}, "
+            f"with two classes or more; got {share!r} and {classes} classes"
+        )
+    ids_key, label_key = jax.random.split(key)
+    ids = np.sort(np.asarray(jax.random.permutation(ids_key, len(labels)))[:count]).astype(np.int32)
+    labels[ids] = wrong_labels(label_key, jax.numpy.asarray(labels[ids]), classes)
+    return replace(data, y=labels), ids
