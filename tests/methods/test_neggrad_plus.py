@@ -45,9 +45,9 @@ def test_each_half_of_a_step_is_a_mean_and_the_forgotten_come_round_equally_ofte
         assert len(set(np.bincount(named))) == 1
 
 
-@pytest.mark.parametrize("batches", ["equal", "poisson"])
-def test_with_everything_to_retain_it_is_fine_tuning_and_with_nothing_negative_gradient(batches):
-    run = trained(ridge(), weight_decay=0.1, optimizer="momentum", batches=batches)
+@pytest.mark.parametrize("recipe", [{"denominator": "retained"}, {"batches": "fixed"}, {"batches": "poisson"}])
+def test_with_everything_to_retain_it_is_fine_tuning_and_with_nothing_negative_gradient(recipe):
+    run = trained(ridge(), weight_decay=0.1, optimizer="momentum", **recipe)
     first, second = jax.random.split(KEY)
     fine = cu.FineTune(epochs=2).forget(run, None, IDS, first).params
     assert gap(cu.NegGradPlus(epochs=2, retain_share=1).forget(run, None, IDS, KEY).params, fine) < 1e-14
