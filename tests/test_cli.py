@@ -126,6 +126,7 @@ def test_labels_replaced_in_training_come_back_and_can_be_asked_for(tmp_path, ca
     assert facts["settings"]["mislabel"] == 0.1 and "mislabel" not in told["settings"]
     wrong = np.flatnonzero(np.asarray(run.problem.data.y) != np.asarray(clean.problem.data.y))
     assert len(wrong) == 14 and splits.mislabelled.tolist() == wrong.tolist()
+    assert storage.build(facts["settings"] | {"seed": 1}).splits.mislabelled.tolist() != wrong.tolist()
     np.testing.assert_array_equal(jax.tree.leaves(run.start)[0], jax.tree.leaves(clean.start)[0])
     certunl("forget", place, "--method", "finetune", "--request", "mislabelled:4")
     certunl("forget", place, "--method", "finetune", "--request", "mislabelled")

@@ -49,14 +49,18 @@ def test_influential_are_those_whose_loss_replayed_retraining_raises_most():
         assert set(chosen) <= set(truly[:7]) and truly[0] in chosen
 
 
-def test_influential_owners_are_named_example_by_example_and_who_is_gone_is_neither_named_nor_asked(run):
+def test_influential_owners_are_named_example_by_example_and_who_is_gone_is_neither_named_nor_asked(run, monkeypatch):
     data = run.problem.data
     present = np.flatnonzero(run.present)
     values = np.asarray(cu.loss_changes(run, data[present]))[np.asarray(data.owners)]
     chosen = cu.requests.influential(run, 8)
     assert len(chosen) == 8 and 7 not in chosen
     assert values[chosen].min() >= np.delete(values, [*chosen, 7]).max() > values.min()
+    asked = []
+    monkeypatch.setattr("certunl.requests.loss_changes", lambda run, on: asked.append(on) or cu.loss_changes(run, on))
     whole = cu.requests.influential(run, 6, data)
+    assert cu.requests.influential(run, 8).tolist() == chosen.tolist()
+    assert asked[0] is data and (asked[1].x == data.x[present]).all()
     assert set(np.asarray(data.owners)[whole]) <= set(np.argsort(-np.asarray(cu.loss_changes(run, data)))[:2])
 
 
