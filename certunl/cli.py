@@ -159,11 +159,11 @@ def forget(
     budget = Budget(epsilon=epsilon, delta=delta, distance=distance, sigma=sigma)
     limit = None if total is None else Budget(epsilon=total, delta=delta)
     with disk.lock(folder):
-        run, splits, _ = storage.load_run(folder)
+        run, _, known = storage.load_run(folder)
         state, earlier, account = history.resume(folder, run, line, {"method": method, "settings": chosen})
         account = account.limited(limit)
         ask_key, forget_key = jax.random.split(jax.random.fold_in(key, earlier))
-        ids = requests.parse(request, ask_key, state, splits.mislabelled)
+        ids = requests.parse(request, ask_key, state, known["mislabelled"])
         rows, prepared = None, None
         if isinstance(unlearner, HessianFree) and (place := _rows(folder, unlearner)).exists():
             rows = unlearner.open(run, place)

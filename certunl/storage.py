@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from certunl import rooms
 from certunl.datasets import Splits, load, mislabel
@@ -57,30 +58,31 @@ _NUMBERED = re.compile(r"([A-Za-z][\w.-]*)-(\d+)")
 
 class Built(NamedTuple):
     """What settings describe: `source` are the training data as they come, `splits` what the model sees of them: the
-    features of `extractor`, where there is one."""
+    features of `extractor`, where there is one; `mislabelled i32[k]` the training examples with replaced labels."""
 
     problem: Problem
     recipe: Recipe
     splits: Splits
     source: Dataset
     extractor: Features | None
+    mislabelled: np.ndarray
 
 
 def build(settings: dict[str, Any], extractor: Features | None = None) -> Built:
     """What a run's settings describe."""
     splits = load(settings["dataset"], **_tuples(settings["dataset_settings"]))
+    source, ids = splits.train, np.zeros(0, np.int32)
     if "mislabel" in settings:
         key = jax.random.fold_in(jax.random.key(settings["seed"]), 2)  # 0 and 1 may be the halves training splits
-        train, ids = mislabel(key, splits.train, settings["mislabel"], splits.classes)
-        splits = splits._replace(train=train, mislabelled=ids)
-    source = splits.train
+        source, ids = mislabel(key, source, settings["mislabel"], splits.classes)
+        splits = splits._replace(train=source)
     if extractor is not None:
         splits = splits._replace(train=extractor(source), test=extractor(splits.test))
     model = rooms.build(
         "models", settings["model"], **{"classes": splits.classes, **_tuples(settings["model_settings"])}
     )
     problem = classification(model, splits.train, l2=settings["l2"])
-    return Built(problem, rooms.fill(Recipe, settings["recipe"], "Recipe"), splits, source, extractor)
+    return Built(problem, rooms.fill(Recipe, settings["recipe"], "Recipe"), splits, source, extractor, ids)
 
 
 def save_run(folder: Path, run: Run, settings: dict[str, Any], built: Built) -> None:
@@ -113,7 +115,7 @@ def reserve(folder: Path) -> None:
 
 
 def load_run(folder: Path) -> tuple[Run, Splits, dict[str, Any]]:
-    """(run, data, facts of run.json).
+    """(run, data, facts of run.json and, as "mislabelled", whose labels were replaced).
 
     Raises: BadInput where the folder is missing, half-written, changed, or the data are not those it was trained on.
     """
@@ -133,7 +135,7 @@ def load_run(folder: Path) -> tuple[Run, Splits, dict[str, Any]]:
             f"{folder} does not match its fingerprint: its settings, arrays or the data set on this machine are not "
             "those it was trained with; restore them or train again"
         )
-    return run, splits, facts
+    return run, splits, facts | {"mislabelled": built.mislabelled}
 
 
 def save_part(folder: Path, kind: str, name: str, arrays: Params, facts: dict[str, Any]) -> None:

@@ -122,11 +122,11 @@ def test_labels_replaced_in_training_come_back_and_can_be_asked_for(tmp_path, ca
     place, plain = tmp_path / "run", tmp_path / "plain"
     certunl("train", place, *SMALL, "--mislabel", "0.1")
     certunl("train", plain, *SMALL)
-    (run, splits, facts), (clean, _, told) = storage.load_run(place), storage.load_run(plain)
+    (run, _, facts), (clean, _, told) = storage.load_run(place), storage.load_run(plain)
     assert facts["settings"]["mislabel"] == 0.1 and "mislabel" not in told["settings"]
     wrong = np.flatnonzero(np.asarray(run.problem.data.y) != np.asarray(clean.problem.data.y))
-    assert len(wrong) == 14 and splits.mislabelled.tolist() == wrong.tolist()
-    assert storage.build(facts["settings"] | {"seed": 1}).splits.mislabelled.tolist() != wrong.tolist()
+    assert len(wrong) == 14 and facts["mislabelled"].tolist() == wrong.tolist()
+    assert storage.build(facts["settings"] | {"seed": 1}).mislabelled.tolist() != wrong.tolist()
     np.testing.assert_array_equal(jax.tree.leaves(run.start)[0], jax.tree.leaves(clean.start)[0])
     certunl("forget", place, "--method", "finetune", "--request", "mislabelled:4")
     certunl("forget", place, "--method", "finetune", "--request", "mislabelled")

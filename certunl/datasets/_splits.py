@@ -13,13 +13,11 @@ __all__ = ["Splits", "from_sklearn", "from_tfds"]
 
 
 class Splits(NamedTuple):
-    """`train` and `test` Datasets of NumPy arrays, the number of classes, and the ids i32[k] of the training examples
-    whose labels were replaced on purpose (see `mislabel`)."""
+    """`train` and `test` Datasets of NumPy arrays, and the number of classes."""
 
     train: Dataset
     test: Dataset
     classes: int
-    mislabelled: np.ndarray = np.zeros(0, np.int32)
 
 
 def _first(x: np.ndarray, y: np.ndarray, size: int | None, split: str) -> Dataset:
