@@ -1,7 +1,5 @@
 """certunl: train, plan, prepare, forget, evaluate, report; each verb reads a run folder and adds to it."""
 
-import dataclasses
-import math
 import os
 import sys
 import tempfile
@@ -18,10 +16,10 @@ from certunl import disk, history, requests, rooms, storage
 from certunl.budget import Budget
 from certunl.calibration import certify, secret_key
 from certunl.console import progress, show
-from certunl.evaluation import Report, evaluate_all
+from certunl.evaluation import evaluate_all
 from certunl.methods import HessianFree
 from certunl.planning import plan as make_plan
-from certunl.report import page
+from certunl.report import from_json, to_json, write
 from certunl.settings import adopt, compose
 from certunl.training import train as train_run
 from certunl.typing import BadInput, Diverged, Key
@@ -196,13 +194,13 @@ def evaluate(folder: Folder, /) -> None:
             raise BadInput(f"{folder} holds no release; make one with: certunl forget {folder}")
         with progress("retraining, for comparison"):
             reports = evaluate_all(run, releases, test=splits.test)
-        disk.write_json(folder / "evaluation.json", [dataclasses.asdict(report) for report in reports], mode=0o600)
+        disk.write_json(folder / "evaluation.json", [to_json(report) for report in reports], mode=0o600)
     for report in reports:
         show(report)
 
 
 def report(folder: Folder, /) -> None:
-    """Writes RUN/report.html: tables, figures and certificates (evaluates first where that is not done).
+    """Writes RUN/report.html and report.md: tables, figures, certificates (evaluates first where that is not done).
 
     Args:
         folder: the run folder.
@@ -212,14 +210,13 @@ def report(folder: Folder, /) -> None:
     with disk.lock(folder):
         facts = disk.read_json(folder / "run.json", "train again")
         held = disk.read_json(folder / "evaluation.json", "delete it and evaluate again")
-        reports = [Report(_numbers(r["rows"]), r["forgotten"], r["verdicts"]) for r in held]
+        reports = [from_json(r) for r in held]
         certificates = history.certificates(folder)
         shown = {**facts["settings"], **facts["versions"], "device": facts["device"]}
         pages = [(r, [f"{n}\n{certificates[n]}" for n in r.rows if n in certificates]) for r in reports]
         warnings = history.warnings(folder)
-        text = page(f"certunl: {folder.name}", shown, pages, warnings)
-        disk.write_text(folder / "report.html", text, mode=0o600)
-    say(f"wrote {folder / 'report.html'}")
+        write(folder, f"certunl: {folder.name}", shown, pages, warnings)
+    say(f"wrote {folder / 'report.html'}, and the same as report.md")
     for sentence in warnings:
         say(f"warning: {sentence}")
 
@@ -250,11 +247,6 @@ def _key(seed: int) -> Key:
     if not 0 <= seed < 2**31:
         raise BadInput(f"seed must be a whole number from 0 to {2**31 - 1}, got {seed}")
     return jax.random.key(seed)
-
-
-def _numbers(rows: dict[str, dict[str, float | None]]) -> dict[str, dict[str, float]]:
-    """Rows as they were before JSON, which has no NaN."""
-    return {name: {c: math.nan if v is None else v for c, v in row.items()} for name, row in rows.items()}
 
 
 def say(text: str) -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "read_json",
     "save_arrays",
     "whole",
+    "write_bytes",
     "write_json",
     "write_text",
 ]
@@ -59,9 +60,14 @@ def hold(folder: Path) -> Iterator[None]:
 
 def write_text(path: Path, text: str, *, mode: int = 0o644) -> None:
     """Writes a file whole or not at all."""
+    write_bytes(path, text.encode(), mode=mode)
+
+
+def write_bytes(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Writes a file whole or not at all."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.touch(mode=mode)
-    partial.write_text(text)
+    partial.write_bytes(content)
     partial.replace(path)
 
 

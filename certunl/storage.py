@@ -7,7 +7,7 @@ or absent.
     RUN/updates/NAME-K/            the un-noised result of NAME's K-th request (keep secret)
     RUN/releases/NAME-K/           what may be published: params (noised as its certificate says), the certificate's
                                    verdict, epsilon, delta, sigma
-    RUN/evaluation.json, report.html                         for the owner: they speak of un-noised models
+    RUN/evaluation.json, report.html, report.md, report/     for the owner: they speak of un-noised models
 
 What is secret is made for its owner alone (mode 700 or 600), releases for everyone; noise is never derived from the
 seed in run.json.
@@ -155,7 +155,7 @@ def secret(folder: Path, kind: str) -> Path:
 
 def exposed(folder: Path) -> list[str]:
     """What in RUN is secret and may be read by others than its owner, though releases may lie beside it."""
-    known = ("arrays", "prepared", "updates", "evaluation.json", "report.html")
+    known = ("arrays", "prepared", "updates", "evaluation.json", "report.html", "report.md", "report")
     return [name for name in known if (folder / name).exists() and (folder / name).stat().st_mode & 0o077]
 
 

@@ -21,8 +21,9 @@ def folder(tmp_path_factory):
 
 
 def test_only_releases_may_be_read_by_others(folder):
-    secret = {"arrays", "updates", "evaluation.json", "report.html"}
+    secret = {"arrays", "updates", "evaluation.json", "report.html", "report.md", "report"}
     assert all((folder / name).stat().st_mode & 0o077 == 0 for name in secret)
+    assert all(path.stat().st_mode & 0o077 == 0 for path in (folder / "report").iterdir())
     assert storage.exposed(folder) == [] and "class=warning" not in (folder / "report.html").read_text()
 
 

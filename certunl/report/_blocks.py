@@ -1,0 +1,100 @@
+"""What stands on the page, in order; `page` and `markdown` only say how a block looks."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from certunl.evaluation import Report
+from certunl.report._draw import Picture, draw
+from certunl.report._tables import Table, areas, claims, flat, main, power
+
+__all__ = ["Alarm", "Block", "Heading", "Pictures", "Printed", "Reports", "Words", "blocks", "pictures"]
+
+Reports = Sequence[tuple[Report, list[str]]]
+"""Each Report with its certificates as printed."""
+
+
+class Heading(NamedTuple):
+    level: int
+    text: str
+
+
+class Words(NamedTuple):
+    text: str
+
+
+class Alarm(NamedTuple):
+    """What nobody may overlook: `kind` is a warning of secrets, or an alarm about the numbers."""
+
+    text: str
+    kind: str = "alarm"
+
+
+class Printed(NamedTuple):
+    text: str
+
+
+class Pictures(NamedTuple):
+    held: list[Picture]
+
+
+Block = Heading | Words | Alarm | Printed | Pictures | Table
+
+
+def pictures(reports: Reports) -> list[list[Picture]]:
+    """The figures of each Report, with names of their own."""
+    return [draw(report, f"{place}-" if len(reports) > 1 else "") for place, (report, _) in enumerate(reports, 1)]
+
+
+def blocks(
+    title: str, facts: dict[str, Any], reports: Reports, warnings: Sequence[str], drawn: list[list[Picture]]
+) -> Iterator[Block]:
+    """The page, from its title to the settings everything was made with."""
+    yield Heading(1, title)
+    yield Words("For the owner: this page speaks of un-noised models.")
+    for sentence in warnings:
+        yield Alarm(sentence, "warning")
+    for (report, certificates), held in zip(reports, drawn, strict=True):
+        yield from _one(report, certificates, held)
+    if lines := list(flat(facts)):
+        yield Heading(2, "Settings, versions and device")
+        yield Table(["", ""], lines, words=(1,))
+
+
+def _one(report: Report, certificates: list[str], drawn: list[Picture]) -> Iterator[Block]:
+    size = f"{report.forgotten} example{'s' * (report.forgotten != 1)} forgotten"
+    yield Heading(2, f"{report.request} ({size})" if report.request else size)
+    for name, audit in report.audits.items():
+        if audit.refuted:
+            yield Alarm(
+                f"REFUTED: {name} claims epsilon {audit.epsilon:.4g} at delta {audit.delta:.4g}, and an audit found "
+                f"epsilon at least {audit.lower:.4g} with confidence {100 * audit.confidence:.4g}%"
+            )
+    for attack, control in report.controls.items():
+        if not control.at_chance:
+            yield Alarm(
+                f"NOT AT CHANCE: with members and others shuffled, {attack} has AUC {control.auc:.3f} "
+                f"[{control.low:.3f}, {control.high:.3f}], which does not hold ½. One control in twenty strays by "
+                "chance; otherwise believe nothing that this attack says"
+            )
+    yield main(report)
+    if report.audits:
+        yield Heading(3, "Audits")
+        yield claims(report)
+    yield Pictures([picture for picture in drawn if not _of_attacks(picture)])
+    if report.attacks or report.controls:
+        yield Heading(3, "Attacks")
+        yield areas(report)
+        if report.attacks:
+            yield power(report)
+        yield Pictures([picture for picture in drawn if _of_attacks(picture)])
+    if report.left_out:
+        yield Heading(3, "Left out")
+        yield Table(["method", "why"], [[name, why] for name, why in report.left_out.items()], words=(1,))
+    if certificates:
+        yield Heading(3, "Certificates")
+        for text in certificates:
+            yield Printed(text)
+
+
+def _of_attacks(picture: Picture) -> bool:
+    return picture.name.partition("-auc-")[1] != "" or picture.name.partition("-roc-")[1] != ""

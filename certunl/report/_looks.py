@@ -1,0 +1,106 @@
+"""How a method looks in every figure: black for retraining, vermilion for doing nothing, a colour for what carries a
+guarantee, grey for the rest. Colours of Okabe and Ito 2008, told apart by the colour-blind; where they run out, dashes.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from certunl.evaluation import Report
+
+__all__ = ["GRID", "WIDTH", "Look", "blank", "legend", "looks", "methods", "named"]
+
+WIDTH = 5.6
+"""Of every figure in inches: its letters can be read where it is shown on a phone."""
+
+GRID = "#e4e4e4"
+_COLOURS = ("#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195")
+_DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)))
+_GUARANTEED = ("PROVED", "CONDITIONAL")
+_NOISE = " + noise"
+
+
+@dataclass(frozen=True)
+class Look:
+    """Of one method; `told` where the legend names it."""
+
+    colour: str
+    width: float
+    dash: Any
+    told: bool
+
+    @property
+    def order(self) -> float:
+        """What is drawn later lies above."""
+        return 2 + self.width
+
+
+def looks(report: Report, names: Iterable[str]) -> dict[str, Look]:
+    """The look of each of `names`: a method has one colour in all figures, its un-noised model is grey beside it."""
+    names = list(names)
+    guaranteed = [name.removesuffix(_NOISE) for name, verdict in report.verdicts.items() if verdict in _GUARANTEED]
+    places = {family: place for place, family in enumerate(dict.fromkeys(guaranteed)) if family != "retrain"}
+    result = {}
+    for name in names:
+        place = places.get(name.removesuffix(_NOISE))
+        if name == "retrain":
+            result[name] = Look("#000000", 2.4, "-", True)
+        elif name == "original":
+            result[name] = Look("#D55E00", 2.0, "-", True)
+        elif place is None or name + _NOISE in names:
+            result[name] = Look("#a8a8a8", 0.8, "-", False)
+        else:
+            dash = _DASHES[place // len(_COLOURS) % len(_DASHES)]
+            result[name] = Look(_COLOURS[place % len(_COLOURS)], 1.5, dash, True)
+    return result
+
+
+def named(name: str, most: int = 26) -> str:
+    """`name` as a figure can hold it: not too long, and no formula."""
+    short = name if len(name) <= most else f"{name[: most - 12]}…{name[-11:]}"
+    return short.replace("$", r"\$") if not short.startswith("_") else " " + short.replace("$", r"\$")
+
+
+def blank(height: float) -> tuple[Figure, Any]:
+    """A figure with one pair of axes."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8.5)
+    for side in (axes.xaxis, axes.yaxis):
+        side.label.set_fontsize(9)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def methods(axes: Any, names: list[str], seen: dict[str, Look]) -> None:
+    """One method a line, from the top; what is none of them, such as a control, slanted."""
+    axes.set_yticks(range(len(names)), [named(name) for name in names])
+    for label, name in zip(axes.get_yticklabels(), names, strict=True):
+        label.set_color("#111111" if name in seen and seen[name].told else "#666666")
+        label.set_fontweight("bold" if name in ("original", "retrain") else "normal")
+        label.set_fontstyle("normal" if name in seen else "italic")
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.grid(axis="x", color=GRID, linewidth=0.8)
+
+
+def legend(figure: Figure, report: Report, seen: dict[str, Look], more: dict[str, Line2D]) -> None:
+    """Below the axes, never over a curve: the methods that have a colour, `more`, and how many are grey."""
+    refuted = {name for name, audit in report.audits.items() if audit.refuted}
+    entries = {
+        named(name) + (" (refuted)" if name in refuted else ""): Line2D(
+            [], [], color=look.colour, linewidth=look.width, linestyle=look.dash
+        )
+        for name, look in seen.items()
+        if look.told
+    }
+    if others := sum(not look.told for look in seen.values()):
+        entries[f"{others} other{'s' * (others > 1)}"] = Line2D([], [], color="#a8a8a8", linewidth=0.8)
+    entries |= more
+    columns = 3 if max(map(len, entries)) < 20 else 2
+    figure.legend(
+        list(entries.values()), list(entries), loc="outside lower center", ncols=columns, frameon=False, fontsize=8
+    )

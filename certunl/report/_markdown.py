@@ -1,0 +1,57 @@
+"""The page as Markdown, its figures in files beside it."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from certunl.report._blocks import Alarm, Block, Heading, Pictures, Printed, Reports, Words, blocks, pictures
+from certunl.report._draw import Picture
+from certunl.report._tables import Table
+
+__all__ = ["markdown"]
+
+
+def markdown(
+    title: str,
+    facts: dict[str, Any],
+    reports: Reports,
+    warnings: Sequence[str] = (),
+    *,
+    folder: str = "report",
+    drawn: list[list[Picture]] | None = None,
+) -> str:
+    """What `page` says, as Markdown; the figures are links to `folder`/NAME, for which `drawn` has the content."""
+    told = blocks(title, facts, reports, warnings, pictures(reports) if drawn is None else drawn)
+    return "\n\n".join(text for block in told if (text := _shown(block, folder))) + "\n"
+
+
+def _shown(block: Block, folder: str) -> str:
+    match block:
+        case Heading(level, text):
+            return f"{'#' * level} {_plain(text)}"
+        case Words(text):
+            return _plain(text)
+        case Alarm(text, kind):
+            return f"> **{kind.capitalize()}.** {_plain(text)}"
+        case Printed(text):
+            fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+            return f"{fence}text\n{text}\n{fence}"
+        case Pictures(held):
+            return "\n\n".join(f"![{_plain(picture.said)}]({folder}/{picture.name})" for picture in held)
+        case Table():
+            return _table(block)
+
+
+def _table(table: Table) -> str:
+    sides = [":--" if column == 0 or column in table.words else "--:" for column in range(len(table.header))]
+    rows = [
+        [f"**{_plain(cell)}**" if (i, j) in table.marks else _plain(cell) for j, cell in enumerate(row)]
+        for i, row in enumerate(table.rows)
+    ]
+    lines = [f"| {' | '.join(cells)} |" for cells in ([_plain(cell) for cell in table.header], sides, *rows)]
+    return "\n".join(lines) + (f"\n\n{_plain(table.note)}" if table.note else "")
+
+
+def _plain(text: str) -> str:
+    """`text` so that Markdown shows it as it is, on one line."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~$!&])", r"\\\1", " ".join(text.split()))

@@ -1,0 +1,158 @@
+"""A Report as tables of words, the same for every reader."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from certunl.evaluation import Report
+from certunl.roc import Attacked
+
+__all__ = ["Table", "areas", "attacked", "by_class", "claims", "flat", "main", "number", "power", "refuted"]
+
+_CLASS = re.compile(r"class_(.+)_([^_]+)_accuracy")
+
+
+@dataclass(frozen=True)
+class Table:
+    """`rows` under `header`; `marks[row, column]` says which cells are to be seen: «bad» or «odd». `words`: columns of
+    prose, which begin at the left."""
+
+    header: list[str]
+    rows: list[list[str]]
+    note: str = ""
+    marks: dict[tuple[int, int], str] = field(default_factory=dict)
+    words: tuple[int, ...] = ()
+
+
+def number(value: float, digits: int = 4) -> str:
+    """`value` in words that fit a cell."""
+    if np.isnan(value):
+        return "-"
+    return f"{value:.{digits}g}".replace("inf", "∞")
+
+
+def flat(facts: dict[str, object], prefix: str = "") -> Iterable[list[str]]:
+    """A line for each fact, those of facts in facts under their own names."""
+    for name, value in facts.items():
+        words = prefix + str(name).replace("_", " ")
+        if isinstance(value, dict):
+            yield from flat(value, f"{words}: ")
+        else:
+            yield [words, ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)]
+
+
+def by_class(report: Report) -> dict[str, list[str]]:
+    """split -> the labels with an accuracy of their own, in the columns' order."""
+    found: dict[str, list[str]] = {}
+    for column in report.columns():
+        if (match := _CLASS.fullmatch(column)) and _told(report, column):
+            found.setdefault(match[2], []).append(match[1])
+    return found
+
+
+def main(report: Report) -> Table:
+    """A line for each model, a column for each metric that some model has."""
+    columns = [c for c in report.columns() if not _CLASS.fullmatch(c) and _told(report, c)]
+    rows = [
+        [name, _verdict(report, name), *(number(row.get(column, np.nan)) for column in columns)]
+        for name, row in report.rows.items()
+    ]
+    header = ["model", "verdict", *(column.replace("_", " ") for column in columns)]
+    marks = {(i, 1): "bad" for i, name in enumerate(report.rows) if refuted(report, name)}
+    return Table(header, rows, "original: doing nothing; retrain: the truth", marks, (1,))
+
+
+def refuted(report: Report, name: str) -> bool:
+    """Whether an audit refuted the claim made of `name`."""
+    return name in report.audits and report.audits[name].refuted
+
+
+def claims(report: Report) -> Table:
+    """What audits found against each claim."""
+    rows = []
+    for name, audit in report.audits.items():
+        found = "REFUTED" if audit.refuted else "not refuted"
+        claim = f"ε = {number(audit.epsilon)} at δ = {number(audit.delta)}"
+        lower, sure = f"ε ≥ {number(audit.lower)}", f"{100 * audit.confidence:.4g}%"
+        rows.append([name, found, claim, lower, sure, report.verdicts.get(name, "-"), audit.how])
+    marks = {(i, 1): "bad" for i, row in enumerate(rows) if row[1] == "REFUTED"}
+    note = "an audit samples what was released: it can refute a claim, never prove one"
+    return Table(
+        ["model", "finding", "claimed", "found", "confidence", "verdict", "how"], rows, note, marks, (1, 2, 3, 5, 6)
+    )
+
+
+def areas(report: Report) -> Table:
+    """AUC and its interval, a line for each model and a column for each attack; the controls last."""
+    attacks, rows, marks = _attacks(report), [], {}
+    for name, held in attacked(report).items():
+        row = [name]
+        for attack in attacks:
+            sign, mark = _beside(held.get(attack), report.attacks.get("retrain", {}).get(attack))
+            if mark:
+                marks[len(rows), len(row)] = mark
+            row.append(sign + _area(held.get(attack)))
+        rows.append(row)
+    if report.controls:
+        row = ["control: members shuffled"]
+        for attack in attacks:
+            control = report.controls.get(attack)
+            if control is not None and not control.at_chance:
+                marks[len(rows), len(row)] = marks[len(rows) + 1, len(row)] = "bad"
+            row.append(_area(control))
+        found = [report.controls.get(attack) for attack in attacks]
+        rows += [row, ["control: at chance?", *("-" if c is None else "yes" if c.at_chance else "NO" for c in found)]]
+    note = "AUC [95% interval]; ½ is chance; ▲ above, ▼ below the retrained model's interval: told apart from it"
+    return Table(["model", *(attack.replace("_", " ") for attack in attacks)], rows, note, marks)
+
+
+def power(report: Report) -> Table:
+    """True positive rates at 0.1% and 1% false positives, a line for each model."""
+    attacks = _attacks(report)
+    rows = []
+    for name, held in attacked(report).items():
+        found = [held.get(attack) for attack in attacks]
+        rows.append([name, *(part for one in found for part in _power(one))])
+    header = [f"{attack.replace('_', ' ')} at {rate}" for attack in attacks for rate in ("0.1%", "1%")]
+    note = "true positive rate at 0.1% and 1% false positives; -: too few non-members to tell"
+    return Table(["model", *header], rows, note)
+
+
+def attacked(report: Report) -> dict[str, dict[str, Attacked]]:
+    """What attacks found, in the order of the main table."""
+    names = [*(name for name in report.rows if name in report.attacks), *report.attacks]
+    return {name: report.attacks[name] for name in names}
+
+
+def _told(report: Report, column: str) -> bool:
+    return any(not np.isnan(row.get(column, np.nan)) for row in report.rows.values())
+
+
+def _attacks(report: Report) -> list[str]:
+    names = dict.fromkeys(attack for held in report.attacks.values() for attack in held)
+    return list(names | dict.fromkeys(report.controls))
+
+
+def _verdict(report: Report, name: str) -> str:
+    verdict = report.verdicts.get(name, "-")
+    return f"{verdict}: REFUTED" if refuted(report, name) else verdict
+
+
+def _area(found: Attacked | None) -> str:
+    return "-" if found is None else f"{found.auc:.3f} [{found.low:.3f}, {found.high:.3f}]"
+
+
+def _beside(found: Attacked | None, truth: Attacked | None) -> tuple[str, str]:
+    """Where an interval lies beside the retrained model's."""
+    if found is None or truth is None:
+        return "", ""
+    if found.low > truth.high:
+        return "▲ ", "bad"
+    return ("▼ ", "odd") if found.high < truth.low else ("", "")
+
+
+def _power(found: Attacked | None) -> list[str]:
+    rates = [np.nan, np.nan] if found is None else [found.tpr_at_0_1, found.tpr_at_1]
+    return ["-" if np.isnan(rate) else f"{100 * rate:.3g}%" for rate in rates]
