@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from certunl.evaluation import Report
 from certunl.report._attacked import areas, curves
-from certunl.report._looks import blank, legend, looks, methods, named
+from certunl.report._looks import blank, fits, looks, methods, named
 from certunl.report._tables import attacked, by_class, number
+from certunl.report._tradeoff import tradeoffs
 
 __all__ = ["Picture", "draw", "figures"]
 
@@ -51,7 +51,7 @@ def figures(report: Report) -> Iterator[tuple[str, str, Figure]]:
         yield "time", "Seconds to forget, by method, on a logarithmic axis", _times(report, forgot)
     if any(sigma > 0 for curve in report.tradeoffs.values() for sigma in curve):
         said = "Test accuracy against the noise added, by method; stars: the certified noise of each"
-        yield "tradeoff", said, _tradeoffs(report)
+        yield "tradeoff", said, tradeoffs(report)
     for split, labels in by_class(report).items():
         yield (
             f"classes-{split}",
@@ -70,13 +70,8 @@ def _words(attack: str) -> str:
     return attack.replace("_", " ")
 
 
-def _fits(value: float) -> bool:
-    """Whether a logarithmic axis can show it."""
-    return bool(np.isfinite(value)) and value > 0
-
-
 def _some(report: Report, column: str, names: list[str]) -> bool:
-    return any(_fits(report.rows[name].get(column, np.nan)) for name in names)
+    return any(fits(report.rows[name].get(column, np.nan)) for name in names)
 
 
 def _any(report: Report, column: str) -> bool:
@@ -89,12 +84,12 @@ def _dots(report: Report, column: str, names: list[str], label: str) -> tuple[Fi
     figure, axes = blank(0.2 * len(names) + 0.9)
     axes.set(xscale="log", xlabel=label)
     values = [report.rows[name].get(column, np.nan) for name in names]
-    held = [value for value in values if _fits(value)]
+    held = [value for value in values if fits(value)]
     axes.set_xlim(min(held) / 1.6, max(held) * (max(held) / min(held)) ** 0.22 * 1.6)
     white = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5}
     for place, (name, value) in enumerate(zip(names, values, strict=True)):
-        x = value if _fits(value) else min(held) / 1.6
-        if _fits(value):
+        x = value if fits(value) else min(held) / 1.6
+        if fits(value):
             axes.plot(x, place, "o", color=seen[name].colour, markersize=5.5)
         axes.annotate(
             number(value, 3),
@@ -138,35 +133,6 @@ def _accuracies(report: Report, splits: list[str]) -> Figure:
     return figure
 
 
-def _tradeoffs(report: Report) -> Figure:
-    """No noise stands at the left, where a logarithmic axis has no 0."""
-    curves = {name: dict(sorted(curve.items())) for name, curve in report.tradeoffs.items() if max(curve, default=0)}
-    sigmas = sorted({sigma for curve in curves.values() for sigma in curve if sigma > 0})
-    nothing = sigmas[0] / 10 ** max(0.3, 0.14 * np.log10(sigmas[-1] / sigmas[0]))
-    seen = looks(report, curves)
-    figure, axes = blank(4.6)
-    axes.set(xscale="log", xlabel="standard deviation of the noise", ylabel="test accuracy")
-    for name, curve in curves.items():
-        look, x = seen[name], [sigma or nothing for sigma in curve]
-        y = list(curve.values())
-        axes.plot(x, y, color=look.colour, linewidth=look.width, linestyle=look.dash, zorder=look.order)
-        sigma = report.rows.get(name, {}).get("sigma", np.nan)
-        if _fits(sigma):
-            at = np.interp(np.log(sigma), np.log(x), y)
-            axes.plot(sigma, at, "*", color=look.colour, markersize=11, markeredgecolor="black", zorder=9)
-    axes.axhline(report.rows.get("retrain", {}).get("test_accuracy", np.nan), color="black", linestyle=":", linewidth=1)
-    axes.minorticks_off()
-    low, high = (int(np.floor(np.log10(sigmas[place]))) for place in (0, -1))
-    steps = (1,) if high - low > 2 else (1, 3)
-    ticks = [s * 10.0**k for k in range(low, high + 2) for s in steps if sigmas[0] * 0.99 <= s * 10.0**k]
-    ticks = [tick for tick in ticks if tick <= axes.get_xlim()[1]]
-    axes.set_xticks([nothing, *ticks], ["none", *(f"{tick:g}" for tick in ticks)])
-    axes.grid(color="#e4e4e4", linewidth=0.8)
-    more = {"certified noise": Line2D([], [], marker="*", color="white", markeredgecolor="black", markersize=10)}
-    legend(figure, report, seen, more | {"retrained": Line2D([], [], color="black", linestyle=":", linewidth=1)})
-    return figure
-
-
 def _classes(report: Report, split: str, labels: list[str]) -> Figure:
     names = list(report.rows)
     columns = [f"class_{label}_{split}_accuracy" for label in labels]
@@ -184,7 +150,9 @@ def _classes(report: Report, split: str, labels: list[str]) -> Figure:
         for (i, j), value in np.ndenumerate(grid):
             text = "-" if np.isnan(value) else f"{value:.2f}".removeprefix("0")
             axes.text(j, i, text, ha="center", va="center", fontsize=7, color="white" if value < 0.5 else "black")
-    figure.colorbar(shown, ax=axes, label="accuracy", fraction=0.04, pad=0.02)
+    bar = figure.colorbar(shown, ax=axes, ticks=[0, 0.5, 1], fraction=0.04, pad=0.02)
+    bar.ax.tick_params(labelsize=8)
+    bar.set_label("accuracy", size=8.5)
     return figure
 
 

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from certunl.evaluation import Report
 
-__all__ = ["GRID", "WIDTH", "Look", "blank", "legend", "looks", "methods", "named"]
+__all__ = ["GRID", "WIDTH", "Look", "blank", "fits", "legend", "looks", "methods", "named"]
 
 WIDTH = 5.6
 """Of every figure in inches: its letters can be read where it is shown on a phone."""
@@ -62,6 +63,11 @@ def named(name: str, most: int = 26) -> str:
     """`name` as a figure can hold it: not too long, and no formula."""
     short = name if len(name) <= most else f"{name[: most - 12]}…{name[-11:]}"
     return short.replace("$", r"\$") if not short.startswith("_") else " " + short.replace("$", r"\$")
+
+
+def fits(value: float) -> bool:
+    """Whether a logarithmic axis can show it."""
+    return bool(np.isfinite(value)) and value > 0
 
 
 def blank(height: float) -> tuple[Figure, Any]:
