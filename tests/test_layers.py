@@ -24,7 +24,8 @@ LAYERS = [
     {"refutation", "canaries"},
     {"evaluation", "stream", "planning", "requests"},
     {"comparison"},
-    {"report", "console"},
+    {"report"},
+    {"console"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

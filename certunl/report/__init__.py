@@ -12,6 +12,21 @@ from certunl.report._draw import Picture, draw
 from certunl.report._html import page
 from certunl.report._json import from_json, to_json
 from certunl.report._markdown import markdown
+from certunl.report._tables import Table, alarms, areas, claims, main, power
 from certunl.report._write import write
 
-__all__ = ["Picture", "draw", "from_json", "markdown", "page", "to_json", "write"]
+__all__ = [
+    "Picture",
+    "Table",
+    "alarms",
+    "areas",
+    "claims",
+    "draw",
+    "from_json",
+    "main",
+    "markdown",
+    "page",
+    "power",
+    "to_json",
+    "write",
+]

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from certunl.evaluation import Report
 from certunl.report._draw import Picture, draw
-from certunl.report._tables import Table, areas, claims, flat, main, power
+from certunl.report._tables import Table, alarms, areas, claims, flat, main, power
 
 __all__ = ["Alarm", "Block", "Heading", "Pictures", "Printed", "Reports", "Words", "blocks", "pictures"]
 
@@ -63,19 +63,8 @@ def blocks(
 def _one(report: Report, certificates: list[str], drawn: list[Picture]) -> Iterator[Block]:
     size = f"{report.forgotten} example{'s' * (report.forgotten != 1)} forgotten"
     yield Heading(2, f"{report.request} ({size})" if report.request else size)
-    for name, audit in report.audits.items():
-        if audit.refuted:
-            yield Alarm(
-                f"REFUTED: {name} claims epsilon {audit.epsilon:.4g} at delta {audit.delta:.4g}, and an audit found "
-                f"epsilon at least {audit.lower:.4g} with confidence {100 * audit.confidence:.4g}%"
-            )
-    for attack, control in report.controls.items():
-        if not control.at_chance:
-            yield Alarm(
-                f"NOT AT CHANCE: with members and others shuffled, {attack} has AUC {control.auc:.3f} "
-                f"[{control.low:.3f}, {control.high:.3f}], which does not hold ½. One control in twenty strays by "
-                "chance; otherwise believe nothing that this attack says"
-            )
+    for sentence in alarms(report):
+        yield Alarm(sentence)
     yield main(report)
     if report.audits:
         yield Heading(3, "Audits")

@@ -9,7 +9,7 @@ import numpy as np
 from certunl.evaluation import Report
 from certunl.roc import Attacked
 
-__all__ = ["Table", "areas", "attacked", "by_class", "claims", "flat", "main", "number", "power", "refuted"]
+__all__ = ["Table", "alarms", "areas", "attacked", "by_class", "claims", "flat", "main", "number", "power", "refuted"]
 
 _CLASS = re.compile(r"class_(.+)_([^_]+)_accuracy")
 
@@ -67,6 +67,22 @@ def main(report: Report) -> Table:
 def refuted(report: Report, name: str) -> bool:
     """Whether an audit refuted the claim made of `name`."""
     return name in report.audits and report.audits[name].refuted
+
+
+def alarms(report: Report) -> list[str]:
+    """A sentence for each claim that was refuted and each control away from chance."""
+    found = [
+        f"REFUTED: {name} claims epsilon {audit.epsilon:.4g} at delta {audit.delta:.4g}, and an audit found epsilon at "
+        f"least {audit.lower:.4g} with confidence {100 * audit.confidence:.4g}%"
+        for name, audit in report.audits.items()
+        if audit.refuted
+    ]
+    return found + [
+        f"NOT AT CHANCE: with members and others shuffled, {attack} has AUC {_area(control)}, which does not hold ½. "
+        "One control in twenty strays by chance; otherwise believe nothing that this attack says"
+        for attack, control in report.controls.items()
+        if not control.at_chance
+    ]
 
 
 def claims(report: Report) -> Table:
