@@ -34,6 +34,13 @@ def test_every_figure_is_shown_and_no_text_is_cut_off(text, folder, width):
     assert told["found"] == [] and told["images"] == text.count("<img") == 12 and told["height"] > 3000
 
 
+def test_tables_fit_a_printed_page(text, folder):
+    screen = text.replace("@media print {", "@media all {")
+    assert screen != text and look(screen, 1032, folder)["found"] == []  # A4 landscape within its margins
+    upright = look(screen, 718, folder)["found"]
+    assert any(found.startswith("overflowing div.wide") for found in upright)
+
+
 FAULTS = {
     "a broken figure": (";base64,iVBOR", ";base64,XXXX", "broken img"),
     "a missing figure": ('src="data:image/png', 'src="figure.png', "broken img"),

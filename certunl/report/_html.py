@@ -37,10 +37,12 @@ figure { margin: 0; max-width: 35rem } img { display: block; width: 100%; height
 .warning, .alarm { border-left: .4rem solid var(--red); background: #fdf0f0; padding: .6rem 1rem }
 .alarm { font-weight: 600 }
 @media (max-width: 30rem) { th:first-child { max-width: 8.6rem } th, td { padding: .25rem .4rem } }
-@media print { body { max-width: none; margin: 0; font-size: 10pt } div.wide { overflow: visible }
-  table { font-size: 6.5pt } th, td { padding: .1rem .2rem; white-space: normal } thead th { min-width: 0 }
-  th:first-child { position: static; min-width: 0 } figure, pre, tr, .alarm { break-inside: avoid }
-  h2, h3 { break-after: avoid } div.figures { grid-template-columns: 1fr 1fr } nav { display: none } }
+@page { size: A4 landscape; margin: 12mm }
+@media print { body { max-width: none; margin: 0; padding: 0; font-size: 10pt } div.wide { overflow: visible }
+  table, table.many { font-size: 6.5pt } th, td, table.many :is(th, td) { padding: .1rem .25rem }
+  thead th { min-width: 0 } th:first-child { position: static; max-width: 9rem } nav { display: none }
+  figure, pre, tr, .alarm, .warning { break-inside: avoid } h2, h3 { break-after: avoid }
+  div.figures { grid-template-columns: 1fr 1fr } }
 """
 
 

@@ -37,7 +37,8 @@ def _shown(block: Block, folder: str) -> str:
             fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
             return f"{fence}text\n{text}\n{fence}"
         case Pictures(held):
-            return "\n\n".join(f"![{_plain(picture.said)}]({folder}/{picture.name})" for picture in held)
+            told = [(_plain(picture.said), picture.name) for picture in held]
+            return "\n\n".join(f"![{said}]({folder}/{name})\n\n*{said}*" for said, name in told)
         case Table():
             return _table(block)
 
