@@ -14,7 +14,7 @@ from rich.text import Text
 
 from certunl.evaluation import Report
 from certunl.report import Table as Told
-from certunl.report import alarms, areas, claims, main, power
+from certunl.report import alarms, areas, claims, main, power, turned
 from certunl.typing import Progress
 
 __all__ = ["progress", "show"]
@@ -29,8 +29,8 @@ def show(report: Report) -> None:
     for sentence in alarms(report):
         console.print(Text(sentence, "bold red"))
     told = main(report)
-    turned = _turned(told)
-    _blocks(console, turned if _fits(turned, range(len(turned.header)), console) else told)
+    beside = turned(told)
+    _blocks(console, beside if _fits(beside, range(len(beside.header)), console) else told)
     if report.audits:
         held = claims(report)
         _blocks(console, replace(held, header=held.header[:-2], rows=[row[:-2] for row in held.rows]))
@@ -72,13 +72,6 @@ def _drawn(table: Told, columns: list[int]) -> Table:
     for i, row in enumerate(table.rows):
         drawn.add_row(*(Text(row[j], "bold red" if table.marks.get((i, j)) == "bad" else "") for j in columns))
     return drawn
-
-
-def _turned(table: Told) -> Told:
-    """Its lines as columns."""
-    header, *rows = zip(*[table.header, *table.rows], strict=True)
-    marks = {(j - 1, i + 1): mark for (i, j), mark in table.marks.items() if j}
-    return Told(list(header), [list(row) for row in rows], table.note, marks)
 
 
 @contextlib.contextmanager

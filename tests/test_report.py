@@ -112,6 +112,15 @@ def test_markdown_says_what_the_page_says(text, marked):
         assert words in text and words in marked
 
 
+def test_a_few_models_stand_beside_one_another_and_what_forgetting_took_comes_last():
+    rows = {"original": {"seconds": np.nan, "test_loss": 1.0}, "retrain": {"seconds": 2.0, "test_loss": 3.0}}
+    held = small(rows=rows, verdicts={"retrain": "PROVED"}, audits={"retrain": audit(1.5)})
+    text = page("x", {}, [(held, [])])
+    lines = [["model", "original", "retrain"], ["verdict", "-", "PROVED: REFUTED"], ["test loss", "1", "3"]]
+    assert tables(text)[0] == [*lines, ["seconds", "-", "2"]]
+    assert '<td class="bad">PROVED: REFUTED</td>' in text
+
+
 def test_what_is_missing_leaves_its_figure_out():
     bare = small()
     assert [picture.name for picture in draw(bare)] == ["01-distance.png"]

@@ -12,7 +12,7 @@ from certunl.report._draw import Picture, draw
 from certunl.report._html import page
 from certunl.report._json import from_json, to_json
 from certunl.report._markdown import markdown
-from certunl.report._tables import Table, alarms, areas, claims, main, power
+from certunl.report._tables import Table, alarms, areas, claims, main, power, turned
 from certunl.report._write import write
 
 __all__ = [
@@ -28,5 +28,6 @@ __all__ = [
     "page",
     "power",
     "to_json",
+    "turned",
     "write",
 ]

@@ -5,12 +5,16 @@ from typing import Any, NamedTuple
 
 from certunl.evaluation import Report
 from certunl.report._draw import Picture, draw
-from certunl.report._tables import Table, alarms, areas, claims, flat, main, power
+from certunl.report._tables import Table, alarms, areas, claims, flat, main, power, turned
 
 __all__ = ["Alarm", "Block", "Heading", "Pictures", "Printed", "Reports", "Words", "blocks", "pictures"]
 
 Reports = Sequence[tuple[Report, list[str]]]
 """Each Report with its certificates as printed."""
+
+
+_FEW = 6
+"""So many models stand beside one another, on a phone too; more are lines."""
 
 
 class Heading(NamedTuple):
@@ -65,7 +69,8 @@ def _one(report: Report, certificates: list[str], drawn: list[Picture]) -> Itera
     yield Heading(2, f"{report.request} ({size})" if report.request else size)
     for sentence in alarms(report):
         yield Alarm(sentence)
-    yield main(report)
+    table = main(report)
+    yield turned(table) if len(table.rows) <= _FEW else table
     if report.audits:
         yield Heading(3, "Audits")
         yield claims(report)

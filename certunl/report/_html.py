@@ -23,7 +23,8 @@ th, td { padding: .25rem .55rem; text-align: right; border-top: 1px solid var(--
   overflow-wrap: normal }
 thead th { white-space: normal; vertical-align: bottom; min-width: 3.6rem; color: #444 }
 th:first-child { position: sticky; left: 0; background: #fff; text-align: left; white-space: normal;
-  overflow-wrap: break-word; max-width: 15rem; font-weight: 500; border-right: 1px solid var(--line) }
+  overflow-wrap: break-word; min-width: 8.2rem; max-width: 15rem; font-weight: 500;
+  border-right: 1px solid var(--line) }
 .words, .prose { text-align: left } td.prose { white-space: normal; overflow-wrap: anywhere; min-width: 15rem;
   max-width: 40rem }
 table.many { font-size: 12px } table.many :is(th, td) { padding: .25rem .35rem }
@@ -40,7 +41,7 @@ figure { margin: 0; max-width: 35rem } img { display: block; width: 100%; height
 @page { size: A4 landscape; margin: 12mm }
 @media print { body { max-width: none; margin: 0; padding: 0; font-size: 10pt } div.wide { overflow: visible }
   table, table.many { font-size: 6.5pt } th, td, table.many :is(th, td) { padding: .1rem .25rem }
-  thead th { min-width: 0 } th:first-child { position: static; max-width: 9rem } nav { display: none }
+  thead th { min-width: 0 } th:first-child { position: static; min-width: 0; max-width: 9rem } nav { display: none }
   figure, pre, tr, .alarm, .warning { break-inside: avoid } h2, h3 { break-after: avoid }
   div.figures { grid-template-columns: 1fr 1fr } }
 """

@@ -9,8 +9,22 @@ import numpy as np
 from certunl.evaluation import Report
 from certunl.roc import Attacked
 
-__all__ = ["Table", "alarms", "areas", "attacked", "by_class", "claims", "flat", "main", "number", "power", "refuted"]
+__all__ = [
+    "Table",
+    "alarms",
+    "areas",
+    "attacked",
+    "by_class",
+    "claims",
+    "flat",
+    "main",
+    "number",
+    "power",
+    "refuted",
+    "turned",
+]
 
+_COST = ("seconds", "solver_residual")
 _CLASS = re.compile(r"class_(.+)_([^_]+)_accuracy")
 
 
@@ -55,6 +69,7 @@ def by_class(report: Report) -> dict[str, list[str]]:
 def main(report: Report) -> Table:
     """A line for each model, a column for each metric that some model has."""
     columns = [c for c in report.columns() if not _CLASS.fullmatch(c) and _told(report, c)]
+    columns.sort(key=lambda column: column in _COST)  # what forgetting took comes last
     rows = [
         [name, _verdict(report, name), *(number(row.get(column, np.nan)) for column in columns)]
         for name, row in report.rows.items()
@@ -62,6 +77,13 @@ def main(report: Report) -> Table:
     header = ["model", "verdict", *(column.replace("_", " ") for column in columns)]
     marks = {(i, 1): "bad" for i, name in enumerate(report.rows) if refuted(report, name)}
     return Table(header, rows, "original: doing nothing; retrain: the truth", marks, (1,))
+
+
+def turned(table: Table) -> Table:
+    """`table` with its lines as columns."""
+    header, *rows = zip(*[table.header, *table.rows], strict=True)
+    marks = {(j - 1, i + 1): mark for (i, j), mark in table.marks.items() if j}
+    return Table(list(header), [list(row) for row in rows], table.note, marks)
 
 
 def refuted(report: Report, name: str) -> bool:
