@@ -8,6 +8,7 @@ import pytest
 from certunl.audit import Audit
 from certunl.evaluation import Report
 from certunl.report import draw, markdown, page, write
+from certunl.roc import Attacked
 from tests import reports
 
 CERTIFICATE = "newton-1\nPROVED: newton, every assumption is proved by the code"
@@ -79,9 +80,22 @@ def test_attacks_stand_beside_the_retrained_model_s(full, text):
     assert original.low > truth.high
     assert areas[1][2] == f"▲ {original.auc:.3f} [{original.low:.3f}, {original.high:.3f}]"
     assert areas[2][2] == f"{truth.auc:.3f} [{truth.low:.3f}, {truth.high:.3f}]"
-    assert next(line for line in areas if line[0] == "neggrad")[2].startswith("▼ ")
     assert power[0] == ["model", *(f"{a} at {r}" for a in ("loss threshold", "lira") for r in ("0.1%", "1%"))]
     assert power[1][3:] == [f"{100 * original.tpr_at_0_1:.3g}%", f"{100 * original.tpr_at_1:.3g}%"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "sign"), [(0.56, 0.7, "▲ "), (0.54, 0.7, ""), (0.3, 0.46, ""), (0.3, 0.44, "▼ ")]
+)
+def test_only_an_interval_apart_from_the_retrained_model_s_is_marked(low, high, sign):
+    rest = {"tpr_at_0_1": np.nan, "tpr_at_1": 0.02, "members": 9, "others": 9, "fpr": (0.0, 1.0), "tpr": (0.0, 1.0)}
+    found = {
+        "retrain": Attacked(auc=0.5, low=0.45, high=0.55, **rest),
+        "x": Attacked(auc=0.5, low=low, high=high, **rest),
+    }
+    areas, power = tables(page("x", {}, [(small(attacks={n: {"a": one} for n, one in found.items()}), [])]))[1:]
+    assert areas[1:] == [["retrain", "0.500 [0.450, 0.550]"], ["x", f"{sign}0.500 [{low:.3f}, {high:.3f}]"]]
+    assert power[1:] == [["retrain", "-", "2%"], ["x", "-", "2%"]]
 
 
 def test_a_control_away_from_chance_is_said_aloud(full, text, marked):
@@ -139,8 +153,11 @@ def test_names_and_numbers_of_every_kind_are_shown_as_they_are():
     )
     found = {name: reports.report(attacks=("a/b",)).attacks["original"] for name in names}
     odd = small(**vars(odd) | {"attacks": found, "tradeoffs": {n: {0.0: 0.9, 1.0: 0.5} for n in names}})
-    text, marked = page("<h>", {"<f>": "<g>"}, [(odd, ["<pre>```"])]), markdown("<h>", {}, [(odd, ["<pre>```"])])
-    for words in ("<b>", "<i>", "<s>", "<u>", "<h>", "<f>", "<g>", "<pre>`"):
+    text, marked = (
+        page("<h>", {"<f>": "<g>"}, [(odd, ["<pre>```"])], ["<w>"]),
+        markdown("<h>", {}, [(odd, ["<pre>```"])], ["<w>"]),
+    )
+    for words in ("<b>", "<i>", "<s>", "<u>", "<h>", "<f>", "<g>", "<w>", "<pre>`"):
         assert words not in text
     assert [line[0] for line in tables(text)[0][3:]] == ["&lt;b&gt;&amp;&quot;&#x27;", *names[1:]]
     assert [line[2] for line in tables(text)[0][3:]] == ["-", "∞", "0", "1e-300", "2"]

@@ -20,7 +20,6 @@ __all__ = [
     "main",
     "number",
     "power",
-    "refuted",
     "turned",
 ]
 
@@ -75,7 +74,7 @@ def main(report: Report) -> Table:
         for name, row in report.rows.items()
     ]
     header = ["model", "verdict", *(column.replace("_", " ") for column in columns)]
-    marks = {(i, 1): "bad" for i, name in enumerate(report.rows) if refuted(report, name)}
+    marks = {(i, 1): "bad" for i, name in enumerate(report.rows) if _refuted(report, name)}
     return Table(header, rows, "original: doing nothing; retrain: the truth", marks, (1,))
 
 
@@ -86,7 +85,7 @@ def turned(table: Table) -> Table:
     return Table(list(header), [list(row) for row in rows], table.note, marks)
 
 
-def refuted(report: Report, name: str) -> bool:
+def _refuted(report: Report, name: str) -> bool:
     """Whether an audit refuted the claim made of `name`."""
     return name in report.audits and report.audits[name].refuted
 
@@ -175,7 +174,7 @@ def _attacks(report: Report) -> list[str]:
 
 def _verdict(report: Report, name: str) -> str:
     verdict = report.verdicts.get(name, "-")
-    return f"{verdict}: REFUTED" if refuted(report, name) else verdict
+    return f"{verdict}: REFUTED" if _refuted(report, name) else verdict
 
 
 def _area(found: Attacked | None) -> str:
