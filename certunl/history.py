@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from certunl import disk, storage
+from certunl import disk, rooms, storage
 from certunl.budget import Account, Budget
 from certunl.certificate import Assumption, Certificate, Release, Update
 from certunl.training import Run
@@ -16,7 +16,7 @@ from certunl.typing import BadInput
 _PUBLIC = ("verdict", "method", "reference", "compared", "sigma", "epsilon", "delta", "failure_probability")
 """What a release says of itself: nothing that was measured on the un-noised model."""
 
-__all__ = ["certificates", "forgotten", "load_releases", "resume", "save_release", "stale", "warnings"]
+__all__ = ["certificates", "forgotten", "load_releases", "resume", "save_release", "stale", "unlearners", "warnings"]
 
 
 def resume(folder: Path, run: Run, line: str, made_by: dict[str, Any]) -> tuple[Run, int, Account]:
@@ -105,6 +105,12 @@ def warnings(folder: Path) -> list[str]:
             f"{', '.join(bare)} in releases/ carry no noise: they are the un-noised models; do not publish them"
         )
     return found
+
+
+def unlearners(folder: Path) -> dict[str, Any]:
+    """name -> the method that made the release, built again."""
+    noted = {name: storage.load_facts(folder, "updates", name) for name in storage.parts(folder, "releases")}
+    return {name: rooms.build("methods", facts["method"], **facts["settings"]) for name, facts in noted.items()}
 
 
 def stale(folder: Path) -> bool:

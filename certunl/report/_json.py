@@ -38,6 +38,7 @@ def from_json(held: Mapping[str, Any]) -> Report:
         audits={name: Audit(**_numbers(one, words=("how",))) for name, one in audits.items()},
         tradeoffs={n: {float(sigma): _number(v) for sigma, v in one.items()} for n, one in tradeoffs.items()},
         left_out=dict(held.get("left_out", {})),
+        certificates=dict(held.get("certificates", {})),
     )
 
 

@@ -1,0 +1,71 @@
+"""evaluate and report: what the releases of a run folder are worth."""
+
+import dataclasses
+from pathlib import Path
+
+from certunl import disk, history, storage
+from certunl.cli._pages import made_with, paged
+from certunl.cli._words import Folder, Words, say, seeded
+from certunl.console import progress, show
+from certunl.evaluation import evaluate_all
+from certunl.report import from_json, to_json, write
+from certunl.typing import BadInput
+
+__all__ = ["evaluate", "report"]
+
+
+def evaluate(folder: Folder, /, attacks: Words = (), shadows: int = 16, seed: int = 0) -> None:
+    """Judges every release in the folder against true retraining, and attacks them where asked.
+
+    Args:
+        folder: the run folder.
+        attacks: who was in? all, or some of lira, loss_threshold, relearn, rmia, ulira, update_difference.
+        shadows: how many shadow models are trained for the attacks that need them (0: those are left out).
+        seed: decides what the attacks draw.
+    """
+    key = seeded(seed) if attacks else None
+    with disk.lock(folder):
+        run, splits, _ = storage.load_run(folder)
+        releases = history.load_releases(folder, run)
+        if not releases:
+            raise BadInput(f"{folder} holds no release; make one with: certunl forget {folder}")
+        with progress("retraining, for comparison" + (", and attacking" if attacks else "")):
+            reports = evaluate_all(
+                run,
+                releases,
+                test=splits.test,
+                key=key,
+                attacks=None if attacks == ("all",) else attacks,
+                shadows=shadows,
+                methods=history.unlearners(folder) if attacks else None,
+            )
+        disk.write_json(folder / "evaluation.json", [to_json(report) for report in reports], mode=0o600)
+    for report in reports:
+        show(report)
+
+
+def report(folder: Folder, /) -> None:
+    """Writes RUN/report.html and report.md: tables, figures, certificates (evaluates first where that is not done).
+
+    Args:
+        folder: the run folder.
+    """
+    if history.stale(folder):
+        evaluate(folder)
+    with disk.lock(folder):
+        held = disk.read_json(folder / "evaluation.json", "delete it and evaluate again")
+        reports = [from_json(r) for r in held]
+        certificates = history.certificates(folder)
+        known = [{name: certificates[name] for name in r.rows if name in certificates} for r in reports]
+        pages = paged([dataclasses.replace(r, certificates=c) for r, c in zip(reports, known, strict=True)])
+        warnings = history.warnings(folder)
+        write(folder, f"certunl: {folder.name}", made_with(folder) | _audits(folder), pages, warnings)
+    say(f"wrote {folder / 'report.html'}, and the same as report.md")
+    for sentence in warnings:
+        say(f"warning: {sentence}")
+
+
+def _audits(folder: Path) -> dict[str, str]:
+    place = folder / "audits.json"
+    held = disk.read_json(place, "delete it and audit again") if place.exists() else []
+    return {f"audit {i} of {one['method']}": one["said"] for i, one in enumerate(held, start=1)}

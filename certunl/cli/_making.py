@@ -1,0 +1,103 @@
+"""train, plan and prepare: what is there before anyone asks."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from certunl import disk, history, rooms, storage
+from certunl.cli._words import Folder, Settings, rows, say, seeded
+from certunl.console import progress
+from certunl.methods import HessianFree
+from certunl.planning import plan as make_plan
+from certunl.settings import adopt, compose
+from certunl.training import train as train_run
+from certunl.typing import BadInput
+
+__all__ = ["plan", "prepare", "train"]
+
+
+def train(
+    folder: Folder,
+    /,
+    dataset: str = "digits",
+    model: str = "mlp",
+    set: Settings = (),
+    features: Path | None = None,
+    train_size: int | None = None,
+    train_from: int = 0,
+    test_size: int | None = None,
+    data_dir: str | None = None,
+    mislabel: float | None = None,
+    seed: int = 0,
+) -> None:
+    """Trains a model into a new run folder.
+
+    Args:
+        folder: the run folder to make.
+        dataset: digits, wine, breast_cancer, mnist, fashion_mnist, cifar10 or svhn.
+        model: linear, mlp, cnn, allcnn or resnet18.
+        set: settings of the recipe, of the model, or l2.
+        features: another run folder, trained on public data: the model sees its network's features, kept in a copy.
+        train_size: how many training examples to use (default: all).
+        train_from: the number of the first training example to use.
+        test_size: how many test examples to use (default: all).
+        data_dir: where prepared TFDS data lie (default: $TFDS_DATA_DIR, then ~/tensorflow_datasets).
+        mislabel: a share of the training labels to replace by wrong ones, for requests of "mislabelled".
+        seed: decides the initial parameters, the batches, and whose labels are replaced.
+    """
+    limits = {"train": train_size, "test": test_size, "train_from": train_from or None, "data_dir": data_dir}
+    settings, key, extractor = compose(dataset, model, set, limits, seed, mislabel), seeded(seed), None
+    storage.reserve(folder)
+    if features is not None:
+        extractor, settings["features"] = adopt(features)
+    built = storage.build(settings, extractor)
+    start = time.perf_counter()
+    with progress("training") as tick:
+        run = train_run(built.problem, built.recipe, key, progress=tick)
+    seconds = time.perf_counter() - start
+    storage.save_run(folder, run, settings, built)
+    correct: Any = run.problem.scores(run.params, jax.tree.map(jax.numpy.asarray, built.splits.test)).correct
+    size = sum(leaf.size for leaf in jax.tree.leaves(run.params))
+    of = f"{len(built.source):,} examples of {dataset}" + (f", features of {features}," if features else "")
+    say(f"trained {model} ({size:,} parameters) on {of} in {seconds:.1f} s:")
+    say(f"test accuracy {float(correct.mean()):.4f}; written to {folder}")
+
+
+def prepare(folder: Folder, /, method: str = "hessian_free", set: Settings = ()) -> None:
+    """Prepares a method before anyone asks (hessian_free: one row per example).
+
+    Args:
+        folder: the run folder.
+        method: hessian_free; the others prepare what they need when they forget.
+        set: settings of the method.
+    """
+    chosen = rooms.parse(set)
+    unlearner = rooms.build("methods", method, **chosen)
+    with disk.lock(folder):
+        run, _, _ = storage.load_run(folder)
+        if getattr(unlearner, "objective_noise", 0):
+            raise BadInput("objective_noise is for the library: what it prepares is a secret that no run folder keeps")
+        if not isinstance(unlearner, HessianFree):
+            say(f"only rows of hessian_free are kept here: {method} prepares what it needs when it forgets")
+            return
+        start, place = time.perf_counter(), rows(folder, unlearner)
+        with progress(f"preparing {method}") as tick:
+            gone = history.forgotten(folder, method)
+            stored = unlearner.store(replace(run, present=run.present.at[gone].set(False)), place, progress=tick)
+        seconds = time.perf_counter() - start
+    say(f"prepared {method}: {len(stored):,} rows in {seconds:.1f} s (secret: they describe single examples)")
+
+
+def plan(folder: Folder, /) -> None:
+    """Says what preparing, querying and retraining would cost here, and which is cheapest.
+
+    Args:
+        folder: the run folder.
+    """
+    run, _, _ = storage.load_run(folder)
+    with progress("timing a few steps of each"):
+        found = make_plan(run)
+    say(str(found))

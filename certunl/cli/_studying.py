@@ -1,0 +1,158 @@
+"""compare and audit: methods held against one another, and their certificates against canaries; nothing is released."""
+
+import dataclasses
+import logging
+import sys
+from typing import Any
+
+import jax
+import numpy as np
+
+from certunl import disk, rooms, storage
+from certunl import requests as requesting
+from certunl.budget import Budget
+from certunl.canaries import audit_canaries
+from certunl.cli._pages import made_with, paged
+from certunl.cli._words import Folder, Settings, Words, say, seeded
+from certunl.comparison import compare as compare_all
+from certunl.comparison import every_method
+from certunl.console import progress, show
+from certunl.report import to_json, write
+from certunl.typing import BadInput
+
+__all__ = ["audit", "compare"]
+
+
+def compare(
+    folder: Folder,
+    /,
+    requests: Words = ("random:100", "class:0:100", "influential:100"),
+    methods: Words = (),
+    set: Settings = (),
+    epsilon: float = 1.0,
+    delta: float = 1e-5,
+    attacks: Words = (),
+    shadows: int = 16,
+    models: int = 0,
+    single: int = 0,
+    patience: float = 60.0,
+    seed: int = 0,
+) -> None:
+    """Compares methods on the same requests, and writes RUN/comparison.html and comparison.md; releases nothing.
+
+    Args:
+        folder: the run folder.
+        requests: what is forgotten, each time from the trained model; words as those of forget.
+        methods: which (default: all that there are).
+        set: settings of methods, such as newton.operator=ggn newton.solver.depth=500.
+        epsilon: the budget's epsilon.
+        delta: the budget's delta.
+        attacks: some of the attacks (default: all).
+        shadows: how many shadow models are trained for the attacks that need them (0: those are left out).
+        models: of how many seeds the margins are compared (KLoM; 0: not at all).
+        single: how many examples are forgotten one at a time, for the correlation of loss changes (0: none).
+        patience: the seconds that all shadow models, seeds or single deletions of a method may take to forget.
+        seed: decides requests, attacks and the methods' own randomness.
+    """
+    ask_key, judge_key = jax.random.split(seeded(seed))
+    chosen = every_method(_by_method(set), methods or None)
+    budget = Budget(epsilon=epsilon, delta=delta)
+    logging.getLogger("certunl").addHandler(logging.StreamHandler(sys.stderr))
+    logging.getLogger("certunl").setLevel(logging.INFO)
+    with disk.lock(folder):
+        run, splits, known = storage.load_run(folder)
+        asked = {
+            words: requesting.parse(words, jax.random.fold_in(ask_key, i), run, known["mislabelled"])
+            for i, words in enumerate(requests)
+        }
+        reports = compare_all(
+            run,
+            asked,
+            judge_key,
+            test=splits.test,
+            methods=chosen,
+            budget=budget,
+            attacks=attacks or None,
+            shadows=shadows,
+            models=models,
+            single=single,
+            patience=patience,
+        )
+        told = {"seed of the comparison": seed, "shadow models": shadows, "epsilon": epsilon, "delta": delta}
+        told |= {f"method {name}": repr(method) for name, method in chosen.items()}
+        disk.write_json(folder / "comparison.json", [to_json(report) for report in reports], mode=0o600)
+        title = f"certunl: {folder.name}, methods compared"
+        write(folder, title, made_with(folder) | told, paged(reports), name="comparison")
+    for report in reports:
+        show(report)
+    say(f"wrote {folder / 'comparison.html'}, and the same as comparison.md; nothing was released")
+
+
+def audit(
+    folder: Folder,
+    /,
+    method: str = "hessian_free",
+    set: Settings = (),
+    canaries: int = 200,
+    mislabelled: float = 0.5,
+    guesses: int | None = None,
+    epsilon: float | None = None,
+    delta: float = 1e-5,
+    distance: float | None = None,
+    sigma: float | None = None,
+    confidence: float = 0.99,
+    seed: int = 0,
+) -> None:
+    """Puts the certificates of a method to the test in one run with canaries; adds what it finds to RUN/audits.json.
+
+    Args:
+        folder: the run folder; its recipe and data are used, its model and releases are not.
+        method: whose certificates.
+        set: settings of the method.
+        canaries: how many test examples are put into training by coins, forgotten, and guessed.
+        mislabelled: the share of them under a wrong class.
+        guesses: on how many the attacker does not abstain (default: half).
+        epsilon: the budget's epsilon (default 1, or read off where sigma is given).
+        delta: the budget's delta.
+        distance: a distance fixed before the request.
+        sigma: a noise level fixed before the request.
+        confidence: of the lower bound.
+        seed: decides coins, training and noise.
+    """
+    chosen = rooms.parse(set)
+    unlearner = rooms.build("methods", method, **chosen)
+    if epsilon is None and sigma is None:
+        epsilon = 1.0
+    budget = Budget(epsilon=epsilon, delta=delta, distance=distance, sigma=sigma)
+    with disk.lock(folder):
+        run, splits, _ = storage.load_run(folder)
+        if not 0 < canaries <= len(splits.test):
+            raise BadInput(f"canaries are test examples: ask for 1 to {len(splits.test)}, got {canaries}")
+        with progress(f"auditing {method} with {canaries} canaries"):
+            found = audit_canaries(
+                run,
+                unlearner,
+                budget,
+                splits.test[np.arange(canaries)],
+                seeded(seed),
+                mislabelled=mislabelled,
+                confidence=confidence,
+                guesses=guesses,
+            )
+        place = folder / "audits.json"
+        held = disk.read_json(place, "delete it and audit again") if place.exists() else []
+        held.append({"method": method, "settings": chosen, "seed": seed, "said": str(found), "refuted": found.refuted})
+        held[-1] |= {"found": dataclasses.asdict(found)}
+        disk.write_json(place, held, mode=0o600)
+    say(f"{method}: {found}")
+
+
+def _by_method(words: tuple[str, ...]) -> dict[str, Any]:
+    """Settings of each method from words like newton.solver.depth=500."""
+    grouped: dict[str, list[str]] = {}
+    for word in words:
+        name, dot, rest = word.partition(".")
+        if not dot or "=" in name:
+            raise BadInput(f"settings of compare name their method, as newton.damping=0.1 does; got {word!r}")
+        grouped.setdefault(name, []).append(rest)
+    return {name: rooms.parse(rest) for name, rest in grouped.items()}
