@@ -1,76 +1,30 @@
 """Every metric on every release, always beside «original» (doing nothing) and «retrain» (the truth)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from certunl import rooms
 from certunl.audit import Audit
 from certunl.certificate import REPLAY, Release, Update
+from certunl.evaluation._judge import Judge
+from certunl.evaluation._report import Report
 from certunl.membership import attack_all, chosen_attacks
 from certunl.methods.retrain import Retrain
 from certunl.problem import Dataset
 from certunl.refutation import audit_release
 from certunl.relearning import relearn_epochs
-from certunl.roc import Attacked
 from certunl.tradeoff import tradeoff
 from certunl.training import Run
-from certunl.typing import Attack, BadInput, Key, Outcome, Params, Unlearner
+from certunl.typing import Attack, BadInput, Key, Params, Unlearner
 
 __all__ = ["Report", "evaluate", "evaluate_all"]
 
 _SURE = 0.9999
 """Confidence of the audit that every release on a page goes through: a page holds many."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """One row per model, one column per metric; `print` it, or read `rows[name][column]`.
-
-    `request` says in words who was forgotten. Where attacks were run, `attacks[row][attack]`, and for each attack its
-    `controls`, the same with members and others shuffled, which must come out at chance. `audits[row]`: what was found
-    against a certificate. `tradeoffs[row]`: the accuracy on the test set at each noise level {sigma: accuracy}.
-    `left_out[method]`: why a method could not be compared. `certificates[row]`: as printed.
-    """
-
-    rows: dict[str, dict[str, float]]
-    forgotten: int
-    verdicts: dict[str, str]
-    request: str = ""
-    attacks: dict[str, dict[str, Attacked]] = field(default_factory=dict)
-    controls: dict[str, Attacked] = field(default_factory=dict)
-    audits: dict[str, Audit] = field(default_factory=dict)
-    tradeoffs: dict[str, dict[float, float]] = field(default_factory=dict)
-    left_out: dict[str, str] = field(default_factory=dict)
-    certificates: dict[str, str] = field(default_factory=dict)
-
-    def columns(self) -> list[str]:
-        """Every column that some row has, in the metrics' order, but those of single classes."""
-        names = dict.fromkeys(column for row in self.rows.values() for column in row)
-        return [name for name in names if not name.startswith("class_")]
-
-    def cells(self) -> list[list[str]]:
-        """The table as text: a header and one line per row."""
-        columns = self.columns()
-        body = [
-            [name, *(_number(row.get(c, float("nan"))) for c in columns), self.verdicts.get(name, "")]
-            for name, row in self.rows.items()
-        ]
-        return [["", *(c.replace("_", " ") for c in columns), "verdict"], *body]
-
-    def __str__(self) -> str:
-        cells = self.cells()
-        width = [max(map(len, row)) for row in cells]
-        lines = ["  ".join(c.rjust(w) for c, w in zip(line, width, strict=True)) for line in zip(*cells, strict=True)]
-        return "\n".join([f"forgotten: {self.forgotten} examples", *lines])
-
-
-def _number(value: float) -> str:
-    return "-" if np.isnan(value) else f"{value:.4g}"
 
 
 def evaluate(
@@ -105,7 +59,7 @@ def evaluate(
         truth = truth.forget(run, None, request, jax.random.key(0))
     if key is not None and test is None:
         raise BadInput("attacks compare forgotten examples with examples nobody saw: give a test set")
-    judge = _Judge(run, request, truth, test)
+    judge = Judge(run, request, truth, test)
     models = {"original": run.params, "retrain": truth.projected()}
     rows = {"original": judge.row(run.params, {}), "retrain": judge.row(models["retrain"], truth.cost)}
     verdicts: dict[str, str] = {}
@@ -150,6 +104,8 @@ def _interrogated(
     methods: Mapping[str, Unlearner] | None,
 ) -> Report:
     """The report with attacks, controls, relearning and the price of noise."""
+    if len(request) < 2:
+        return replace(report, left_out={"attacks": "one forgotten example is too few to tell members from others"})
     attack_key, relearn_key, noise_key = jax.random.split(key, 3)
     test = jax.tree.map(jnp.asarray, test)
     known = {"original": _Nothing(), "retrain": Retrain(), **(methods or {})}
@@ -206,39 +162,3 @@ def evaluate_all(
 
 def _update(item: Update | Release) -> Update:
     return item.update if isinstance(item, Release) else item
-
-
-class _Judge:
-    """Holds what all rows share: the request, the truth, and the scores of the original and retrained models."""
-
-    def __init__(self, run: Run, request: np.ndarray, truth: Update, test: Dataset | None):
-        self.run, self.truth = run, truth.projected()
-        self.test = None if test is None else jax.tree.map(jnp.asarray, test)
-        self.retained = run.retained(request)
-        self.original_scores, self.truth_scores = self._train(run.params), self._train(self.truth)
-        self.truth_test = self._test(self.truth)
-
-    def _train(self, params: Params) -> Any:
-        return self.run.problem.scores(params, self.run.problem.data)
-
-    def _test(self, params: Params) -> Any:
-        return None if self.test is None else self.run.problem.scores(params, self.test)
-
-    def row(self, params: Params, cost: dict[str, float]) -> dict[str, float]:
-        outcome = Outcome(
-            original=self.run.params,
-            retrained=self.truth,
-            params=params,
-            original_train=self.original_scores,
-            retrained_train=self.truth_scores,
-            train=self._train(params),
-            retrained_test=self.truth_test,
-            test=self._test(params),
-            forgotten=self.run.present & ~self.retained,
-            retained=self.retained,
-            cost=cost,
-        )
-        result: dict[str, float] = {}
-        for name in rooms.names("metrics"):
-            result |= rooms.find("metrics", name)(outcome)
-        return result

@@ -1,0 +1,51 @@
+"""Every metric on a model of one request."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from certunl import rooms
+from certunl.certificate import Update
+from certunl.problem import Dataset
+from certunl.training import Run
+from certunl.typing import Outcome, Params
+
+__all__ = ["Judge"]
+
+
+class Judge:
+    """Holds what all rows share: the request, the truth, and the scores of the original and retrained models."""
+
+    def __init__(self, run: Run, request: np.ndarray, truth: Update, test: Dataset | None):
+        self.run, self.truth = run, truth.projected()
+        self.test = None if test is None else jax.tree.map(jnp.asarray, test)
+        self.retained = run.retained(request)
+        self.original_scores, self.truth_scores = self._train(run.params), self._train(self.truth)
+        self.truth_test = self._test(self.truth)
+
+    def _train(self, params: Params) -> Any:
+        return self.run.problem.scores(params, self.run.problem.data)
+
+    def _test(self, params: Params) -> Any:
+        return None if self.test is None else self.run.problem.scores(params, self.test)
+
+    def row(self, params: Params, cost: dict[str, float]) -> dict[str, float]:
+        outcome = Outcome(
+            original=self.run.params,
+            retrained=self.truth,
+            params=params,
+            original_train=self.original_scores,
+            retrained_train=self.truth_scores,
+            train=self._train(params),
+            retrained_test=self.truth_test,
+            test=self._test(params),
+            forgotten=self.run.present & ~self.retained,
+            retained=self.retained,
+            cost=cost,
+        )
+        result: dict[str, float] = {}
+        for name in rooms.names("metrics"):
+            result |= rooms.find("metrics", name)(outcome)
+        return result
