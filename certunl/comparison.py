@@ -1,7 +1,6 @@
 """Every method on the same requests: one report each."""
 
-import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +20,6 @@ from certunl.typing import BadInput, Diverged, Key, Unlearner
 
 __all__ = ["compare", "every_method"]
 
-_LOG = logging.getLogger("certunl")
 _TRIES = 31
 """How many noise levels are tried."""
 
@@ -50,6 +48,7 @@ def compare(
     models: int = 0,
     single: int = 0,
     patience: float = 60.0,
+    tell: Callable[[str], None] | None = None,
 ) -> list[Report]:
     """Forgets each of `requests` (ids by name) from the same trained model by each of `methods` (default: all),
     certifies each as if it were the only release (`budget`, default epsilon 1 at delta 1e-5), judges and attacks them.
@@ -58,14 +57,22 @@ def compare(
     reason; one whose own steps are too quiet for the budget tries again with 1.5 times the noise, up to 30 times.
     `models` > 0 adds the divergence of margins over that many seeds, and `single` > 0 the correlation of loss changes
     over that many single deletions; like U-LiRA only for methods that forget so many times within `patience` seconds.
+    `tell` hears what is being done.
     """
-    methods = every_method() if methods is None else methods
+    methods, tell = every_method() if methods is None else methods, tell or _nobody
     budget = Budget(epsilon=1.0, delta=1e-5) if budget is None else budget
     reports = []
     for number, (said, ids) in enumerate(requests.items()):
         keys = jax.random.split(jax.random.fold_in(key, number), 4)
         request = run.check(ids)
-        releases, missing = _released(run, request, methods, budget, keys[0], said)
+        releases, missing = {}, {}
+        for name, method in methods.items():
+            tell(f"{said}: forgetting by {name}")
+            try:
+                releases[name] = _loud_enough(run, request, method, budget, keys[0])
+            except (BadInput, Diverged) as error:
+                missing[name] = str(error)
+        tell(f"{said}: attacking {len(releases)} models")
         cost = {name: release.update.cost["seconds"] for name, release in releases.items()}
 
         def quick(times: int, cost: dict[str, float] = cost) -> dict[str, Unlearner]:
@@ -93,23 +100,11 @@ def compare(
         certificates = {name: str(release.certificate) for name, release in releases.items()}
         gone = missing | report.left_out
         reports.append(replace(report, request=said, certificates=certificates, left_out=gone))
-        _LOG.info("%s: judged", said)
     return reports
 
 
-def _released(
-    run: Run, request: np.ndarray, methods: Mapping[str, Unlearner], budget: Budget, key: Key, said: str
-) -> tuple[dict[str, Release], dict[str, str]]:
-    """(releases, why some are missing)."""
-    releases: dict[str, Release] = {}
-    missing: dict[str, str] = {}
-    for name, method in methods.items():
-        _LOG.info("%s: forgetting by %s", said, name)
-        try:
-            releases[name] = _loud_enough(run, request, method, budget, key)
-        except (BadInput, Diverged) as error:
-            missing[name] = str(error)
-    return releases, missing
+def _nobody(sentence: str) -> None:
+    """Hears it."""
 
 
 def _loud_enough(run: Run, request: np.ndarray, method: Any, budget: Budget, key: Key) -> Release:

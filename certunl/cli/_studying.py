@@ -1,7 +1,6 @@
 """compare and audit: methods held against one another, and their certificates against canaries; nothing is released."""
 
 import dataclasses
-import logging
 import sys
 from typing import Any
 
@@ -57,8 +56,6 @@ def compare(
     ask_key, judge_key = jax.random.split(seeded(seed))
     chosen = every_method(_by_method(set), methods or None)
     budget = Budget(epsilon=epsilon, delta=delta)
-    logging.getLogger("certunl").addHandler(logging.StreamHandler(sys.stderr))
-    logging.getLogger("certunl").setLevel(logging.INFO)
     with disk.lock(folder):
         run, splits, known = storage.load_run(folder)
         asked = {
@@ -77,6 +74,7 @@ def compare(
             models=models,
             single=single,
             patience=patience,
+            tell=lambda sentence: print(sentence, file=sys.stderr, flush=True),
         )
         told = {"seed of the comparison": seed, "shadow models": shadows, "epsilon": epsilon, "delta": delta}
         told |= {f"method {name}": repr(method) for name, method in chosen.items()}
@@ -93,7 +91,7 @@ def audit(
     /,
     method: str = "hessian_free",
     set: Settings = (),
-    canaries: int = 200,
+    canaries: int | None = None,
     mislabelled: float = 0.5,
     guesses: int | None = None,
     epsilon: float | None = None,
@@ -109,7 +107,7 @@ def audit(
         folder: the run folder; its recipe and data are used, its model and releases are not.
         method: whose certificates.
         set: settings of the method.
-        canaries: how many test examples are put into training by coins, forgotten, and guessed.
+        canaries: how many test examples are put into training by coins, forgotten, and guessed (default: 200 at most).
         mislabelled: the share of them under a wrong class.
         guesses: on how many the attacker does not abstain (default: half).
         epsilon: the budget's epsilon (default 1, or read off where sigma is given).
@@ -126,6 +124,7 @@ def audit(
     budget = Budget(epsilon=epsilon, delta=delta, distance=distance, sigma=sigma)
     with disk.lock(folder):
         run, splits, _ = storage.load_run(folder)
+        canaries = min(200, len(splits.test)) if canaries is None else canaries
         if not 0 < canaries <= len(splits.test):
             raise BadInput(f"canaries are test examples: ask for 1 to {len(splits.test)}, got {canaries}")
         with progress(f"auditing {method} with {canaries} canaries"):

@@ -1,0 +1,100 @@
+"""evaluate with attacks, compare and audit on a run folder."""
+
+import json
+import shutil
+
+import pytest
+
+from tests.verbs import certunl, listing
+
+
+@pytest.fixture(scope="module")
+def linear(tmp_path_factory):
+    """A softmax regression, for which there are theorems."""
+    folder = tmp_path_factory.mktemp("runs") / "linear"
+    settings = ("epochs=5", "batch_size=32", "weight_decay=0.1", "bound=1.0", "learning_rate=0.5")
+    certunl("train", folder, "--dataset", "wine", "--model", "linear", "--set", *settings)
+    return folder
+
+
+def test_methods_are_compared_on_one_page_and_nothing_is_released(linear, capsys):
+    methods = ("finetune", "certified_removal", "hessian_free", "scrub")
+    requests = ("random:12", "influential:8")
+    settings = ("finetune.epochs=2", "certified_removal.solver.tol=1e-3")
+    studies = ("--shadows", 4, "--attacks", "lira", "ulira", "loss_threshold", "--models", 3, "--single", 3)
+    certunl("compare", linear, "--methods", *methods, "--requests", *requests, "--set", *settings, *studies)
+    printed = capsys.readouterr()
+    assert "nothing was released" in printed.out and "random:12: forgetting by scrub" in printed.err
+    assert not (linear / "releases").exists() and not (linear / "updates").exists()
+    held = json.loads((linear / "comparison.json").read_text())
+    assert [report["request"] for report in held] == list(requests)
+    for report in held:
+        assert {"original", "retrain", *methods} <= set(report["rows"])
+        assert set(report["controls"]) == {"lira", "ulira", "loss_threshold"}
+        assert report["verdicts"]["certified_removal"] == "PROVED"
+        assert "klom_forget" in report["rows"]["scrub"] and "leave_one_out_own_pearson" in report["rows"]["scrub"]
+    page, text = ((linear / f"comparison.{end}").read_text() for end in ("html", "md"))
+    for told in ("random:12", "influential:8", "FineTune(epochs=2", "NOT CERTIFIED", "ulira", "shadow models"):
+        assert told in page and told in text
+    assert (linear / "comparison.html").stat().st_mode & 0o077 == 0
+    assert len(list((linear / "comparison").glob("*.png"))) >= 8
+
+
+def test_a_method_that_cannot_is_named_with_its_reason(folder, capsys):
+    certunl("compare", folder, "--methods", "certified_removal", "finetune", "--requests", "random:6", "--shadows", 0)
+    (report,) = json.loads((folder / "comparison.json").read_text())
+    assert "closed form" in report["left_out"]["certified_removal"] and "finetune" in report["rows"]
+    assert "closed form" in (folder / "comparison.html").read_text()
+
+
+def test_releases_are_attacked_where_asked(folder, capsys):
+    certunl("evaluate", folder, "--attacks", "lira", "ulira", "--shadows", 4)
+    assert "lira" in capsys.readouterr().out
+    (report,) = json.loads((folder / "evaluation.json").read_text())
+    assert set(report["attacks"]["newton-1 + noise"]) == {"lira", "ulira"}
+    certunl("report", folder)
+    assert "ROC" in (folder / "report.html").read_text()
+
+
+def test_an_audit_is_told_and_kept_and_shown_in_the_report(folder, capsys):
+    certunl("audit", folder, "--method", "finetune", "--canaries", 30)
+    assert "epsilon is at least" in capsys.readouterr().out
+    certunl("audit", folder, "--method", "retrain", "--canaries", 20, "--distance", 0.1, "--seed", 3)
+    first, second = json.loads((folder / "audits.json").read_text())
+    assert (first["method"], second["method"]) == ("finetune", "retrain") and not second["refuted"]
+    assert second["found"]["guesses"] == 10 and second["seed"] == 3
+    certunl("report", folder)
+    assert second["said"].split(";")[0] in (folder / "report.html").read_text()
+    assert (folder / "audits.json").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["compare", "--requests", "random:5", "--set", "damping=0.1"], "name their method"),
+        (["compare", "--set", "newtom.damping=0.1"], "newtom"),
+        (["compare", "--methods", "newtom"], "known are"),
+        (["compare", "--methods", "finetune", "--requests", "everyone"], "random:SIZE"),
+        (["compare", "--methods", "finetune", "--requests", "random:5", "--attacks", "oracle"], "unknown name"),
+        (["compare", "--methods", "finetune", "--requests", "random:5", "--shadows", "3"], "even number"),
+        (["evaluate", "--attacks", "oracle"], "unknown name"),
+        (["audit", "--canaries", "5000"], "test examples"),
+        (["audit", "--method", "newtom"], "known are"),
+        (["audit", "--mislabelled", "2"], "mislabelled"),
+        (["audit", "--seed", "-1"], "seed must be"),
+    ],
+    ids=lambda w: " ".join(w) if isinstance(w, list) else "",
+)
+def test_what_cannot_be_studied_is_refused_in_one_sentence_and_changes_nothing(
+    words, sentence, folder, tmp_path, capsys
+):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    before = listing(copy)
+    verb, *rest = words
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        certunl(verb, copy, *rest)
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("certunl: ") and sentence in last
+    assert listing(copy) == before
