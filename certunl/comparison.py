@@ -20,7 +20,7 @@ from certunl.typing import BadInput, Diverged, Key, Unlearner
 
 __all__ = ["compare", "every_method"]
 
-_TRIES = 31
+_TRIES = 16
 """How many noise levels are tried."""
 
 
@@ -54,7 +54,7 @@ def compare(
     certifies each as if it were the only release (`budget`, default epsilon 1 at delta 1e-5), judges and attacks them.
 
     Nothing is released: the reports are the owner's. A method that cannot is named in `Report.left_out` with its
-    reason; one whose own steps are too quiet for the budget tries again with 1.5 times the noise, up to 30 times.
+    reason; one whose own steps are too quiet for the budget tries again with twice the noise, up to 15 times.
     `models` > 0 adds the divergence of margins over that many seeds, and `single` > 0 the correlation of loss changes
     over that many single deletions; like U-LiRA only for methods that forget so many times within `patience` seconds.
     `tell` hears what is being done.
@@ -117,6 +117,6 @@ def _loud_enough(run: Run, request: np.ndarray, method: Any, budget: Budget, key
         try:
             return certify(update, budget, secret_key())
         except BadInput:
-            noise, tries = 1.5 * noise, tries - 1
+            noise, tries = 2 * noise, tries - 1
             if not tries:
                 raise
