@@ -22,6 +22,8 @@ __all__ = ["attack_all", "chosen_attacks"]
 def chosen_attacks(attacks: Any, shadows: int) -> dict[str, Attack]:
     """Attacks by name: a mapping as it is, names built with their defaults, None for every file of the room (those that
     need shadow models where there are any)."""
+    if shadows and (shadows < 4 or shadows % 2):
+        raise BadInput(f"shadows must be an even number of at least 4, or 0, got {shadows!r}")
     if isinstance(attacks, Mapping):
         return dict(attacks)
     names = rooms.names("attacks") if attacks is None else attacks
@@ -72,12 +74,15 @@ def attack_all(
             if attack.needs == "unlearned" and after is None:
                 continue
             own_key = jax.random.fold_in(attack_key, number)
-            found[name][title] = judge(attack(target, own_key), held.member)
-            if title not in controls:
-                generator = np.random.default_rng(np.asarray(jax.random.key_data(shuffle_key)).tolist())
-                bits = generator.permutation(held.member)
-                control = attack(replace(target, member=jnp.asarray(bits)), own_key)
-                controls[title] = judge(control, bits, confidence=0.999)
+            try:
+                found[name][title] = judge(attack(target, own_key), held.member)
+                if title not in controls:
+                    generator = np.random.default_rng(np.asarray(jax.random.key_data(shuffle_key)).tolist())
+                    bits = generator.permutation(held.member)
+                    control = attack(replace(target, member=jnp.asarray(bits)), own_key)
+                    controls[title] = judge(control, bits, confidence=0.999)
+            except BadInput as error:
+                missing[title] = str(error)
     return found, controls, missing
 
 

@@ -181,3 +181,12 @@ def test_what_an_attack_lacks_is_said(runs):
             cu.attacks.UpdateDifference(**settings)
     with pytest.raises(cu.BadInput, match="two forgotten"):
         suspects(overfit, FORGOTTEN[:1], test, KEY)
+
+
+def test_too_few_to_attack_is_said_and_nothing_else_is_lost(runs):
+    overfit, _, test = runs
+    one = cu.evaluate(overfit, FORGOTTEN[:1], {}, test=test, key=KEY, attacks=["loss_threshold"], shadows=0)
+    assert "two forgotten" in one.left_out["attacks"] and not one.attacks and "relearn_epochs" in one.rows["retrain"]
+    attacks = ["loss_threshold", "update_difference"]
+    two = cu.evaluate(overfit, FORGOTTEN[:2], {}, test=test, key=KEY, attacks=attacks, shadows=0)
+    assert "two members" in two.left_out["update_difference"] and set(two.attacks["retrain"]) == {"loss_threshold"}

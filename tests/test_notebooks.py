@@ -18,5 +18,7 @@ def test_a_notebook_runs_and_its_story_holds(path, monkeypatch):
     notebook = nbformat.read(path, as_version=4)
     nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(path.parent)}}).execute()
     printed = "".join(o.get("text", "") for cell in notebook.cells for o in cell.get("outputs", []))
-    assert "relative distance" in printed and "VACUOUS" in printed
+    assert "relative distance" in printed
+    for word in {"1_quickstart": ["VACUOUS"], "2_did_it_forget": ["control: shuffled", "Liar - REFUTED"]}[path.stem]:
+        assert word in printed
     assert any("image/png" in o.get("data", {}) for cell in notebook.cells for o in cell.get("outputs", []))

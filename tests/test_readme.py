@@ -30,13 +30,21 @@ def test_the_commands_run_on_real_mnist(tfds_dir, tmp_path, monkeypatch, capsys)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TFDS_DATA_DIR", tfds_dir)
     commands = [shlex.split(line) for line in re.findall(r"^    certunl (.*)$", TEXT, re.MULTILINE)]
-    assert [words[0] for words in commands] == ["train", "plan", "prepare", "forget", "forget", "evaluate", "report"]
+    assert [words[0] for words in commands] == [
+        *("train", "plan", "prepare", "forget", "forget", "evaluate", "report", "compare", "audit")
+    ]
     for words in commands:
         if words[0] == "prepare":
             words += ["--set", "units=(0,1)"]  # all 5,000 rows take minutes: two show that the words are right
         if words[0] == "forget":
             words[words.index("random:50")] = "ids:0,1"
-        words = [{"5000": "400", "epochs=10": "epochs=2"}.get(word, word) for word in words]
+        if words[0] == "compare":  # all methods take minutes
+            words = [
+                {"random:500": "random:20", "class:3:400": "class:3:10", "influential:500": "ids:1,2"}.get(w, w)
+                for w in words
+            ]
+            words += ["--methods", "finetune", "newton", "--attacks", "lira"]
+        words = [{"5000": "400", "epochs=10": "epochs=2", "32": "4"}.get(word, word) for word in words]
         cli.main(words)
     assert (tmp_path / "runs/m/report.html").exists()
     assert "hessian_free-1" in capsys.readouterr().out

@@ -104,16 +104,17 @@ def _interrogated(
     methods: Mapping[str, Unlearner] | None,
 ) -> Report:
     """The report with attacks, controls, relearning and the price of noise."""
-    if len(request) < 2:
-        return replace(report, left_out={"attacks": "one forgotten example is too few to tell members from others"})
     attack_key, relearn_key, noise_key = jax.random.split(key, 3)
     test = jax.tree.map(jnp.asarray, test)
     known = {"original": _Nothing(), "retrain": Retrain(), **(methods or {})}
     known |= {f"{name} + noise": method for name, method in known.items()}
     noise = {name: row["sigma"] for name, row in report.rows.items() if "sigma" in row}
-    found, controls, missing = attack_all(
-        run, request, models, test, attack_key, attacks, shadows=shadows, methods=known, noise=noise
-    )
+    try:
+        found, controls, missing = attack_all(
+            run, request, models, test, attack_key, attacks, shadows=shadows, methods=known, noise=noise
+        )
+    except BadInput as error:  # too few examples to tell members from others
+        found, controls, missing = {}, {}, {"attacks": str(error)}
     for name, params in models.items():
         report.rows[name]["relearn_epochs"] = relearn_epochs(run, params, request, relearn_key)
     tradeoffs = {}
