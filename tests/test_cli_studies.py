@@ -53,7 +53,8 @@ def test_releases_are_attacked_where_asked(folder, capsys):
     (report,) = json.loads((folder / "evaluation.json").read_text())
     assert set(report["attacks"]["newton-1 + noise"]) == {"lira", "ulira"}
     certunl("report", folder)
-    assert "ROC" in (folder / "report.html").read_text()
+    page = (folder / "report.html").read_text()
+    assert "ROC" in page and "seed of the attacks" in page and "attack ulira" in page
 
 
 def test_an_audit_is_told_and_kept_and_shown_in_the_report(folder, capsys):
@@ -66,6 +67,9 @@ def test_an_audit_is_told_and_kept_and_shown_in_the_report(folder, capsys):
     certunl("report", folder)
     assert second["said"].split(";")[0] in (folder / "report.html").read_text()
     assert (folder / "audits.json").stat().st_mode & 0o077 == 0
+    (folder / "audits.json").write_text(json.dumps([first | {"refuted": True}]))
+    certunl("report", folder)
+    assert "warning: audit 1 of finetune" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,9 @@ def evaluate(folder: Folder, /, attacks: Words = (), shadows: int = 16, seed: in
                 shadows=shadows,
                 methods=history.unlearners(folder) if attacks else None,
             )
+        if attacks:
+            told = {"seed of the attacks": str(seed)}
+            reports = [dataclasses.replace(report, settings=report.settings | told) for report in reports]
         disk.write_json(folder / "evaluation.json", [to_json(report) for report in reports], mode=0o600)
     for report in reports:
         show(report)
@@ -58,14 +61,18 @@ def report(folder: Folder, /) -> None:
         certificates = history.certificates(folder)
         known = [{name: certificates[name] for name in r.rows if name in certificates} for r in reports]
         pages = paged([dataclasses.replace(r, certificates=c) for r, c in zip(reports, known, strict=True)])
-        warnings = history.warnings(folder)
-        write(folder, f"certunl: {folder.name}", made_with(folder) | _audits(folder), pages, warnings)
+        said, refuted = _audits(folder)
+        warnings = history.warnings(folder) + refuted
+        settings = {name: value for report in reports for name, value in report.settings.items()}
+        write(folder, f"certunl: {folder.name}", made_with(folder) | settings | said, pages, warnings)
     say(f"wrote {folder / 'report.html'}, and the same as report.md")
     for sentence in warnings:
         say(f"warning: {sentence}")
 
 
-def _audits(folder: Path) -> dict[str, str]:
+def _audits(folder: Path) -> tuple[dict[str, str], list[str]]:
+    """What audits with canaries found, by name, and a sentence for each certificate they refuted."""
     place = folder / "audits.json"
     held = disk.read_json(place, "delete it and audit again") if place.exists() else []
-    return {f"audit {i} of {one['method']}": one["said"] for i, one in enumerate(held, start=1)}
+    said = {f"audit {i} of {one['method']}": one["said"] for i, one in enumerate(held, start=1)}
+    return said, [f"{name}: {said[name]}" for name, one in zip(said, held, strict=True) if one["refuted"]]

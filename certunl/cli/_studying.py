@@ -78,6 +78,7 @@ def compare(
         )
         told = {"seed of the comparison": seed, "shadow models": shadows, "epsilon": epsilon, "delta": delta}
         told |= {f"method {name}": repr(method) for name, method in chosen.items()}
+        told |= {name: value for report in reports for name, value in report.settings.items()}
         disk.write_json(folder / "comparison.json", [to_json(report) for report in reports], mode=0o600)
         title = f"certunl: {folder.name}, methods compared"
         write(folder, title, made_with(folder) | told, paged(reports), name="comparison")

@@ -123,7 +123,8 @@ def _interrogated(
             sigma = report.rows.get(f"{name} + noise", {}).get("sigma")
             if name == "retrain" or sigma:
                 tradeoffs[name] = tradeoff(run.problem, params, test, noise_key, sigma)
-    return replace(report, attacks=found, controls=controls, tradeoffs=tradeoffs, left_out=missing)
+    settings = {"shadow models": str(shadows)} | {f"attack {name}": repr(attack) for name, attack in attacks.items()}
+    return replace(report, attacks=found, controls=controls, tradeoffs=tradeoffs, left_out=missing, settings=settings)
 
 
 class _Nothing:

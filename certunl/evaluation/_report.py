@@ -18,6 +18,7 @@ class Report:
     `controls`, the same with members and others shuffled, which must come out at chance. `audits[row]`: what was found
     against a certificate. `tradeoffs[row]`: the accuracy on the test set at each noise level {sigma: accuracy}.
     `left_out[method]`: why a method could not be compared. `certificates[row]`: as printed.
+    `settings`: what attacks were run with.
     """
 
     rows: dict[str, dict[str, float]]
@@ -30,6 +31,7 @@ class Report:
     tradeoffs: dict[str, dict[float, float]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     certificates: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
 
     def columns(self) -> list[str]:
         """Every column that some row has, in the metrics' order, but those of single classes."""

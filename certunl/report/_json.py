@@ -39,6 +39,7 @@ def from_json(held: Mapping[str, Any]) -> Report:
         tradeoffs={n: {float(sigma): _number(v) for sigma, v in one.items()} for n, one in tradeoffs.items()},
         left_out=dict(held.get("left_out", {})),
         certificates=dict(held.get("certificates", {})),
+        settings=dict(held.get("settings", {})),
     )
 
 
