@@ -25,6 +25,8 @@ from certunl.certificate import Assumption as Assumption
 from certunl.certificate import Certificate as Certificate
 from certunl.certificate import Release as Release
 from certunl.certificate import Update as Update
+from certunl.comparison import compare as compare
+from certunl.comparison import every_method as every_method
 from certunl.counterfactuals import LeaveOneOut as LeaveOneOut
 from certunl.counterfactuals import klom as klom
 from certunl.counterfactuals import klom_splits as klom_splits

@@ -10,14 +10,14 @@ from certunl.gaussian import read_epsilon
 from certunl.typing import BadInput
 from certunl.wording import EXPLAINED
 
-__all__ = ["Audit", "epsilon_lower_bound", "gaussian_release_lower_bound", "one_run_lower_bound"]
+__all__ = ["Audit", "epsilon_lower_bound", "gaussian_release_lower_bound", "noise_upper_bound", "one_run_lower_bound"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
     """What was found against a certificate that claims `epsilon` at `delta`: with probability at least `confidence`, no
     epsilon below `lower` is true. `how` says in words what was sampled; where coins were guessed, `correct` of
-    `guesses`. An `epsilon` of inf claims nothing."""
+    `guesses`. An `epsilon` of inf claims nothing. `broken`: what else that the certificate says was found false."""
 
     lower: float
     epsilon: float
@@ -26,17 +26,19 @@ class Audit:
     how: str
     correct: int = 0
     guesses: int = 0
+    broken: str = ""
 
     @property
     def refuted(self) -> bool:
-        """Whether the claim is false, but for a chance of 1 − `confidence`."""
-        return self.lower > self.epsilon
+        """Whether the certificate is false, but for a chance of 1 − `confidence`."""
+        return self.lower > self.epsilon or bool(self.broken)
 
     def __str__(self) -> str:
         word = f"REFUTED: {EXPLAINED['REFUTED']}" if self.refuted else "not refuted"
         claim = "nothing is claimed" if math.isinf(self.epsilon) else f"{self.epsilon:.4g} is claimed"
         found = f"epsilon is at least {self.lower:.4g} at delta {self.delta:.3g} with confidence {self.confidence:g}"
-        return f"{word}; {found}, where {claim} ({self.how})"
+        broken = f"; {self.broken}" if self.broken else ""
+        return f"{word}; {found}, where {claim} ({self.how}){broken}"
 
 
 def epsilon_lower_bound(
@@ -120,16 +122,23 @@ def gaussian_release_lower_bound(noise: Any, distance: float, delta: float, *, c
     ‖noise‖²/sigma² is chi-squared with d degrees of freedom, so sigma <= ‖noise‖/√(its (1 − confidence)-quantile) with
     that confidence; epsilon is exact for that sigma and falls in sigma.
     """
-    from scipy.stats import chi2  # takes a second to import
-
     _check(delta, confidence, least=math.ulp(0))
     noise = np.asarray(noise, np.float64).ravel()
     if not (noise.size and np.isfinite(noise).all() and 0 <= distance < math.inf):
         raise BadInput("an audit of one release needs finite noise and a finite distance of at least 0")
     if not distance:
         return 0.0
-    sigma = float(np.linalg.norm(noise)) / math.sqrt(chi2.ppf(1 - confidence, noise.size))
+    sigma = noise_upper_bound(noise, confidence=confidence)
     return read_epsilon(max(sigma / distance, _LEAST), delta) if sigma else math.inf
+
+
+def noise_upper_bound(noise: Any, *, confidence: float = 0.99) -> float:
+    """A sigma that with probability at least `confidence` is not exceeded by that of `noise f[d]`, drawn from
+    N(0, sigma² I): ‖noise‖/√(the (1 − confidence)-quantile of chi-squared with d degrees of freedom)."""
+    from scipy.stats import chi2  # takes a second to import
+
+    noise = np.asarray(noise, np.float64).ravel()
+    return float(np.linalg.norm(noise)) / math.sqrt(chi2.ppf(1 - confidence, noise.size))
 
 
 _LEAST = 1e-100

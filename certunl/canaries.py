@@ -15,6 +15,7 @@ from certunl.certificate import Certificate, Release
 from certunl.methods.retrain import Retrain
 from certunl.problem import Dataset, Problem
 from certunl.schedule import draw
+from certunl.supervised import wrong_labels
 from certunl.training import Run, fit
 from certunl.typing import BadInput, Key, Params, Unlearner
 
@@ -91,12 +92,10 @@ def _with(run: Run, extra: Dataset, key: Key, mislabelled: float) -> tuple[Probl
     if wrong := round(mislabelled * len(extra)):
         if not np.issubdtype(known.dtype, np.integer) or not np.issubdtype(y.dtype, np.integer):
             raise BadInput("only classes can be wrong: set mislabelled=0 for canaries with other targets")
-        classes = int(max(known.max(), y.max())) + 1
         pick, shift = jax.random.split(key)
         who = np.asarray(jax.random.permutation(pick, len(extra)))[:wrong]
-        moved = np.asarray(jax.random.randint(shift, (wrong,), 1, classes))
         y = y.copy()
-        y[who] = (y[who] + moved) % classes
+        y[who] = wrong_labels(shift, jnp.asarray(y[who]), int(max(known.max(), y.max())) + 1)
     ids, owners = np.arange(len(data), len(data) + len(extra), dtype=np.int32), None
     if data.owners is not None:  # everyone of the canaries is their own
         first = int(np.max(np.asarray(data.owners))) + 1

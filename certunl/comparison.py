@@ -9,10 +9,11 @@ import numpy as np
 
 from certunl import rooms
 from certunl.budget import Budget
-from certunl.calibration import certify, secret_key
+from certunl.calibration import certify
 from certunl.certificate import Release
 from certunl.counterfactuals import klom_splits, leave_one_out
 from certunl.evaluation import Report, evaluate
+from certunl.membership import chosen_attacks
 from certunl.problem import Dataset
 from certunl.requests import random
 from certunl.training import Run
@@ -53,53 +54,76 @@ def compare(
     """Forgets each of `requests` (ids by name) from the same trained model by each of `methods` (default: all),
     certifies each as if it were the only release (`budget`, default epsilon 1 at delta 1e-5), judges and attacks them.
 
-    Nothing is released: the reports are the owner's. A method that cannot is named in `Report.left_out` with its
-    reason; one whose own steps are too quiet for the budget tries again with twice the noise, up to 15 times.
+    Nothing is released, and nothing may be: the noise is drawn from `key` too. The reports are the owner's. A method
+    that cannot is named in `Report.left_out` with its reason; one whose own steps are too quiet for the budget tries
+    again with twice the noise, up to 15 times (`Report.settings` say with how much it went on).
     `models` > 0 adds the divergence of margins over that many seeds, and `single` > 0 the correlation of loss changes
     over that many single deletions; like U-LiRA only for methods that forget so many times within `patience` seconds.
     `tell` hears what is being done.
     """
     methods, tell = every_method() if methods is None else methods, tell or _nobody
     budget = Budget(epsilon=1.0, delta=1e-5) if budget is None else budget
+    chosen_attacks(attacks, shadows)
+    for name, given, least in (("models", models, 10), ("single", single, 3)):
+        if given and given < least:
+            raise BadInput(f"{name} must be at least {least}, or 0 for none, got {given!r}")
+    asked = {said: run.check(ids) for said, ids in requests.items()}
     reports = []
-    for number, (said, ids) in enumerate(requests.items()):
-        keys = jax.random.split(jax.random.fold_in(key, number), 4)
-        request = run.check(ids)
-        releases, missing = {}, {}
+    for number, (said, request) in enumerate(asked.items()):
+        keys = jax.random.split(jax.random.fold_in(key, number), 6)
+        releases: dict[str, Release] = {}
+        used: dict[str, Unlearner] = {}
+        missing: dict[str, str] = {}
         for name, method in methods.items():
             tell(f"{said}: forgetting by {name}")
             try:
-                releases[name] = _loud_enough(run, request, method, budget, keys[0])
+                releases[name], used[name] = _loud_enough(run, request, method, budget, keys[0], keys[1])
             except (BadInput, Diverged) as error:
                 missing[name] = str(error)
-        tell(f"{said}: attacking {len(releases)} models")
+        tell(f"{said}: judging and attacking {len(releases)} models")
         cost = {name: release.update.cost["seconds"] for name, release in releases.items()}
 
-        def quick(times: int, cost: dict[str, float] = cost) -> dict[str, Unlearner]:
-            return {name: methods[name] for name, seconds in cost.items() if seconds * times <= patience}
+        def quick(times: int, cost: dict[str, float] = cost, used: Any = used, missing: Any = missing) -> Any:
+            for name in used:
+                if times and cost[name] * times > patience:
+                    missing[f"many models of {name}"] = (
+                        f"forgetting {times} times takes {cost[name] * times:.3g} s, more than {patience:g}"
+                    )
+            return {name: method for name, method in used.items() if cost[name] * times <= patience}
 
         report = evaluate(
             run,
             request,
             releases,
             test=test,
-            key=keys[1],
+            key=keys[2],
             attacks=attacks,
             shadows=shadows,
             methods=quick(shadows),
         )
+        columns: dict[str, dict[str, float]] = {name: {} for name in report.rows}
         if models:
-            seeds = list(jax.random.split(keys[2], models))
-            for name, columns in klom_splits(run, quick(models), request, test, seeds).items():
-                report.rows[name] |= columns
+            seeds = list(jax.random.split(keys[3], models))
+            for name, found in klom_splits(run, quick(models), request, test, seeds).items():
+                columns[name] |= found
         if single:
-            each = random(keys[3], run, single)
+            each = random(keys[4], run, single)
             for name, method in quick(single).items():
-                found = leave_one_out(run, method, each, keys[0], data=test).correlations()
-                report.rows[name] |= {f"leave_one_out_{title}": value for title, value in found.items()}
-        certificates = {name: str(release.certificate) for name, release in releases.items()}
-        gone = missing | report.left_out
-        reports.append(replace(report, request=said, certificates=certificates, left_out=gone))
+                try:
+                    found = leave_one_out(run, method, each, keys[5], data=test).correlations()
+                    columns[name] |= {f"leave_one_out_{title}": value for title, value in found.items()}
+                except (BadInput, Diverged) as error:
+                    missing[f"single deletions by {name}"] = str(error)
+        reports.append(
+            replace(
+                report,
+                rows={name: row | columns[name] for name, row in report.rows.items()},
+                request=said,
+                certificates={name: str(release.certificate) for name, release in releases.items()},
+                left_out=missing | report.left_out,
+                settings=report.settings | {f"method {name}": repr(method) for name, method in used.items()},
+            )
+        )
     return reports
 
 
@@ -107,16 +131,18 @@ def _nobody(sentence: str) -> None:
     """Hears it."""
 
 
-def _loud_enough(run: Run, request: np.ndarray, method: Any, budget: Budget, key: Key) -> Release:
-    """The release; a method with own noise is given what the budget asks for."""
+def _loud_enough(
+    run: Run, request: np.ndarray, method: Any, budget: Budget, key: Key, noise_key: Key
+) -> tuple[Release, Any]:
+    """The release, and the method that made it: one with own noise is given as much as the budget asks for."""
     if not getattr(method, "own_noise", False):
-        return certify(method.forget(run, None, request, key), budget, secret_key())
-    noise, tries = method.noise, _TRIES
+        return certify(method.forget(run, None, request, key), budget, noise_key), method
+    tries = _TRIES
     while True:
-        update = replace(method, noise=noise).forget(run, None, request, secret_key())
+        update = method.forget(run, None, request, key)
         try:
-            return certify(update, budget, secret_key())
+            return certify(update, budget, noise_key), method
         except BadInput:
-            noise, tries = 2 * noise, tries - 1
+            method, tries = replace(method, noise=2 * method.noise), tries - 1
             if not tries:
                 raise

@@ -11,16 +11,21 @@ import numpy as np
 from certunl.ensemble import ensemble, retrainings, seeds
 from certunl.problem import Dataset
 from certunl.training import Run
-from certunl.typing import BadInput, Key, Params, Progress, Unlearner
+from certunl.typing import BadInput, Diverged, Key, Params, Progress, Unlearner
 
 __all__ = ["LeaveOneOut", "klom", "klom_splits", "leave_one_out"]
+
+_ROUNDING = 100
+"""How many units in the last place of the parameters' norm two ways of rounding one training may be apart."""
+_FEWEST = 10
+"""With fewer models than this a divergence says nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LeaveOneOut:
     """For each of `ids i32[k]`, forgotten alone: the change of its own loss, `predicted f[k]` by the method and `true`
     by retraining, and of the mean loss on the data asked about (`predicted_mean`, `true_mean`); `relative_distance`
-    f[k] to retraining, doing nothing being 1."""
+    f[k] to retraining, doing nothing being 1 (NaN, and not in the correlations, where retraining moves by rounding)."""
 
     ids: np.ndarray
     predicted: np.ndarray
@@ -33,10 +38,12 @@ class LeaveOneOut:
         """Pearson's and Spearman's correlations of predicted with true changes (1 is ideal; NaN: nothing changed)."""
         from scipy.stats import pearsonr, spearmanr  # takes a second to import
 
+        moved = ~np.isnan(self.relative_distance)
         result: dict[str, float] = {}
         for name, pair in (("own", (self.predicted, self.true)), ("mean", (self.predicted_mean, self.true_mean))):
-            told = min(np.ptp(a) for a in pair) > 0
-            found: Any = (pearsonr(*pair)[0], spearmanr(*pair)[0]) if told else (np.nan, np.nan)
+            told = moved.sum() > 2 and min(np.ptp(values[moved]) for values in pair) > 0
+            a, b = (values[moved] for values in pair)
+            found: Any = (pearsonr(a, b)[0], spearmanr(a, b)[0]) if told else (np.nan, np.nan)
             result |= {f"{name}_pearson": float(found[0]), f"{name}_spearman": float(found[1])}
         return result
 
@@ -71,21 +78,26 @@ def leave_one_out(
         for name, params in (("predicted", update), ("true", real)):
             columns[name].append((_losses(run, params, alone) - _losses(run, run.params, alone))[0])
             columns[f"{name}_mean"].append(_losses(run, params, watched).mean() - before)
-        distances.append(_distance(update, real) / _distance(run.params, real))
+        nothing = _distance(run.params, real)
+        told = nothing > _ROUNDING * np.finfo(jax.tree.leaves(real)[0].dtype).eps * _distance(real)
+        distances.append(_distance(update, real) / nothing if told else np.nan)
     found = {name: np.array(values) for name, values in columns.items()}
     return LeaveOneOut(ids=ids, relative_distance=np.array(distances), **found)
 
 
 def klom(unlearned: Any, oracle: Any, *, bins: int = 20) -> np.ndarray:
     """f[m]: for each example the divergence KL(unlearned || oracle) of the laws of its margin, from margins f[N, m] of
-    N unlearned and N retrained models: histograms over the range of both, 1e-5 in each bin. 0 is ideal; 11.5 where they
-    do not touch.
+    N unlearned and N retrained models: histograms over the range of both, 1e-5 in each bin. 0 is ideal, and about 11.5
+    where they do not touch; two samples of one law are apart too (at N = 20 by 5, the 95th percentile): hold it against
+    other retrained models.
 
-    Source: Georgiev et al. 2024 (KLoM).
+    Source: Georgiev et al. 2024 (KLoM).  Raises: BadInput for other shapes and for margins that are not finite.
     """
     pair = [np.asarray(a, np.float64) for a in (unlearned, oracle)]
-    if any(a.ndim != 2 or a.shape[1] != pair[0].shape[1] or len(a) < 2 for a in pair):
+    if any(a.ndim != 2 or a.shape[1] != pair[0].shape[1] or len(a) < 2 for a in pair) or bins < 2:
         raise BadInput(f"margins are f[N, m] of one m and N of at least 2, got {[list(a.shape) for a in pair]}")
+    if not all(np.isfinite(a).all() for a in pair):
+        raise BadInput("margins must be finite: a model that gives no number has none (see Scores.margins)")
     low = np.minimum(*(a.min(axis=0) for a in pair))
     width = np.maximum(*(a.max(axis=0) for a in pair)) - low
     share = []
@@ -108,10 +120,14 @@ def klom_splits(
     """{method: {"klom_forget", "klom_retain", "klom_test"}}, 95th percentiles over the examples of each split (of at
     most 1,000 retained and test ones), from N models for N `keys`: each trained by the run's recipe from initial
     parameters and batches of its own, then made to forget `request`. The oracle are N retrained models of other seeds;
-    «retrain» is how far retrained models of these seeds are from it, which no method can be expected to beat.
+    «retrain» is how far retrained models of these seeds are from it, which no method can be expected to beat. A method
+    that cannot forget from one of the models has NaN.
+    Raises: BadInput for fewer than ten keys, which tell nothing.
     """
+    if len(keys) < _FEWEST:
+        raise BadInput(f"the law of a margin takes {_FEWEST} models of each kind at least, got {len(keys)}")
     request = run.check(request)
-    drawn = [jax.random.split(key) for key in keys]
+    drawn = [jax.random.split(key, 3) for key in keys]
     retained = np.asarray(run.retained(request))
     with_it, without = (np.repeat(a[None], len(drawn), axis=0) for a in (np.asarray(run.present), retained))
     starts, schedules = seeds(run, [pair[0] for pair in drawn])
@@ -124,12 +140,16 @@ def klom_splits(
         for i, pair in enumerate(drawn):
             start, schedule, params = (jax.tree.map(lambda a, i=i: a[i], t) for t in (starts, schedules, trained))
             one = replace(run, start=start, schedule=schedule, params=params)
-            after.append(method.forget(one, None, request, pair[0]).projected())
-        models[name] = jax.tree.map(lambda *leaves: jnp.stack(leaves), *after)
+            try:
+                after.append(method.forget(one, None, request, pair[2]).projected())
+            except (BadInput, Diverged):
+                break
+        if len(after) == len(drawn):
+            models[name] = jax.tree.map(lambda *leaves: jnp.stack(leaves), *after)
     test = jax.tree.map(jnp.asarray, test)
     splits = {"forget": run.problem.data[request], "retain": run.problem.data[np.flatnonzero(retained)[:1000]]}
     splits["test"] = test[np.arange(min(len(test), 1000))]
-    result: dict[str, dict[str, float]] = {name: {} for name in models}
+    result = {name: {f"klom_{split}": float("nan") for split in splits} for name in (*methods, "retrain")}
     for split, data in splits.items():
         truth = _margins(run, oracle, data)
         for name, params in models.items():
@@ -148,6 +168,8 @@ def _losses(run: Run, params: Params, data: Dataset) -> np.ndarray:
     return np.asarray(run.problem.scores(params, data).losses, np.float64)
 
 
-def _distance(a: Params, b: Params) -> float:
-    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
-    return float(np.sqrt(sum(np.sum((np.asarray(x, np.float64) - np.asarray(y, np.float64)) ** 2) for x, y in pairs)))
+def _distance(a: Params, b: Params | None = None) -> float:
+    """‖a − b‖, or ‖a‖."""
+    leaves = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(a)]
+    others = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(b)] if b is not None else [0.0] * len(leaves)
+    return float(np.sqrt(sum(np.sum((x - y) ** 2) for x, y in zip(leaves, others, strict=True))))

@@ -8,10 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from certunl.chunks import Device, chunk_size, spread
 from certunl.layout import outputs_first, outputs_last
-from certunl.problem import Problem
 from certunl.recipe import Recipe
 from certunl.schedule import Schedule, draw
 from certunl.training import Run, step
@@ -64,7 +64,11 @@ def ensemble(
         if any(np.shape(leaf)[:1] != present.shape[:1] for leaf in jax.tree.leaves(given)):
             raise BadInput(f"{name} must have the leading axis {len(present)} of present")
     present = present & np.asarray(run.present)
-    apart = schedules is not None or _coupled(run.problem, run.start)
+    if not present.any(axis=1).all():
+        raise BadInput(f"model {np.flatnonzero(~present.any(axis=1))[0]} has nobody to be trained on")
+    if chunk is not None and chunk < 1:
+        raise BadInput(f"chunk must be a positive number of models, got {chunk!r}")
+    apart = schedules is not None or _coupled(run)
     size = min(len(present), chunk or chunk_size(run, len(present)))
     parts = [np.minimum(np.arange(i, i + size), len(present) - 1) for i in range(0, len(present), size)]
     copies = {}
@@ -73,7 +77,10 @@ def ensemble(
         if device not in copies:
             copies[device] = jax.device_put(run, device)
         given = jax.device_put(jax.tree.map(lambda a: jnp.asarray(a)[part], (present, starts, schedules)), device)
-        return _together(copies[device], *given, apart=apart)
+        found = _together(copies[device], *given, apart=apart)
+        if not apart and not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(found)):
+            found = _together(copies[device], *given, apart=True)  # who is absent may have had an infinite loss
+        return found
 
     home, blocks = jax.tree.leaves(run.params)[0].devices().pop(), []
     for part, (params, risks) in zip(parts, spread(work, parts), strict=True):
@@ -87,6 +94,8 @@ def ensemble(
 
 def seeds(run: Run, keys: Sequence[Key]) -> tuple[Params, Schedule]:
     """(initial parameters, schedules), stacked: what `train` draws from each of `keys` for the run's recipe."""
+    if not len(keys):
+        raise BadInput("there is no key to draw initial parameters and batches from")
     pairs = [jax.random.split(key) for key in keys]
     starts = [run.problem.init(start) for start, _ in pairs]
     drawn = [draw(batches, run.recipe, len(run.problem.data)) for _, batches in pairs]
@@ -133,11 +142,17 @@ def _together(
 _SHARED: Any = Schedule(indices=None, weights=None, rates=None, divisors=None)
 
 
-def _coupled(problem: Problem, params: Params) -> bool:
-    """Whether an example's loss depends on who is in the batch with it."""
-    few = np.arange(min(8, len(problem.data)))
-    first = [float(problem.losses(params, problem.data[rows])[0]) for rows in (few, np.zeros_like(few))]
-    return not np.isclose(*first, rtol=1e-4, atol=1e-6, equal_nan=True)
+def _coupled(run: Run) -> bool:
+    """Whether an example's loss depends on who is in the batch with it: some alone are held against all together, at
+    the start, at the end, and off both (at zero many a coupling cannot be seen)."""
+    few, data = np.arange(min(8, len(run.problem.data))), run.problem.data
+    noise = optax.tree.random_like(jax.random.key(0), run.params)
+    for params in (run.start, run.params, jax.tree.map(lambda p, z: p + 0.5 * z, run.params, noise)):
+        together = np.asarray(run.problem.losses(params, data[few]))
+        alone = [np.asarray(run.problem.losses(params, data[np.full_like(few, i)]))[0] for i in few[:3]]
+        if not np.allclose(together[:3], alone, rtol=1e-4, atol=1e-6, equal_nan=True):
+            return True
+    return False
 
 
 def _check_finite(params: Params, risks: np.ndarray, models: np.ndarray, recipe: Recipe) -> None:

@@ -51,7 +51,7 @@ def attack_all(
 
     `shadows` models are trained once for all; the attacks that need unlearned ones are run where `methods` has the
     model's method, and where `noise` has the model's name with noise of that standard deviation on each. A control is
-    the attack on the first model, members and others shuffled before it looks, with a 99.9% interval.
+    the attack on the retrained model, members and others shuffled before it looks, with a 99.9% interval.
     """
     methods, noise = methods or {}, noise or {}
     ask_key, train_key, forget_key, attack_key, shuffle_key = jax.random.split(key, 5)
@@ -76,7 +76,7 @@ def attack_all(
             own_key = jax.random.fold_in(attack_key, number)
             try:
                 found[name][title] = judge(attack(target, own_key), held.member)
-                if title not in controls:
+                if name == "retrain" or len(models) == 1:
                     generator = np.random.default_rng(np.asarray(jax.random.key_data(shuffle_key)).tolist())
                     bits = generator.permutation(held.member)
                     control = attack(replace(target, member=jnp.asarray(bits)), own_key)
@@ -109,7 +109,6 @@ def _target(run: Run, params: Params, held: Suspects, seen: Shadows | None, afte
         member=jnp.asarray(held.member),
         original=problem.scores(run.params, held.candidates),
         scores=problem.scores(params, held.candidates),
-        population=problem.scores(params, held.population).losses,
         shadows=seen,
         unlearned=after,
     )

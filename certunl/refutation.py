@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from certunl.audit import Audit, epsilon_lower_bound, gaussian_release_lower_bound
+from certunl.audit import Audit, epsilon_lower_bound, gaussian_release_lower_bound, noise_upper_bound
 from certunl.certificate import REPLAY, Certificate, Release, Update
 from certunl.methods.retrain import Retrain
 from certunl.training import Run
@@ -23,11 +23,12 @@ def audit_release(
     """What one release and true retraining refute of its certificate; `run` is the run before `request`.
 
     The un-noised model and retraining's, both on the ball where there is one, are a known distance apart; the noise is
-    what the release differs by from the un-noised model. That noise is Gaussian is taken from `certify`; its size, the
-    distance and so the bound behind them are put to the test (`gaussian_release_lower_bound`). Floating point is
-    counted against the audit: one more unit in the last place of noise everywhere, and as much less distance for every
-    step of training, since two replays of one training may round differently (where training is chaotic by more:
-    replay on the machine that trained).
+    what the release differs by from the un-noised model. That noise is Gaussian is taken from `certify`. Put to the
+    test are the epsilon of this pair (`gaussian_release_lower_bound`), the size of the noise (`noise_upper_bound`, in
+    the same event), which a loose bound would hide, and the bound on the distance. Floating point is counted against
+    the audit: one more unit in the last place of noise everywhere, and as much less distance for every step of
+    training, since two replays of one training may round differently (where training is chaotic by more: replay on the
+    machine that trained).
 
     `reference` is an Update of `Retrain` for the same run and request (None: made here). None is returned where this
     says nothing: the certificate claims no epsilon, compares with something else than retraining replayed, its noise is
@@ -49,10 +50,16 @@ def audit_release(
     released, centre, truth = (_vector(tree) for tree in (release.params, centre, reference.projected()))
     distance = np.linalg.norm(centre - truth) - len(run.schedule) * np.linalg.norm(unit * truth)
     noise = np.abs(released - centre) + unit * np.abs(released)
-    delta = certificate.delta
+    delta, sigma, bound = certificate.delta, certificate.sigma, certificate.bound
+    broken, most = [], noise_upper_bound(noise, confidence=confidence)
+    if most < sigma:
+        broken.append(f"the noise has sigma {most:.4g} at most, where {sigma:.4g} is said")
+    if bound is not None and distance > bound:
+        broken.append(f"retraining is {distance:.4g} away, where {bound:.4g} is the bound")
     lower = gaussian_release_lower_bound(noise, max(0.0, float(distance)), delta, confidence=confidence)
     how = f"the noise of one release in {noise.size} numbers, {max(0.0, distance):.4g} from retraining"
-    return Audit(lower=lower, epsilon=certificate.epsilon, delta=delta, confidence=confidence, how=how)
+    claim = certificate.epsilon
+    return Audit(lower=lower, epsilon=claim, delta=delta, confidence=confidence, how=how, broken="; ".join(broken))
 
 
 def audit_runs(
@@ -85,7 +92,8 @@ def audit_runs(
     else:
         seen = [np.array([statistic(params) for params in models]) for models in pair]
     delta = certificate.total_delta
-    ways = (False, True) if certificate.sigma and not certificate.profiled else (False,)
+    exact = certificate.sigma and not certificate.profiled and not certificate.failure_probability
+    ways = (False, True) if exact else (False,)
     each = 1 - (1 - confidence) / len(ways)
     lower = max(epsilon_lower_bound(seen[0], seen[1], delta, confidence=each, gaussian=way) for way in ways)
     claim = math.inf if certificate.epsilon is None else certificate.epsilon

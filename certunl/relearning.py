@@ -33,7 +33,8 @@ def relearn_epochs(run: Run, params: Params, request: Any, key: Key, *, slack: f
     """The epochs of fine-tuning on `request` until its mean loss is at most (1 + `slack`) times that of the trained
     model, `run.params`: 0 where nothing was forgotten, infinity where `most` are not enough.
 
-    A model that needs fewer than a retrained one still knows something of them.
+    Hold it against the retrained model's: fewer may say that something is still known, but the size of the parameters
+    alone moves it too.
     """
     data = run.problem.data[np.asarray(request)]
     goal = (1 + slack) * float(np.mean(run.problem.scores(run.params, data).losses))

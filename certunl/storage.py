@@ -155,7 +155,7 @@ def secret(folder: Path, kind: str) -> Path:
 
 def exposed(folder: Path) -> list[str]:
     """What in RUN is secret and may be read by others than its owner, though releases may lie beside it."""
-    known = ("arrays", "prepared", "updates", "evaluation.json", "audits.json", "comparison.json")
+    known = ("arrays", "prepared", "updates", "evaluation.json", "audits.json", "attacked.json", "comparison.json")
     known += tuple(f"{page}{end}" for page in ("report", "comparison") for end in ("", ".html", ".md"))
     return [name for name in known if (folder / name).exists() and (folder / name).stat().st_mode & 0o077]
 

@@ -102,12 +102,19 @@ class Scores:
     labels: jax.Array | None = None
 
     def margins(self) -> jax.Array:
-        """f[n]: ln(p/(1 − p)) of the probability p of an example's class, LiRA's scale; without classes −loss."""
+        """f[n]: ln(p/(1 − p)) of the probability p of an example's class, LiRA's scale; without classes −loss. Between
+        −100 and 100; −100 for a model that gives no number."""
         if self.outputs is None or self.labels is None:
-            return -self.losses
-        mine = jax.nn.one_hot(self.labels, self.outputs.shape[-1], dtype=bool)
-        others = jax.nn.logsumexp(jnp.where(mine, -jnp.inf, self.outputs), axis=-1)
-        return jnp.max(jnp.where(mine, self.outputs, -jnp.inf), axis=-1) - others
+            margins = -self.losses
+        else:
+            mine = jax.nn.one_hot(self.labels, self.outputs.shape[-1], dtype=bool)
+            others = jax.nn.logsumexp(jnp.where(mine, -jnp.inf, self.outputs), axis=-1)
+            margins = jnp.max(jnp.where(mine, self.outputs, -jnp.inf), axis=-1) - others
+        return jnp.clip(jnp.nan_to_num(margins, nan=-100.0), -100.0, 100.0)
+
+    def likelihoods(self) -> jax.Array:
+        """f[n]: −loss, at least −1e6: so where it is infinite or no number."""
+        return jnp.maximum(jnp.nan_to_num(-self.losses, nan=-1e6), -1e6)
 
 
 @struct.dataclass
@@ -138,12 +145,11 @@ Metric = Callable[[Outcome], dict[str, float]]
 @struct.dataclass
 class Shadows:
     """s models that the attacker trained: `inside bool[s, m]`, which of m candidates each has seen; `margins f[s, m]`
-    and `losses f[s, m]` of each candidate under each, `population f[s, z]` the losses of z examples that none saw."""
+    and `likelihoods f[s, m]` (their logarithms) of each candidate under each."""
 
     inside: jax.Array
     margins: jax.Array
-    losses: jax.Array
-    population: jax.Array
+    likelihoods: jax.Array
 
 
 @struct.dataclass
@@ -152,9 +158,8 @@ class Target:
 
     Of m `candidates` half are forgotten examples, `member bool[m]`: an attack may learn from some of these bits, and
     then gives the others' scores only. `run` is the trained model before anything was forgotten, `params` the judged
-    one; `original`, `scores` what they give the candidates, `population f[z]` the losses the judged one gives examples
-    that nobody saw; `shadows` are models trained on random halves of the candidates, `unlearned` the same after
-    forgetting these halves as the judged one forgot (None where there are none).
+    one; `original`, `scores` what they give the candidates; `shadows` are models trained on random halves of the
+    candidates, `unlearned` the same after forgetting these halves as the judged one forgot (None where there are none).
     """
 
     run: Any
@@ -163,7 +168,6 @@ class Target:
     member: jax.Array
     original: Scores
     scores: Scores
-    population: jax.Array
     shadows: Shadows | None = None
     unlearned: Shadows | None = None
 

@@ -85,7 +85,6 @@ def aimed(run, test):
         member=jnp.asarray(held.member),
         original=scores,
         scores=scores,
-        population=run.problem.scores(run.params, held.population).losses,
         shadows=trained.seen(),
         unlearned=trained.seen(trained.forgotten(cu.Retrain(), KEY)),
     )
@@ -118,7 +117,6 @@ def planted(before, after, member):
         member=jnp.asarray(member),
         original=pair[0],
         scores=pair[1],
-        population=jnp.zeros(0),
     )
 
 
@@ -128,7 +126,7 @@ def test_likelihood_ratios_are_those_of_the_laws_they_were_drawn_from():
     mean_in, mean_out = np.array([1.0, 2.0, 0.0]), np.array([0.0, 0.0, 0.0])
     std = np.where(inside, 0.5, np.array([1.0, 0.5, 2.0]))
     margins = np.where(inside, mean_in, mean_out) + std * rng.normal(size=inside.shape)
-    shadows = Shadows(jnp.asarray(inside), jnp.asarray(margins), jnp.zeros((4000, 3)), jnp.zeros((4000, 0)))
+    shadows = Shadows(jnp.asarray(inside), jnp.asarray(margins), jnp.zeros((4000, 3)))
     x = np.array([0.7, 1.5, 0.3])
     truth = -2 * (x - mean_in) ** 2 - np.log(0.5) + 0.5 * (x / [1.0, 0.5, 2.0]) ** 2 + np.log([1.0, 0.5, 2.0])
     np.testing.assert_allclose(ratios(jnp.asarray(x), shadows, False, None), truth, atol=0.25)
@@ -159,8 +157,8 @@ def test_a_shadow_model_is_a_run_of_its_own_that_a_method_can_forget_from(recipe
         assert gap(again.params, one.params) < 1e-12
         shown = np.asarray(one.schedule.indices)[np.asarray(one.schedule.weights) != 0]
         assert set(shown) <= set(np.flatnonzero(trained.present[i]))
-        if recipe.get("batches") != "poisson":
-            np.testing.assert_array_equal(one.schedule.divisors, (one.schedule.weights != 0).sum(1))
+        np.testing.assert_array_equal(one.schedule.divisors, run.schedule.divisors)
+        np.testing.assert_array_equal(one.schedule.rates, run.schedule.rates)
 
 
 def test_what_an_attack_lacks_is_said(runs):
@@ -190,3 +188,60 @@ def test_too_few_to_attack_is_said_and_nothing_else_is_lost(runs):
     attacks = ["loss_threshold", "update_difference"]
     two = cu.evaluate(overfit, FORGOTTEN[:2], {}, test=test, key=KEY, attacks=attacks, shadows=0)
     assert "two members" in two.left_out["update_difference"] and set(two.attacks["retrain"]) == {"loss_threshold"}
+
+
+def test_where_the_test_set_lacks_a_class_shadow_models_still_have_as_many_of_it_as_the_run(runs):
+    """Of 100 asked for only as many can be compared as there are strangers; the rest is in every shadow model, and
+    forgotten by every one."""
+    overfit, _, test = runs
+    few = test[np.arange(40)]
+    held = suspects(overfit, FORGOTTEN, few, KEY)
+    assert 20 < len(held.inside) <= 40
+    trained = train_shadows(overfit, FORGOTTEN, held, KEY, 4)
+    rest = np.setdiff1d(FORGOTTEN, held.inside)
+    assert trained.present[:, rest].all() and trained.present.sum(1).tolist() == [200] * 4
+    asked = []
+
+    class Spy:
+        def prepare(self, run, *, progress=None):
+            """Nothing to prepare."""
+
+        def forget(self, run, prepared, request, key):
+            asked.append(request)
+            return cu.Retrain().forget(run, None, request, key)
+
+    trained.forgotten(Spy(), KEY)
+    assert [len(request) for request in asked] == [100] * 4 and all(np.isin(rest, r).all() for r in asked)
+
+
+def test_shadow_models_go_along_the_runs_own_schedule_whatever_the_recipe_says(runs):
+    overfit, _, test = runs
+    other = replace(overfit, recipe=replace(overfit.recipe, epochs=1, learning_rate=1e-6))
+    held = suspects(overfit, FORGOTTEN, test, KEY)
+    first, second = (train_shadows(run, FORGOTTEN, held, KEY, 4).params for run in (overfit, other))
+    assert gap(first, second) < 1e-12
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_model_that_gives_no_number_is_scored_and_the_others_are_too(name, runs):
+    overfit, _, test = runs
+    target = aimed(overfit, test)
+    broken = target.scores.replace(  # pyright: ignore
+        losses=target.scores.losses.at[0].set(jnp.nan).at[1].set(jnp.inf),
+        outputs=target.scores.outputs.at[0].set(jnp.nan),
+    )
+    scores = np.asarray(rooms.build("attacks", name)(replace(target, scores=broken), KEY))
+    assert np.isfinite(scores[2:]).sum() >= 98 and not np.isinf(scores).any()
+    learnt = name == "update_difference"  # half of the candidates have no score of their own
+    assert np.isnan(scores).sum() == (100 if learnt else 0)
+
+
+def test_owners_of_strangers_are_their_own(runs):
+    problem = cu.classification(
+        cu.models.Linear(classes=4, dtype=jnp.float64), replace(noise(40, 0), owners=np.arange(40) // 2)
+    )
+    run = cu.train(problem, cu.Recipe(epochs=1, batch_size=8), KEY)
+    request = np.arange(6, dtype=np.int32)
+    trained = train_shadows(run, request, suspects(run, request, noise(60, 1), KEY), KEY, 4)
+    owners = np.asarray(trained.run.problem.data.owners)
+    assert len(np.unique(owners[40:])) == len(owners[40:]) and owners[40:].min() > owners[:40].max()

@@ -21,7 +21,7 @@ def test_methods_are_compared_on_one_page_and_nothing_is_released(linear, capsys
     methods = ("finetune", "certified_removal", "hessian_free", "scrub")
     requests = ("random:12", "influential:8")
     settings = ("finetune.epochs=2", "certified_removal.solver.tol=1e-3")
-    studies = ("--shadows", 4, "--attacks", "lira", "ulira", "loss_threshold", "--models", 3, "--single", 3)
+    studies = ("--shadows", 4, "--attacks", "lira", "ulira", "loss_threshold", "--models", 10, "--single", 3)
     certunl("compare", linear, "--methods", *methods, "--requests", *requests, "--set", *settings, *studies)
     printed = capsys.readouterr()
     assert "nothing was released" in printed.out and "random:12: forgetting by scrub" in printed.err
@@ -55,6 +55,44 @@ def test_releases_are_attacked_where_asked(folder, capsys):
     certunl("report", folder)
     page = (folder / "report.html").read_text()
     assert "ROC" in page and "seed of the attacks" in page and "attack ulira" in page
+    certunl("forget", folder, "--method", "finetune", "--request", "random:8")
+    certunl("report", folder)  # evaluates again, with the attacks of the last time
+    both = json.loads((folder / "evaluation.json").read_text())
+    assert [set(report["controls"]) for report in both] == [{"lira", "ulira"}] * 2
+
+
+def test_a_page_without_attacks_says_so(linear, capsys):
+    certunl("forget", linear, "--method", "finetune", "--request", "random:8")
+    certunl("report", linear)
+    assert "nothing was attacked" in capsys.readouterr().out
+    assert "nothing was attacked" in (linear / "report.html").read_text()
+
+
+def test_variants_of_an_attack_stand_beside_one_another(linear):
+    variants = ("update_difference:features=l2", "update_difference:features=direct_difference,attacker=tree")
+    certunl("compare", linear, "--methods", "finetune", "--requests", "random:12", "--attacks", *variants)
+    (report,) = json.loads((linear / "comparison.json").read_text())
+    assert set(report["attacks"]["finetune"]) == set(variants)
+    assert "attacker='tree'" in (linear / "comparison.html").read_text().replace("&#x27;", "'")
+
+
+def test_what_is_done_is_kept_when_the_rest_cannot_be(linear, monkeypatch):
+    from certunl.cli import _studying
+
+    done = _studying.compare_all
+
+    def interrupted(run, asked, *words, **settings):
+        if "random:9" in asked:
+            raise KeyboardInterrupt
+        return done(run, asked, *words, **settings)
+
+    monkeypatch.setattr(_studying, "compare_all", interrupted)
+    words = ("--methods", "finetune", "--requests", "random:7", "random:9", "--attacks", "loss_threshold")
+    with pytest.raises(SystemExit) as stop:
+        certunl("compare", linear, *words)
+    assert stop.value.code == 130
+    assert [r["request"] for r in json.loads((linear / "comparison.json").read_text())] == ["random:7"]
+    assert "random:7" in (linear / "comparison.html").read_text()
 
 
 def test_an_audit_is_told_and_kept_and_shown_in_the_report(folder, capsys):
@@ -77,6 +115,8 @@ def test_an_audit_is_told_and_kept_and_shown_in_the_report(folder, capsys):
     [
         (["compare", "--requests", "random:5", "--set", "damping=0.1"], "name their method"),
         (["compare", "--set", "newtom.damping=0.1"], "newtom"),
+        (["compare", "--models", "3"], "at least 10"),
+        (["compare", "--single", "2"], "at least 3"),
         (["compare", "--methods", "newtom"], "known are"),
         (["compare", "--methods", "finetune", "--requests", "everyone"], "random:SIZE"),
         (["compare", "--methods", "finetune", "--requests", "random:5", "--attacks", "oracle"], "unknown name"),

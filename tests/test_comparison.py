@@ -10,15 +10,34 @@ from tests.cases import KEY, classes, trained
 
 
 @pytest.fixture(scope="module")
-def reports():
+def world():
     whole = classes(160)
     data, test = whole[np.arange(80)], whole[np.arange(80, 160)]
     problem = cu.classification(cu.models.Linear(classes=3, dtype=jnp.float64), data)
     run = trained(problem, weight_decay=0.1, radius=3.0)
+    return run, {"random:6": cu.requests.random(KEY, run, 6), "class:1:5": cu.requests.by_class(KEY, run, 1, 5)}, test
+
+
+@pytest.fixture(scope="module")
+def noises():
+    """The noise of every forgetting by noisy fine-tuning, in order."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def reports(world, noises):
+    run, requests, test = world
     methods = every_method(names=["finetune", "certified_removal", "noisy_finetuning"])
     methods["nothing"] = _Refuses()
-    requests = {"random:6": cu.requests.random(KEY, run, 6), "class:1:5": cu.requests.by_class(KEY, run, 1, 5)}
-    return compare(run, requests, KEY, methods=methods, test=test, shadows=4, models=4, single=3)
+    forget = cu.NoisyFineTuning.forget
+
+    def heard(self, *words):
+        noises.append(self.noise)
+        return forget(self, *words)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cu.NoisyFineTuning, "forget", heard)
+        return compare(run, requests, KEY, methods=methods, test=test, shadows=4, models=10, single=3)
 
 
 class _Refuses:
@@ -46,13 +65,28 @@ def test_certificates_are_those_of_the_budget(reports):
         assert "epsilon" in report.certificates["certified_removal"]
 
 
-def test_noise_of_its_own_is_raised_until_the_budget_allows_it(reports):
-    assert reports[0].verdicts["noisy_finetuning"] == "PROVED"
+def test_noise_of_its_own_is_raised_until_the_budget_allows_it_and_is_that_of_the_whole_row(reports, noises):
+    """Shadow models, seeds and single deletions forget by what was certified, not by what was asked for."""
+    assert {report.verdicts["noisy_finetuning"] for report in reports} == {"PROVED"}
+    used = [float(r.settings["method noisy_finetuning"].split("noise=")[1].split(",")[0]) for r in reports]
+    assert min(used) > 0.1
+    first = noises.index(used[0])
+    again = noises.index(0.1, first)
+    assert set(noises[first:again]) == {used[0]} and again - first == 1 + 4 + 10 + 3
+
+
+def test_the_same_key_compares_alike(reports, world):
+    run, requests, test = world
+    methods = every_method(names=["certified_removal"])
+    again = compare(run, requests, KEY, methods=methods, test=test, shadows=0, attacks=["loss_threshold"])
+    for first, second in zip(reports, again, strict=True):
+        name = "certified_removal + noise"
+        assert first.rows[name]["test_loss"] == second.rows[name]["test_loss"]
 
 
 def test_settings_of_a_method_that_is_not_there_are_refused():
     assert every_method({"newton": {"damping": 0.5}})["newton"] == cu.Newton(damping=0.5)
-    assert "retrain" not in every_method() and "scrubbing" not in every_method()
+    assert "retrain" not in every_method() and "retrain" in every_method(names=["retrain"])
     with pytest.raises(cu.BadInput, match="newtom"):
         every_method({"newtom": {}})
     with pytest.raises(cu.BadInput, match="unknown name"):

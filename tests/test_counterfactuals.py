@@ -1,6 +1,6 @@
 """Many retrainings as a yardstick: exact on quadratics, and planted errors have their known values."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -12,18 +12,20 @@ from certunl.counterfactuals import klom
 from tests.cases import KEY, classes, network, ridge, trained
 
 
+@dataclass(frozen=True)
 class _Off:
-    """Retraining, off by a factor from the original."""
+    """Retraining, off by a factor from the original; or destroyed."""
 
-    def __init__(self, factor):
-        self.factor = factor
+    factor: float
+    wreck: float = 1.0
 
     def prepare(self, run, *, progress=None):
         """Nothing to prepare."""
 
     def forget(self, run, prepared, request, key):
         truth = cu.Retrain().forget(run, None, request, key)
-        return replace(truth, params=jax.tree.map(lambda o, t: o + self.factor * (t - o), run.params, truth.params))
+        params = jax.tree.map(lambda o, t: self.wreck * (o + self.factor * (t - o)), run.params, truth.params)
+        return replace(truth, params=params)
 
 
 def test_hessian_free_foretells_every_single_deletion_of_a_quadratic():
@@ -66,8 +68,26 @@ def test_divergence_of_margins_by_hand():
     counted = klom([[0.0], [0.0], [0.0], [1.0]], [[0.0], [1.0], [1.0], [1.0]], bins=2)
     assert counted == pytest.approx([0.75 * np.log(3) - 0.25 * np.log(3)], rel=1e-3)
     np.testing.assert_allclose(klom(np.ones((3, 2)), np.ones((3, 2))), 0, atol=1e-12)
-    with pytest.raises(cu.BadInput, match="margins"):
-        klom(np.ones((3, 2)), np.ones((3, 4)))
+    for wrong in (np.ones((3, 4)), np.full((3, 2), np.nan), np.full((3, 2), np.inf)):
+        with pytest.raises(cu.BadInput, match="margins"):
+            klom(wrong, np.ones((3, 2)))
+
+
+def test_a_model_that_was_destroyed_is_as_far_as_can_be():
+    run = trained(network())
+    wreck = replace(_Off(1.0), wreck=1e300)
+    found = cu.klom_splits(run, {"wreck": wreck}, np.arange(5), run.problem.data, list(jax.random.split(KEY, 10)))
+    assert found["wreck"]["klom_test"] > 10 > found["retrain"]["klom_test"]
+    with pytest.raises(cu.BadInput, match="at least"):
+        cu.klom_splits(run, {}, np.arange(5), run.problem.data, list(jax.random.split(KEY, 3)))
+
+
+def test_an_example_that_training_never_saw_has_no_say():
+    run = trained(ridge())
+    run = cu.fit(run.problem, run.recipe, run.start, run.schedule.masked(run.schedule.indices == 3))
+    found = cu.leave_one_out(run, cu.HessianFree(form="retained"), np.arange(6), KEY)
+    assert np.isnan(found.relative_distance).tolist() == [False, False, False, True, False, False]
+    assert found.correlations()["own_pearson"] == pytest.approx(1)
 
 
 def test_retraining_is_as_near_the_oracle_as_other_seeds_allow_and_doing_nothing_is_not():

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import certunl as cu
-from tests.cases import KEY, classes, gap, network, trained
+from tests.cases import KEY, classes, gap, network, trained, vector
 
 REQUESTS = [[0], [3], [1, 2, 5], [7, 11]]
 
@@ -115,5 +115,51 @@ def test_shapes_that_disagree_are_refused():
             cu.ensemble(run, present)
     with pytest.raises(cu.BadInput, match="starts"):
         cu.ensemble(run, np.ones((3, 30), bool), starts=jax.tree.map(lambda leaf: leaf[None], run.start))
+    with pytest.raises(cu.BadInput, match="nobody"):
+        cu.ensemble(run, np.zeros((2, 30), bool))
+    with pytest.raises(cu.BadInput, match="chunk"):
+        cu.ensemble(run, np.ones((2, 30), bool), chunk=0)
+    with pytest.raises(cu.BadInput, match="no key"):
+        cu.seeds(run, [])
     with pytest.raises(cu.BadInput, match="no request"):
         cu.retrainings(run, [])
+
+
+@dataclass(frozen=True)
+class _Standardised:
+    """Inputs divided by the batch's spread: at parameters of zero nobody's loss depends on anybody."""
+
+    def __call__(self, params, batch):
+        x = (batch.x - jnp.mean(batch.x, axis=0)) / (jnp.std(batch.x, axis=0) + 1e-3)
+        return 0.5 * (x @ params["w"] - batch.y) ** 2
+
+
+def test_a_coupling_that_cannot_be_seen_at_the_start_is_found():
+    problem = cu.Problem(init=lambda key: {"w": jnp.zeros(4)}, losses=_Standardised(), data=classes())
+    run = trained(problem)
+    truth = cu.Retrain().forget(run, None, np.array([7]), KEY).params
+    assert gap(picked(cu.retrainings(run, [[7]]), 0), truth) < 1e-12
+
+
+@dataclass(frozen=True)
+class _Poisson:
+    """e^(x'w) − y x'w: infinite for an outlier."""
+
+    def __call__(self, params, batch):
+        return jnp.exp(batch.x @ params["w"]) - batch.y * (batch.x @ params["w"])
+
+
+def test_an_infinite_loss_of_somebody_absent_spoils_nothing():
+    rng = np.random.default_rng(0)
+    x = np.append(np.abs(rng.normal(size=(20, 1))), [[2000.0]], axis=0)
+    problem = cu.Problem(
+        init=lambda key: {"w": jnp.array([0.1])},
+        losses=_Poisson(),
+        data=cu.Dataset(x, np.append(np.full(20, 3.0), 0.0)),
+    )
+    kept = trained(replace(problem, data=problem.data[np.arange(20)]), learning_rate=0.2, epochs=6)
+    schedule = replace(kept.schedule, indices=kept.schedule.indices.at[0, 0].set(20))
+    run = replace(kept, problem=problem, schedule=schedule, present=jnp.ones(21, bool))
+    truth = cu.Retrain().forget(run, None, np.array([20]), KEY).params
+    assert np.isfinite(vector(truth)).all()
+    assert gap(picked(cu.retrainings(run, [[20]]), 0), truth) < 1e-12

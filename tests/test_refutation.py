@@ -108,7 +108,39 @@ def test_honest_methods_are_not_refuted(run, truth):
         other = trained(problem, learning_rate=0.02)
         made = method.forget(other, None, IDS, KEY)
         claims = [release(made, seed, cu.Budget(delta=1e-5, sigma=0.1)) for seed in SEEDS]
-        assert not any(cu.audit_release(other, IDS, claim).refuted for claim in claims)
+        assert not any(cu.audit_release(other, IDS, claim, confidence=0.999).refuted for claim in claims)
+
+
+def test_noise_ten_times_too_small_is_found_behind_a_loose_bound_and_so_is_a_bound_that_does_not_hold(run, truth):
+    """At a tenth of the noise epsilon is still kept where the bound is twenty times the distance."""
+    away = np.linalg.norm(vector(run.params) - vector(truth.params))
+    for seed in SEEDS:
+        loose = release(replace(nothing(run, truth), bound=20 * away), seed)
+        quiet = jax.tree.map(lambda p, o: o + 0.1 * (p - o), loose.params, loose.update.params)
+        found = cu.audit_release(run, IDS, replace(loose, params=quiet), confidence=0.999)
+        assert found.refuted and found.lower < 1 and "the noise has sigma" in found.broken
+        assert not cu.audit_release(run, IDS, loose, confidence=0.999).refuted
+    short = release(replace(nothing(run, truth), bound=0.5 * away), 0)
+    assert "retraining is" in cu.audit_release(run, IDS, short).broken
+
+
+def test_a_certificate_that_may_fail_by_chance_is_not_held_to_a_gaussian_trade_off():
+    """Distance 1 but for a chance of 5%, when it is 60: the claim, at delta 5% larger, is true."""
+    certificate = cu.certify(
+        cu.Update(params={"w": jnp.zeros(1)}, method="x", reference="y", bound=1.0, failure_probability=0.05),
+        cu.Budget(epsilon=1.0, delta=1e-5),
+        KEY,
+    ).certificate
+    rng = np.random.default_rng(0)
+
+    def make(key):
+        return {"w": np.array([np.where(rng.random() < 0.05, 60.0, 1.0) + certificate.sigma * rng.normal()])}
+
+    def reference(key):
+        return {"w": np.array([certificate.sigma * rng.normal()])}
+
+    for key in jax.random.split(KEY, 5):
+        assert not cu.audit_runs(make, reference, certificate, runs=2000, key=key).refuted
 
 
 def sampled(update, truth):

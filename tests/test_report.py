@@ -95,7 +95,7 @@ def test_only_an_interval_apart_from_the_retrained_model_s_is_marked(low, high, 
     }
     areas, power = tables(page("x", {}, [(small(attacks={n: {"a": one} for n, one in found.items()}), [])]))[1:]
     assert areas[1:] == [["retrain", "0.500 [0.450, 0.550]"], ["x", f"{sign}0.500 [{low:.3f}, {high:.3f}]"]]
-    assert power[1:] == [["retrain", "-", "2%"], ["x", "-", "2%"]]
+    assert power == [["model", "a at 1%"], ["retrain", "2%"], ["x", "2%"]]  # nothing is told at 0.1%
 
 
 def test_a_control_away_from_chance_is_said_aloud(full, text, marked):

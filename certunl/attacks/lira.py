@@ -17,8 +17,8 @@ class LiRA:
     example over the shadow models that saw it and those that did not. `offline`: only the latter are used.
 
     `own_variance`: each example's own (default: from 64 shadow models on; below, one for all).
-    Source: Carlini et al. 2022; the «MIA-L» of Qiao et al. 2025.  Differs: means, not medians; shadow models share
-    their batches (not their membership and initial parameters).
+    Source: Carlini et al. 2022; the «MIA-L» of Qiao et al. 2025.  Differs: means, not medians; shadow models go
+    along the batches of the run, from initial parameters of their own.
     """
 
     offline: bool = False

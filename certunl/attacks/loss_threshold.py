@@ -21,4 +21,4 @@ class LossThreshold:
 
     def __call__(self, target: Target, key: Key) -> jax.Array:
         """f[m]; `key` is not used."""
-        return -target.scores.losses
+        return target.scores.likelihoods()

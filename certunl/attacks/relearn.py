@@ -24,4 +24,5 @@ class Relearn:
 
     def __call__(self, target: Target, key: Key) -> np.ndarray:
         """f[m]; `key` draws the batches."""
-        return -relearnt(target.run, target.params, target.candidates, key, self.epochs).mean(axis=0)
+        losses = relearnt(target.run, target.params, target.candidates, key, self.epochs)
+        return -np.minimum(np.nan_to_num(losses, nan=1e6), 1e6).mean(axis=0)

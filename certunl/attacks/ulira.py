@@ -16,7 +16,7 @@ class ULiRA:
     """LiRA with shadow models that were trained with half of the candidates and then forgot this half by the method
     under attack: «forgot it» against «never saw it». What exact retraining forgot is at chance.
 
-    Source: Hayes et al. 2024 (U-LiRA).  Differs: half of all candidates is forgotten together, as the request is.
+    Source: Hayes et al. 2024 (U-LiRA).  Differs: each forgets as many together as the request has.
     """
 
     own_variance: bool | None = None

@@ -23,8 +23,9 @@ class UpdateDifference:
     `features`: the difference, or both side by side («concatenation»), as they stand («direct») or in the order of the
     original's («sorted»); or ‖difference‖ («l2»). `attacker`: a logistic regression, tree, forest or small network. An
     attacker with both models sees exact retraining too; compare with its row.
-    Source: Chen et al. 2021; the «MIA-U» of Qiao et al. 2025.  Differs: balanced classes, and scored on other examples
-    than those learnt from (the code scores its own training rows).
+    Source: Chen et al. 2021; the «MIA-U» of Qiao et al. 2025.  Differs: the attacker is told half of the target's own
+    members (Chen et al. train it on shadow pairs); balanced classes, and scored on other examples than those learnt
+    from (the code of Qiao et al. scores its own training rows).
     """
 
     features: str = "sorted_concatenation"
@@ -57,8 +58,8 @@ class UpdateDifference:
 def _probabilities(scores: Scores) -> np.ndarray:
     """f[m, c]; without classes the loss alone."""
     if scores.outputs is None:
-        return np.asarray(scores.losses, np.float64)[:, None]
-    return np.asarray(jax.nn.softmax(scores.outputs, axis=-1), np.float64)
+        return np.asarray(scores.likelihoods(), np.float64)[:, None]
+    return np.nan_to_num(np.asarray(jax.nn.softmax(scores.outputs, axis=-1), np.float64))
 
 
 def _features(before: np.ndarray, after: np.ndarray, kind: str) -> np.ndarray:

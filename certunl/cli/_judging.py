@@ -2,10 +2,11 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from certunl import disk, history, storage
 from certunl.cli._pages import made_with, paged
-from certunl.cli._words import Folder, Words, say, seeded
+from certunl.cli._words import Folder, Words, attacking, say, seeded
 from certunl.console import progress, show
 from certunl.evaluation import evaluate_all
 from certunl.report import from_json, to_json, write
@@ -19,42 +20,43 @@ def evaluate(folder: Folder, /, attacks: Words = (), shadows: int = 16, seed: in
 
     Args:
         folder: the run folder.
-        attacks: who was in? all, or some of lira, loss_threshold, relearn, rmia, ulira, update_difference.
+        attacks: who was in? all, or some of lira, loss_threshold, relearn, rmia, ulira, update_difference, with
+            settings behind a colon: update_difference:features=l2,attacker=forest.
         shadows: how many shadow models are trained for the attacks that need them (0: those are left out).
         seed: decides what the attacks draw.
     """
-    key = seeded(seed) if attacks else None
+    wanted: dict[str, Any] = {}
+    if attacks:
+        wanted = {"key": seeded(seed), "attacks": attacking(attacks), "shadows": shadows}
     with disk.lock(folder):
         run, splits, _ = storage.load_run(folder)
         releases = history.load_releases(folder, run)
         if not releases:
             raise BadInput(f"{folder} holds no release; make one with: certunl forget {folder}")
-        with progress("retraining, for comparison" + (", and attacking" if attacks else "")):
-            reports = evaluate_all(
-                run,
-                releases,
-                test=splits.test,
-                key=key,
-                attacks=None if attacks == ("all",) else attacks,
-                shadows=shadows,
-                methods=history.unlearners(folder) if attacks else None,
-            )
         if attacks:
-            told = {"seed of the attacks": str(seed)}
-            reports = [dataclasses.replace(report, settings=report.settings | told) for report in reports]
+            wanted["methods"] = history.unlearners(folder)
+        with progress("retraining, for comparison" + (", and attacking" if attacks else "")):
+            reports = evaluate_all(run, releases, test=splits.test, **wanted)
         disk.write_json(folder / "evaluation.json", [to_json(report) for report in reports], mode=0o600)
+        asked = {"attacks": attacks, "shadows": shadows, "seed": seed}
+        disk.write_json(folder / "attacked.json", asked, mode=0o600)
     for report in reports:
         show(report)
 
 
 def report(folder: Folder, /) -> None:
-    """Writes RUN/report.html and report.md: tables, figures, certificates (evaluates first where that is not done).
+    """Writes RUN/report.html and report.md: tables, figures, certificates. Where a release is newer than the last
+    evaluation, evaluates first, with the attacks of the last time.
 
     Args:
         folder: the run folder.
     """
+    place = folder / "attacked.json"
+    asked: dict[str, Any] = {"attacks": ()}
+    if place.exists():
+        asked = disk.read_json(place, "delete it and evaluate again")
     if history.stale(folder):
-        evaluate(folder)
+        evaluate(folder, tuple(asked["attacks"]), asked.get("shadows", 16), asked.get("seed", 0))
     with disk.lock(folder):
         held = disk.read_json(folder / "evaluation.json", "delete it and evaluate again")
         reports = [from_json(r) for r in held]
@@ -64,6 +66,10 @@ def report(folder: Folder, /) -> None:
         said, refuted = _audits(folder)
         warnings = history.warnings(folder) + refuted
         settings = {name: value for report in reports for name, value in report.settings.items()}
+        if asked["attacks"]:
+            settings["seed of the attacks"] = str(asked["seed"])
+        else:
+            warnings = [*warnings, f"nothing was attacked: certunl evaluate {folder.name} --attacks all"]
         write(folder, f"certunl: {folder.name}", made_with(folder) | settings | said, pages, warnings)
     say(f"wrote {folder / 'report.html'}, and the same as report.md")
     for sentence in warnings:

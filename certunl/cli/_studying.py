@@ -12,11 +12,13 @@ from certunl import requests as requesting
 from certunl.budget import Budget
 from certunl.canaries import audit_canaries
 from certunl.cli._pages import made_with, paged
-from certunl.cli._words import Folder, Settings, Words, say, seeded
+from certunl.cli._words import Folder, Settings, Words, attacking, say, seeded
 from certunl.comparison import compare as compare_all
 from certunl.comparison import every_method
 from certunl.console import progress, show
+from certunl.evaluation import Report
 from certunl.report import to_json, write
+from certunl.training import Run
 from certunl.typing import BadInput
 
 __all__ = ["audit", "compare"]
@@ -25,12 +27,12 @@ __all__ = ["audit", "compare"]
 def compare(
     folder: Folder,
     /,
-    requests: Words = ("random:100", "class:0:100", "influential:100"),
+    requests: Words = (),
     methods: Words = (),
     set: Settings = (),
     epsilon: float = 1.0,
     delta: float = 1e-5,
-    attacks: Words = (),
+    attacks: Words = ("all",),
     shadows: int = 16,
     models: int = 0,
     single: int = 0,
@@ -41,47 +43,50 @@ def compare(
 
     Args:
         folder: the run folder.
-        requests: what is forgotten, each time from the trained model; words as those of forget.
+        requests: what is forgotten, each time from the trained model; words as those of forget (default: random, of
+            one class and influential ones, of each a tenth of the data, 1,000 at most).
         methods: which (default: all that there are).
         set: settings of methods, such as newton.operator=ggn newton.solver.depth=500.
         epsilon: the budget's epsilon.
         delta: the budget's delta.
-        attacks: some of the attacks (default: all).
+        attacks: all, or some, with settings behind a colon: lira update_difference:features=l2,attacker=forest.
         shadows: how many shadow models are trained for the attacks that need them (0: those are left out).
         models: of how many seeds the margins are compared (KLoM; 0: not at all).
         single: how many examples are forgotten one at a time, for the correlation of loss changes (0: none).
         patience: the seconds that all shadow models, seeds or single deletions of a method may take to forget.
-        seed: decides requests, attacks and the methods' own randomness.
+        seed: decides requests, attacks, noise and the methods' own randomness.
     """
     ask_key, judge_key = jax.random.split(seeded(seed))
-    chosen = every_method(_by_method(set), methods or None)
-    budget = Budget(epsilon=epsilon, delta=delta)
+    chosen, budget = every_method(_by_method(set), methods or None), Budget(epsilon=epsilon, delta=delta)
+    wanted = attacking(attacks)
     with disk.lock(folder):
         run, splits, known = storage.load_run(folder)
+        words = requests or _usual(run)
         asked = {
-            words: requesting.parse(words, jax.random.fold_in(ask_key, i), run, known["mislabelled"])
-            for i, words in enumerate(requests)
+            word: requesting.parse(word, jax.random.fold_in(ask_key, i), run, known["mislabelled"])
+            for i, word in enumerate(words)
         }
-        reports = compare_all(
-            run,
-            asked,
-            judge_key,
-            test=splits.test,
-            methods=chosen,
-            budget=budget,
-            attacks=attacks or None,
-            shadows=shadows,
-            models=models,
-            single=single,
-            patience=patience,
-            tell=lambda sentence: print(sentence, file=sys.stderr, flush=True),
-        )
-        told = {"seed of the comparison": seed, "shadow models": shadows, "epsilon": epsilon, "delta": delta}
-        told |= {f"method {name}": repr(method) for name, method in chosen.items()}
-        told |= {name: value for report in reports for name, value in report.settings.items()}
-        disk.write_json(folder / "comparison.json", [to_json(report) for report in reports], mode=0o600)
-        title = f"certunl: {folder.name}, methods compared"
-        write(folder, title, made_with(folder) | told, paged(reports), name="comparison")
+        reports: list[Report] = []
+        for i, word in enumerate(asked):  # what is done is kept, whatever stops the rest
+            reports += compare_all(
+                run,
+                {word: asked[word]},
+                jax.random.fold_in(judge_key, i),
+                test=splits.test,
+                methods=chosen,
+                budget=budget,
+                attacks=wanted,
+                shadows=shadows,
+                models=models,
+                single=single,
+                patience=patience,
+                tell=lambda sentence: print(sentence, file=sys.stderr, flush=True),
+            )
+            disk.write_json(folder / "comparison.json", [to_json(report) for report in reports], mode=0o600)
+            told: dict[str, Any] = {"seed of the comparison": seed, "epsilon": epsilon, "delta": delta}
+            told |= {f"{r.request}: {name}": value for r in reports for name, value in r.settings.items()}
+            title = f"certunl: {folder.name}, methods compared"
+            write(folder, title, made_with(folder) | told, paged(reports), name="comparison")
     for report in reports:
         show(report)
     say(f"wrote {folder / 'comparison.html'}, and the same as comparison.md; nothing was released")
@@ -102,7 +107,8 @@ def audit(
     confidence: float = 0.99,
     seed: int = 0,
 ) -> None:
-    """Puts the certificates of a method to the test in one run with canaries; adds what it finds to RUN/audits.json.
+    """Puts the certificates of a method to the test in one run with canaries; adds what it finds to RUN/audits.json,
+    and exits with 1 where they are refuted.
 
     Args:
         folder: the run folder; its recipe and data are used, its model and releases are not.
@@ -145,6 +151,18 @@ def audit(
         held[-1] |= {"found": dataclasses.asdict(found)}
         disk.write_json(place, held, mode=0o600)
     say(f"{method}: {found}")
+    if found.refuted:
+        sys.exit(1)
+
+
+def _usual(run: Run) -> list[str]:
+    """One request of each kind: a tenth of the data, 1,000 at most, so that 0.1% of false positives can be told."""
+    size = max(2, min(1000, int(run.present.sum()) // 10))
+    words, labels = [f"random:{size}", f"influential:{size}"], np.asarray(run.problem.data.y)
+    if np.issubdtype(labels.dtype, np.integer) and labels.ndim == 1:
+        classes, counts = np.unique(labels[np.asarray(run.present)], return_counts=True)
+        words.insert(1, f"class:{classes[counts.argmax()]}:{min(size, counts.max())}")
+    return words
 
 
 def _by_method(words: tuple[str, ...]) -> dict[str, Any]:

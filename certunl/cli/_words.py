@@ -6,11 +6,11 @@ from typing import Annotated
 import jax
 import tyro
 
-from certunl import storage
+from certunl import rooms, storage
 from certunl.methods import HessianFree
-from certunl.typing import BadInput, Key
+from certunl.typing import Attack, BadInput, Key
 
-__all__ = ["Folder", "Settings", "Words", "rows", "say", "seeded"]
+__all__ = ["Folder", "Settings", "Words", "attacking", "rows", "say", "seeded"]
 
 Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="the run folder")]
 Settings = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")]
@@ -31,3 +31,16 @@ def seeded(seed: int) -> Key:
 def say(text: str) -> None:
     """One line (or a printed certificate) on stdout."""
     print(text, flush=True)
+
+
+def attacking(words: tuple[str, ...]) -> dict[str, Attack] | None:
+    """Attacks by the words that ask for them, such as lira or update_difference:features=l2,attacker=forest; all: None,
+    which is every one there is."""
+    if words == ("all",):
+        return None
+    return {word: _attack(word) for word in words}
+
+
+def _attack(word: str) -> Attack:
+    name, _, settings = word.partition(":")
+    return rooms.build("attacks", name, **rooms.parse(pair for pair in settings.split(",") if pair))

@@ -59,6 +59,12 @@ def evaluate(
         truth = truth.forget(run, None, request, jax.random.key(0))
     if key is not None and test is None:
         raise BadInput("attacks compare forgotten examples with examples nobody saw: give a test set")
+    if key is None and (attacks is not None or methods is not None):
+        raise BadInput("attacks draw candidates and shadow models: give a key")
+    if unknown := sorted({*(methods or {})} - {*releases}):
+        raise BadInput(f"there is no release {unknown[0]!r}; methods are named as releases are")
+    if "original" in releases:
+        raise BadInput('"original" is the row of doing nothing: give your release another name')
     judge = Judge(run, request, truth, test)
     models = {"original": run.params, "retrain": truth.projected()}
     rows = {"original": judge.row(run.params, {}), "retrain": judge.row(models["retrain"], truth.cost)}
@@ -143,12 +149,13 @@ def evaluate_all(
     *,
     test: Dataset | None = None,
     key: Key | None = None,
+    methods: Mapping[str, Unlearner] | None = None,
     **settings: Any,
 ) -> list[Report]:
     """One Report per set of forgotten examples: `releases` maps names to (all examples forgotten so far, release).
 
-    Where one of a set was made by retraining, it is the truth; elsewhere the truth is made here. `key` and `settings`
-    as those of `evaluate`.
+    Where one of a set was made by retraining, it is the truth; elsewhere the truth is made here. `key`,
+    `methods` and `settings` as those of `evaluate`.
     """
     groups: dict[bytes, dict[str, Release]] = {}
     for name, (forgotten, release) in releases.items():
@@ -158,7 +165,8 @@ def evaluate_all(
         truth = next((r.update for r in group.values() if r.update.method == "retrain"), None)
         own = None if key is None else jax.random.fold_in(key, number)
         request = np.frombuffer(ids, np.int32)
-        reports.append(evaluate(run, request, group, test=test, reference=truth, key=own, **settings))
+        made_by = None if methods is None else {name: methods[name] for name in group if name in methods}
+        reports.append(evaluate(run, request, group, test=test, reference=truth, key=own, methods=made_by, **settings))
     return reports
 
 

@@ -46,11 +46,11 @@ def _alike(outcome: Outcome) -> dict[str, float]:
         ("test", outcome.test, outcome.retrained_test, everyone),
     ):
         if mine is None or theirs is None or mine.correct is None or theirs.correct is None:
-            return {}
+            continue
         products.append(1 - abs(np.mean(np.asarray(mine.correct)[mask]) - np.mean(np.asarray(theirs.correct)[mask])))
         if split != "retain":
             result[f"{split}_agreement"] = float(np.mean((_classes(mine) == _classes(theirs))[mask]))
-    return result | {"tug_of_war": float(np.prod(products))}
+    return result | ({"tug_of_war": float(np.prod(products))} if len(products) == 3 else {})
 
 
 def _classes(scores: Scores) -> np.ndarray:

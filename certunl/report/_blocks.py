@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from certunl.evaluation import Report
 from certunl.report._draw import Picture, draw
-from certunl.report._tables import Table, alarms, areas, claims, flat, main, power, turned
+from certunl.report._tables import Table, alarms, areas, claims, class_losses, flat, main, power, turned
 
 __all__ = ["Alarm", "Block", "Heading", "Pictures", "Printed", "Reports", "Words", "blocks", "pictures"]
 
@@ -75,6 +75,8 @@ def _one(report: Report, certificates: list[str], drawn: list[Picture]) -> Itera
         yield Heading(3, "Audits")
         yield claims(report)
     yield Pictures([picture for picture in drawn if not _of_attacks(picture)])
+    if len((losses := class_losses(report)).header) > 1:
+        yield losses
     if report.attacks or report.controls:
         yield Heading(3, "Attacks")
         yield areas(report)

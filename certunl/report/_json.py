@@ -35,7 +35,7 @@ def from_json(held: Mapping[str, Any]) -> Report:
             row: {name: _attacked(one) for name, one in found.items()} for row, found in held.get("attacks", {}).items()
         },
         controls={name: _attacked(one) for name, one in held.get("controls", {}).items()},
-        audits={name: Audit(**_numbers(one, words=("how",))) for name, one in audits.items()},
+        audits={name: Audit(**_numbers(one, words=("how", "broken"))) for name, one in audits.items()},
         tradeoffs={n: {float(sigma): _number(v) for sigma, v in one.items()} for n, one in tradeoffs.items()},
         left_out=dict(held.get("left_out", {})),
         certificates=dict(held.get("certificates", {})),

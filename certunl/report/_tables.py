@@ -16,6 +16,7 @@ __all__ = [
     "attacked",
     "by_class",
     "claims",
+    "class_losses",
     "flat",
     "main",
     "number",
@@ -25,6 +26,7 @@ __all__ = [
 
 _COST = ("seconds", "solver_residual")
 _CLASS = re.compile(r"class_(.+)_([^_]+)_accuracy")
+_CLASS_LOSS = re.compile(r"class_(.+)_([^_]+)_loss")
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def flat(facts: dict[str, object], prefix: str = "") -> Iterable[list[str]]:
 def by_class(report: Report) -> dict[str, list[str]]:
     """split -> the labels with an accuracy of their own, in the columns' order."""
     found: dict[str, list[str]] = {}
-    for column in report.columns():
+    for column in dict.fromkeys(column for row in report.rows.values() for column in row):
         if (match := _CLASS.fullmatch(column)) and _told(report, column):
             found.setdefault(match[2], []).append(match[1])
     return found
@@ -94,13 +96,13 @@ def alarms(report: Report) -> list[str]:
     """A sentence for each claim that was refuted and each control away from chance."""
     found = [
         f"REFUTED: {name} claims epsilon {audit.epsilon:.4g} at delta {audit.delta:.4g}, and an audit found epsilon at "
-        f"least {audit.lower:.4g} with confidence {100 * audit.confidence:.4g}%"
+        f"least {audit.lower:.4g} with confidence {100 * audit.confidence:.4g}%; {audit.broken}".removesuffix("; ")
         for name, audit in report.audits.items()
         if audit.refuted
     ]
     return found + [
         f"NOT AT CHANCE: with members and others shuffled, {attack} has AUC {_area(control)}, which does not hold ½. "
-        "One control in twenty strays by chance; otherwise believe nothing that this attack says"
+        "One control in a thousand strays by chance; otherwise believe nothing that this attack says"
         for attack, control in report.controls.items()
         if not control.at_chance
     ]
@@ -141,7 +143,12 @@ def areas(report: Report) -> Table:
             row.append(_area(control))
         found = [report.controls.get(attack) for attack in attacks]
         rows += [row, ["control: at chance?", *("-" if c is None else "yes" if c.at_chance else "NO" for c in found)]]
-    note = "AUC [95% interval]; ½ is chance; ▲ above, ▼ below the retrained model's interval: told apart from it"
+    sizes = {attack: report.controls[attack] for attack in attacks if attack in report.controls}
+    told = ", ".join(f"{attack.replace('_', ' ')} {one.members} and {one.others}" for attack, one in sizes.items())
+    note = (
+        "AUC [95% interval, the control's 99.9%]; ½ is chance; ▲ above, ▼ below the retrained model's interval: told "
+    )
+    note += "apart from it" + (f"; members and others scored: {told}" if told else "")
     return Table(["model", *(attack.replace("_", " ") for attack in attacks)], rows, note, marks)
 
 
@@ -153,8 +160,19 @@ def power(report: Report) -> Table:
         found = [held.get(attack) for attack in attacks]
         rows.append([name, *(part for one in found for part in _power(one))])
     header = [f"{attack.replace('_', ' ')} at {rate}" for attack in attacks for rate in ("0.1%", "1%")]
-    note = "true positive rate at 0.1% and 1% false positives; -: too few non-members to tell"
-    return Table(["model", *header], rows, note)
+    kept = [0, *(i for i in range(1, len(header) + 1) if any(row[i] != "-" for row in rows))]
+    note = (
+        "true positive rate at 0.1% and 1% false positives; where it is not told, 1,000 and 100 non-members are needed"
+    )
+    return Table([["model", *header][i] for i in kept], [[row[i] for i in kept] for row in rows], note)
+
+
+def class_losses(report: Report) -> Table:
+    """The mean loss of each class and split, a line for each model."""
+    columns = dict.fromkeys(c for row in report.rows.values() for c in row if _CLASS_LOSS.fullmatch(c))
+    header = [" ".join(_CLASS_LOSS.fullmatch(c).groups()[::-1]) for c in columns]  # pyright: ignore
+    rows = [[name, *(number(row.get(c, np.nan)) for c in columns)] for name, row in report.rows.items()]
+    return Table(["model", *header], rows, "mean loss by split and class")
 
 
 def attacked(report: Report) -> dict[str, dict[str, Attacked]]:

@@ -1,0 +1,5 @@
+"""python -m certunl.cli"""
+
+from certunl.cli import main
+
+main()
