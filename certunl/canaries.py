@@ -63,6 +63,8 @@ def audit_canaries(
     trained = _trained(problem, run, ids[~coins], draws[2])
     release = _forgotten(trained, method, budget, ids[coins], draws[3], draws[4])
     certificate = release.certificate
+    claim = math.inf if certificate.epsilon is None else certificate.epsilon
+    most = one_run_lower_bound(guesses, guesses, certificate.total_delta, confidence=confidence)
     without = Retrain().forget(trained, None, ids[coins], draws[5]).projected()
     score = _losses(problem, without, ids) - _losses(problem, release.params, ids)
     order = np.argsort(score, kind="stable")
@@ -71,10 +73,11 @@ def audit_canaries(
     delta = certificate.total_delta
     return Audit(
         lower=one_run_lower_bound(correct, guesses, delta, confidence=confidence),
-        epsilon=math.inf if certificate.epsilon is None else certificate.epsilon,
+        epsilon=claim,
         delta=delta,
         confidence=confidence,
-        how=f"{correct} of {guesses} coins of {many} canaries guessed from one release, {int(coins.sum())} forgotten",
+        how=f"{correct} of {guesses} coins of {many} canaries guessed from one release, {int(coins.sum())} forgotten; "
+        f"all of them right would have shown {most:.4g}",
         correct=correct,
         guesses=guesses,
     )

@@ -24,15 +24,14 @@ def chosen_attacks(attacks: Any, shadows: int) -> dict[str, Attack]:
     need shadow models where there are any)."""
     if shadows and (shadows < 4 or shadows % 2):
         raise BadInput(f"shadows must be an even number of at least 4, or 0, got {shadows!r}")
-    if isinstance(attacks, Mapping):
-        return dict(attacks)
-    names = rooms.names("attacks") if attacks is None else attacks
-    built = {name: rooms.build("attacks", name) for name in names}
     if attacks is None:
-        built = {name: attack for name, attack in built.items() if shadows or attack.needs == "model"}
-    elif not shadows and (lacking := [name for name, attack in built.items() if attack.needs != "model"]):
+        every = {name: rooms.build("attacks", name) for name in rooms.names("attacks")}
+        return {name: attack for name, attack in every.items() if shadows or attack.needs == "model"}
+    names = [attacks] if isinstance(attacks, str) else attacks
+    given = dict(names) if isinstance(names, Mapping) else {name: rooms.build("attacks", name) for name in names}
+    if not shadows and (lacking := [name for name, attack in given.items() if attack.needs != "model"]):
         raise BadInput(f"{', '.join(lacking)} need shadow models: give a number of them")
-    return built
+    return given
 
 
 def attack_all(
@@ -72,6 +71,8 @@ def attack_all(
         found[name] = {}
         for number, (title, attack) in enumerate(attacks.items()):
             if attack.needs == "unlearned" and after is None:
+                if name not in methods and name not in missing:
+                    missing[f"{title} on {name}"] = "the method that made it is not given (methods={name: method})"
                 continue
             own_key = jax.random.fold_in(attack_key, number)
             try:

@@ -35,6 +35,8 @@ def audit_release(
     of the method's own steps, or its method may fail by chance.
     Raises: BadInput for a `reference` that does not retrain, or parameters of another model.
     """
+    if not isinstance(release, Release):
+        raise BadInput(f"an audit looks at a Release, as certify gives it, got {type(release).__name__}")
     certificate, update = release.certificate, release.update
     replayed = certificate.reference == REPLAY and certificate.compared == "retraining"
     if certificate.epsilon is None or not replayed or update.noise or certificate.failure_probability:

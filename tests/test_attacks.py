@@ -13,26 +13,16 @@ from certunl.attacks._likelihood import ratios
 from certunl.roc import judge
 from certunl.shadows import suspects, train_shadows
 from certunl.typing import Scores, Shadows, Target
-from tests.cases import KEY, gap
+from tests.cases import KEY
+from tests.memorised import FORGOTTEN, worlds
 
 ATTACKS = rooms.names("attacks")
 FEATURES = ("direct_difference", "sorted_difference", "direct_concatenation", "sorted_concatenation", "l2")
-FORGOTTEN = np.arange(100, dtype=np.int32)
-
-
-def noise(n, seed):
-    """Labels that say nothing of the inputs: what is known of an example was learnt by heart."""
-    rng = np.random.default_rng(seed)
-    return cu.Dataset(rng.normal(size=(n, 20)), rng.integers(0, 4, n))
 
 
 @pytest.fixture(scope="module")
 def runs():
-    """(an overfit run, one of the same data that never saw the forgotten, test examples)."""
-    problem = cu.classification(cu.models.MLP(hidden=(48,), classes=4, dtype=jnp.float64), noise(200, 0))
-    recipe = cu.Recipe(learning_rate=0.5, epochs=100, batch_size=40)
-    overfit = cu.train(problem, recipe, KEY)
-    return overfit, replace(overfit, params=cu.Retrain().forget(overfit, None, FORGOTTEN, KEY).params), noise(600, 2)
+    return worlds()
 
 
 @pytest.fixture(scope="module")
@@ -133,34 +123,6 @@ def test_likelihood_ratios_are_those_of_the_laws_they_were_drawn_from():
     np.testing.assert_allclose(ratios(jnp.asarray(x), shadows, True, True), x / [1.0, 0.5, 2.0], atol=0.1)
 
 
-def test_half_of_every_shadow_models_candidates_are_in_it_and_the_others_in_its_twin(runs):
-    overfit, _, test = runs
-    held = suspects(overfit, FORGOTTEN, test, KEY)
-    trained = train_shadows(overfit, FORGOTTEN, held, KEY, 4)
-    labels = np.asarray(held.candidates.y)
-    assert sorted(labels[:100]) == sorted(labels[100:])
-    inside = trained.present[:, trained.ids]
-    assert (inside.sum(1) == 100).all() and (inside[0] != inside[1]).all() and (inside[2] != inside[3]).all()
-    assert (inside[0] != inside[2]).any()
-    assert trained.present.sum(1).tolist() == [200] * 4
-    assert not trained.present[:, np.setdiff1d(FORGOTTEN, trained.ids)].any()
-
-
-@pytest.mark.parametrize("recipe", [{}, {"denominator": "retained"}, {"batches": "poisson"}], ids=str)
-def test_a_shadow_model_is_a_run_of_its_own_that_a_method_can_forget_from(recipe):
-    problem = cu.classification(cu.models.Linear(classes=4, dtype=jnp.float64), noise(40, 0))
-    run = cu.train(problem, cu.Recipe(epochs=3, batch_size=8, **recipe), KEY)
-    request = np.arange(5, dtype=np.int32)
-    trained = train_shadows(run, request, suspects(run, request, noise(60, 1), KEY), KEY, 4)
-    for i, one in enumerate(trained.runs()):
-        again = cu.fit(one.problem, one.recipe, one.start, one.schedule)
-        assert gap(again.params, one.params) < 1e-12
-        shown = np.asarray(one.schedule.indices)[np.asarray(one.schedule.weights) != 0]
-        assert set(shown) <= set(np.flatnonzero(trained.present[i]))
-        np.testing.assert_array_equal(one.schedule.divisors, run.schedule.divisors)
-        np.testing.assert_array_equal(one.schedule.rates, run.schedule.rates)
-
-
 def test_what_an_attack_lacks_is_said(runs):
     overfit, _, test = runs
     for attack in (cu.attacks.LiRA(), cu.attacks.ULiRA(), cu.attacks.RMIA()):
@@ -174,6 +136,10 @@ def test_what_an_attack_lacks_is_said(runs):
     ):
         with pytest.raises(cu.BadInput, match=why):
             cu.evaluate(overfit, FORGOTTEN, {}, key=KEY, **({"test": test} | wrong))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(cu.BadInput, match="no release 'nobody'"):
+        cu.evaluate(overfit, FORGOTTEN, {}, test=test, key=KEY, methods={"nobody": cu.Retrain()})
+    with pytest.raises(cu.BadInput, match="give a key"):
+        cu.evaluate(overfit, FORGOTTEN, {}, test=test, attacks=["lira"])
     for settings in ({"features": "l3"}, {"attacker": "oracle"}):
         with pytest.raises(cu.BadInput, match="must be one of"):
             cu.attacks.UpdateDifference(**settings)
@@ -183,43 +149,14 @@ def test_what_an_attack_lacks_is_said(runs):
 
 def test_too_few_to_attack_is_said_and_nothing_else_is_lost(runs):
     overfit, _, test = runs
+    update = cu.Retrain().forget(overfit, None, FORGOTTEN, KEY)
+    again = cu.evaluate(overfit, FORGOTTEN, {"again": update}, test=test, key=KEY, attacks="ulira", shadows=4)
+    assert "not given" in again.left_out["ulira on again"] and set(again.attacks["retrain"]) == {"ulira"}
     one = cu.evaluate(overfit, FORGOTTEN[:1], {}, test=test, key=KEY, attacks=["loss_threshold"], shadows=0)
     assert "two forgotten" in one.left_out["attacks"] and not one.attacks and "relearn_epochs" in one.rows["retrain"]
     attacks = ["loss_threshold", "update_difference"]
     two = cu.evaluate(overfit, FORGOTTEN[:2], {}, test=test, key=KEY, attacks=attacks, shadows=0)
     assert "two members" in two.left_out["update_difference"] and set(two.attacks["retrain"]) == {"loss_threshold"}
-
-
-def test_where_the_test_set_lacks_a_class_shadow_models_still_have_as_many_of_it_as_the_run(runs):
-    """Of 100 asked for only as many can be compared as there are strangers; the rest is in every shadow model, and
-    forgotten by every one."""
-    overfit, _, test = runs
-    few = test[np.arange(40)]
-    held = suspects(overfit, FORGOTTEN, few, KEY)
-    assert 20 < len(held.inside) <= 40
-    trained = train_shadows(overfit, FORGOTTEN, held, KEY, 4)
-    rest = np.setdiff1d(FORGOTTEN, held.inside)
-    assert trained.present[:, rest].all() and trained.present.sum(1).tolist() == [200] * 4
-    asked = []
-
-    class Spy:
-        def prepare(self, run, *, progress=None):
-            """Nothing to prepare."""
-
-        def forget(self, run, prepared, request, key):
-            asked.append(request)
-            return cu.Retrain().forget(run, None, request, key)
-
-    trained.forgotten(Spy(), KEY)
-    assert [len(request) for request in asked] == [100] * 4 and all(np.isin(rest, r).all() for r in asked)
-
-
-def test_shadow_models_go_along_the_runs_own_schedule_whatever_the_recipe_says(runs):
-    overfit, _, test = runs
-    other = replace(overfit, recipe=replace(overfit.recipe, epochs=1, learning_rate=1e-6))
-    held = suspects(overfit, FORGOTTEN, test, KEY)
-    first, second = (train_shadows(run, FORGOTTEN, held, KEY, 4).params for run in (overfit, other))
-    assert gap(first, second) < 1e-12
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -234,14 +171,3 @@ def test_a_model_that_gives_no_number_is_scored_and_the_others_are_too(name, run
     assert np.isfinite(scores[2:]).sum() >= 98 and not np.isinf(scores).any()
     learnt = name == "update_difference"  # half of the candidates have no score of their own
     assert np.isnan(scores).sum() == (100 if learnt else 0)
-
-
-def test_owners_of_strangers_are_their_own(runs):
-    problem = cu.classification(
-        cu.models.Linear(classes=4, dtype=jnp.float64), replace(noise(40, 0), owners=np.arange(40) // 2)
-    )
-    run = cu.train(problem, cu.Recipe(epochs=1, batch_size=8), KEY)
-    request = np.arange(6, dtype=np.int32)
-    trained = train_shadows(run, request, suspects(run, request, noise(60, 1), KEY), KEY, 4)
-    owners = np.asarray(trained.run.problem.data.owners)
-    assert len(np.unique(owners[40:])) == len(owners[40:]) and owners[40:].min() > owners[:40].max()

@@ -83,6 +83,14 @@ def test_a_solver_is_frozen_hashable_and_solves_the_identity(name):
     np.testing.assert_allclose(solution.x["w"], b["w"], rtol=1e-12)
 
 
+@pytest.mark.parametrize("name", rooms.names("attacks"))
+def test_an_attack_is_frozen_and_hashable_and_says_what_it_needs(name):
+    attack = rooms.build("attacks", name)
+    assert attack.needs in ("model", "shadows", "unlearned") and hash(attack) == hash(dataclasses.replace(attack))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        attack.anything = 1
+
+
 SHAPES = {"cnn": (28, 28, 1), "allcnn": (8, 8, 3), "resnet18": (8, 8, 3)}
 SMALL = {"allcnn": {"width": 32}, "resnet18": {"width": 32}}
 

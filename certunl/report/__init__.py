@@ -9,10 +9,11 @@ to_json, from_json   a Report as JSON, which has no infinity       _json.py
 """
 
 from certunl.report._draw import Picture, draw
+from certunl.report._findings import alarms, areas, claims, power
 from certunl.report._html import page
 from certunl.report._json import from_json, to_json
 from certunl.report._markdown import markdown
-from certunl.report._tables import Table, alarms, areas, claims, main, power, turned
+from certunl.report._tables import Table, main, turned
 from certunl.report._write import write
 
 __all__ = [

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 from certunl.evaluation import Report
 from certunl.report._draw import Picture, draw
-from certunl.report._tables import Table, alarms, areas, claims, class_losses, flat, main, power, turned
+from certunl.report._findings import alarms, areas, claims, power
+from certunl.report._tables import Table, class_losses, flat, main, turned
 
 __all__ = ["Alarm", "Block", "Heading", "Pictures", "Printed", "Reports", "Words", "blocks", "pictures"]
 

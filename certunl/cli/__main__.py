@@ -1,5 +1,0 @@
-"""python -m certunl.cli"""
-
-from certunl.cli import main
-
-main()
