@@ -43,8 +43,11 @@ def test_the_commands_run_on_real_mnist(tfds_dir, tmp_path, monkeypatch, capsys)
                 {"random:500": "random:20", "class:3:400": "class:3:10", "influential:500": "ids:1,2"}.get(w, w)
                 for w in words
             ]
-            words += ["--methods", "finetune", "newton", "--attacks", "lira"]
-        words = [{"5000": "400", "epochs=10": "epochs=2", "32": "4"}.get(word, word) for word in words]
+            words += ["--methods", "finetune", "newton", "--attacks", "loss_threshold", "--shadows", "0"]
+        words = [
+            {"5000": "400", "epochs=10": "epochs=2", "all": "loss_threshold", "200": "20"}.get(word, word)
+            for word in words
+        ]
         cli.main(words)
     assert (tmp_path / "runs/m/report.html").exists()
     assert "hessian_free-1" in capsys.readouterr().out

@@ -69,7 +69,8 @@ def report(folder: Folder, /) -> None:
         if asked["attacks"]:
             settings["seed of the attacks"] = str(asked["seed"])
         else:
-            warnings = [*warnings, f"nothing was attacked: certunl evaluate {folder.name} --attacks all"]
+            settings["attacks"] = f"nothing was attacked: certunl evaluate {folder.name} --attacks all"
+            say(settings["attacks"])
         write(folder, f"certunl: {folder.name}", made_with(folder) | settings | said, pages, warnings)
     say(f"wrote {folder / 'report.html'}, and the same as report.md")
     for sentence in warnings:
