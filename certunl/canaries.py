@@ -126,9 +126,9 @@ def _forgotten(run: Run, method: Unlearner, budget: Budget, request: np.ndarray,
     """The release after `request`. Who is out was never there: to a method that goes back to training as it was, the
     schedule says so; to others, who count whom training visited, being forgotten before."""
     masked = replace(run, schedule=run.schedule.masked(~run.present[run.schedule.indices]))
-    update = method.forget(masked, method.prepare(masked), request, key)
+    update = method.forget(masked, _prepared(method, masked), request, key)
     if update.compared == "minimiser" and run.recipe.denominator == "batch":
-        update = method.forget(run, method.prepare(run), request, key)
+        update = method.forget(run, _prepared(method, run), request, key)
     release = certify(update, budget, noise_key)
     if not _fixed(release.certificate):
         raise BadInput(
@@ -136,6 +136,11 @@ def _forgotten(run: Run, method: Unlearner, budget: Budget, request: np.ndarray,
             f"{update.method} does: give the budget a distance, or sigma and epsilon"
         )
     return release
+
+
+def _prepared(method: Any, run: Run) -> Any:
+    """What the method cannot do without: rows of everyone are for many requests, and this is one."""
+    return method.prepare(run) if getattr(method, "objective_noise", 0) else None
 
 
 def _fixed(c: Certificate) -> bool:
