@@ -29,7 +29,7 @@ def picked(models, i):
         {"batches": "poisson"},
         {"batches": "fixed"},
     ],
-    ids=str,
+    ids=["sgd", "ball", "momentum", "optax", "retained", "poisson", "fixed"],
 )
 def test_retrainings_are_what_retrain_gives(recipe):
     run = trained(network(), **recipe)
