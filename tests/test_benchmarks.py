@@ -151,3 +151,12 @@ def test_shadow_models_agree_with_torch_and_are_timed_beside_it(questions: Any) 
     assert line["settings"]["relative_difference"] < 1e-4
     assert set(line["peers"]) == {"torch", "ours, one after another"}
     assert 0 < line["settings"]["accuracy"] <= 1 and line["ours"]["matmul_fraction"] > 0
+
+
+def test_methods_are_compared_under_three_requests_and_who_cannot_is_named(questions: Any) -> None:
+    lines = questions("compared").main(["--small"])
+    assert [line["settings"]["request"] for line in lines] == ["random:12", "class:3:4", "influential:12"]
+    for line in lines:
+        assert {"original", "retrain", "finetune", "hessian_free"} <= set(line["rows"]) == set(line["attacks"])
+        assert 0 <= line["attacks"]["finetune"]["lira"]["auc"] <= 1
+        assert "certified_removal" in line["left_out"]
