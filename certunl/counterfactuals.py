@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from certunl.correlation import correlations
 from certunl.ensemble import ensemble, retrainings, seeds
+from certunl.layout import nth, stacked, vector
 from certunl.problem import Dataset
 from certunl.training import Run
 from certunl.typing import BadInput, Diverged, Key, Params, Progress, Unlearner
@@ -36,15 +38,10 @@ class LeaveOneOut:
 
     def correlations(self) -> dict[str, float]:
         """Pearson's and Spearman's correlations of predicted with true changes (1 is ideal; NaN: nothing changed)."""
-        from scipy.stats import pearsonr, spearmanr  # takes a second to import
-
         moved = ~np.isnan(self.relative_distance)
         result: dict[str, float] = {}
         for name, pair in (("own", (self.predicted, self.true)), ("mean", (self.predicted_mean, self.true_mean))):
-            told = moved.sum() > 2 and min(np.ptp(values[moved]) for values in pair) > 0
-            a, b = (values[moved] for values in pair)
-            found: Any = (pearsonr(a, b)[0], spearmanr(a, b)[0]) if told else (np.nan, np.nan)
-            result |= {f"{name}_pearson": float(found[0]), f"{name}_spearman": float(found[1])}
+            result[f"{name}_pearson"], result[f"{name}_spearman"] = correlations(*(a[moved] for a in pair))
         return result
 
 
@@ -73,14 +70,15 @@ def leave_one_out(
     distances = []
     for i, one in enumerate(ids):
         update = method.forget(run, prepared, ids[i : i + 1], jax.random.fold_in(key, i)).projected()
-        real = jax.tree.map(lambda leaf, i=i: leaf[i], truth)
+        real = nth(truth, i)
         alone = run.problem.data[np.array([one])]
         for name, params in (("predicted", update), ("true", real)):
             columns[name].append((_losses(run, params, alone) - _losses(run, run.params, alone))[0])
             columns[f"{name}_mean"].append(_losses(run, params, watched).mean() - before)
-        nothing = _distance(run.params, real)
-        told = nothing > _ROUNDING * np.finfo(jax.tree.leaves(real)[0].dtype).eps * _distance(real)
-        distances.append(_distance(update, real) / nothing if told else np.nan)
+        goal = vector(real)
+        nothing = np.linalg.norm(vector(run.params) - goal)
+        told = nothing > _ROUNDING * np.finfo(jax.tree.leaves(real)[0].dtype).eps * np.linalg.norm(goal)
+        distances.append(np.linalg.norm(vector(update) - goal) / nothing if told else np.nan)
     found = {name: np.array(values) for name, values in columns.items()}
     return LeaveOneOut(ids=ids, relative_distance=np.array(distances), **found)
 
@@ -138,14 +136,14 @@ def klom_splits(
     for name, method in methods.items():
         after = []
         for i, pair in enumerate(drawn):
-            start, schedule, params = (jax.tree.map(lambda a, i=i: a[i], t) for t in (starts, schedules, trained))
+            start, schedule, params = (nth(many, i) for many in (starts, schedules, trained))
             one = replace(run, start=start, schedule=schedule, params=params)
             try:
                 after.append(method.forget(one, None, request, pair[2]).projected())
             except (BadInput, Diverged):
                 break
         if len(after) == len(drawn):
-            models[name] = jax.tree.map(lambda *leaves: jnp.stack(leaves), *after)
+            models[name] = stacked(after)
     test = jax.tree.map(jnp.asarray, test)
     splits = {"forget": run.problem.data[request], "retain": run.problem.data[np.flatnonzero(retained)[:1000]]}
     splits["test"] = test[np.arange(min(len(test), 1000))]
@@ -160,16 +158,8 @@ def klom_splits(
 
 def _margins(run: Run, models: Params, data: Dataset) -> np.ndarray:
     count = len(jax.tree.leaves(models)[0])
-    each = [jax.tree.map(lambda leaf, i=i: leaf[i], models) for i in range(count)]
-    return np.stack([np.asarray(run.problem.scores(params, data).margins()) for params in each])
+    return np.stack([np.asarray(run.problem.scores(nth(models, i), data).margins()) for i in range(count)])
 
 
 def _losses(run: Run, params: Params, data: Dataset) -> np.ndarray:
     return np.asarray(run.problem.scores(params, data).losses, np.float64)
-
-
-def _distance(a: Params, b: Params | None = None) -> float:
-    """‖a − b‖, or ‖a‖."""
-    leaves = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(a)]
-    others = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(b)] if b is not None else [0.0] * len(leaves)
-    return float(np.sqrt(sum(np.sum((x - y) ** 2) for x, y in zip(leaves, others, strict=True))))

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from certunl.chunks import Device, chunk_size, spread
-from certunl.layout import outputs_first, outputs_last
+from certunl.layout import outputs_first, outputs_last, stacked
 from certunl.recipe import Recipe
 from certunl.schedule import Schedule, draw
 from certunl.training import Run, step
@@ -105,8 +105,7 @@ def seeds(run: Run, keys: Sequence[Key]) -> tuple[Params, Schedule]:
         return jnp.pad(leaf, [(0, 0), (0, width - leaf.shape[1])]) if leaf.ndim == 2 else leaf
 
     schedules = [jax.tree.map(wide, schedule) for schedule in drawn]
-    stack: Any = partial(jax.tree.map, lambda *leaves: jnp.stack(leaves))
-    return stack(*starts), stack(*schedules)
+    return stacked(starts), stacked(schedules)
 
 
 @partial(jax.jit, static_argnames="apart")

@@ -1,5 +1,7 @@
-"""How many models lie in memory: as rows of a matrix f[c, d], or as leaves with the axis of the outputs first."""
+"""How one model or many lie in memory: as a vector, as rows of a matrix f[c, d], as leaves with a leading axis, or with
+the axis of the outputs first."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -8,7 +10,18 @@ import numpy as np
 
 from certunl.typing import BadInput, Params
 
-__all__ = ["described", "flat", "kept_as", "outputs_first", "outputs_last", "shaped", "width"]
+__all__ = [
+    "described",
+    "flat",
+    "kept_as",
+    "nth",
+    "outputs_first",
+    "outputs_last",
+    "shaped",
+    "stacked",
+    "vector",
+    "width",
+]
 
 
 def described(like: Params) -> dict[str, list[Any]]:
@@ -54,6 +67,21 @@ def shaped(values: np.ndarray, like: Params) -> Params:
     shapes = [(*values.shape[:-1], *leaf.shape) for leaf in leaves]
     made = [jnp.asarray(p.reshape(s), leaf.dtype) for p, s, leaf in zip(parts, shapes, leaves, strict=True)]
     return jax.tree.unflatten(structure, made)
+
+
+def vector(tree: Params) -> np.ndarray:
+    """All numbers of a model, f64[d]: the leaves one after another."""
+    return np.concatenate([np.asarray(leaf, np.float64).ravel() for leaf in jax.tree.leaves(tree)])
+
+
+def stacked(models: Sequence[Params]) -> Params:
+    """Models alike as one pytree with a leading axis."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *models)
+
+
+def nth(models: Params, i: int) -> Params:
+    """Number `i` of `stacked` models."""
+    return jax.tree.map(lambda leaf: leaf[i], models)
 
 
 def outputs_first(leaf: jax.Array, axis: int = 0) -> jax.Array:

@@ -10,6 +10,7 @@ import numpy as np
 
 from certunl.audit import Audit, epsilon_lower_bound, gaussian_release_lower_bound, noise_upper_bound
 from certunl.certificate import REPLAY, Certificate, Release, Update
+from certunl.layout import vector
 from certunl.methods.retrain import Retrain
 from certunl.training import Run
 from certunl.typing import BadInput, Key, Params
@@ -49,7 +50,7 @@ def audit_release(
     if not _shapes(centre) == _shapes(reference.params) == _shapes(release.params) == _shapes(run.params):
         raise BadInput("the release, its reference and the run have other parameters: they come from other models")
     unit = np.concatenate([np.full(leaf.size, jnp.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(centre)])
-    released, centre, truth = (_vector(tree) for tree in (release.params, centre, reference.projected()))
+    released, centre, truth = (vector(tree) for tree in (release.params, centre, reference.projected()))
     distance = np.linalg.norm(centre - truth) - len(run.schedule) * np.linalg.norm(unit * truth)
     noise = np.abs(released - centre) + unit * np.abs(released)
     delta, sigma, bound = certificate.delta, certificate.sigma, certificate.bound
@@ -88,7 +89,7 @@ def audit_runs(
     keys = jax.random.split(key, (2, runs))
     pair = [[mechanism(k) for k in row] for mechanism, row in zip((make, reference), keys, strict=True)]
     if statistic is None:
-        pair, first = [np.stack([_vector(params) for params in models]) for models in pair], runs // 10
+        pair, first = [np.stack([vector(params) for params in models]) for models in pair], runs // 10
         direction = pair[0][:first].mean(axis=0) - pair[1][:first].mean(axis=0)
         seen = [models[first:] @ (direction / (np.linalg.norm(direction) or 1.0)) for models in pair]
     else:
@@ -101,10 +102,6 @@ def audit_runs(
     claim = math.inf if certificate.epsilon is None else certificate.epsilon
     how = f"{runs} releases against {runs} runs of their reference"
     return Audit(lower=lower, epsilon=claim, delta=delta, confidence=confidence, how=how)
-
-
-def _vector(tree: Params) -> np.ndarray:
-    return np.concatenate([np.asarray(leaf, np.float64).ravel() for leaf in jax.tree.leaves(tree)])
 
 
 def _shapes(tree: Params) -> Any:

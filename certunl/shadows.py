@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from certunl.ensemble import ensemble
+from certunl.layout import nth, stacked
 from certunl.problem import Dataset
 from certunl.schedule import Schedule
 from certunl.training import Run
@@ -69,7 +70,7 @@ class Trained:
     def seen(self, params: Params | None = None) -> Shadows:
         """What the models (default: as trained) give the candidates."""
         models = self.params if params is None else params
-        given = [self.run.problem.scores(_one(models, i), self.suspects.candidates) for i in range(len(self.present))]
+        given = [self.run.problem.scores(nth(models, i), self.suspects.candidates) for i in range(len(self.present))]
         return Shadows(
             inside=jnp.asarray(self.present[:, self.ids]),
             margins=jnp.stack([scores.margins() for scores in given]),
@@ -82,15 +83,15 @@ class Trained:
         for i, one in enumerate(self.runs()):
             request = np.union1d(self.ids[self.present[i, self.ids]], self.others)
             after.append(method.forget(one, None, request, jax.random.fold_in(key, i)).projected())
-        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *after)
+        return stacked(after)
 
     def runs(self) -> Sequence[Run]:
         """Each model as a run of its own."""
         return [
             replace(
                 self.run,
-                start=_one(self.starts, i),
-                params=_one(self.params, i),
+                start=nth(self.starts, i),
+                params=nth(self.params, i),
                 present=jnp.asarray(here),
                 schedule=self.run.schedule.masked(~jnp.asarray(here)[self.run.schedule.indices]),
             )
@@ -105,8 +106,6 @@ def train_shadows(
     the members among the candidates, and on half of the members and half of the others; models 2j and 2j + 1 on the two
     halves. So each has as many examples as the run, of the same classes. Initial parameters are each model's own; each
     stranger stands where one of the members stands, beside it."""
-    if count < 4 or count % 2:
-        raise BadInput(f"shadows must be an even number of at least 4, got {count!r}")
     n, m = len(run.present), len(held.inside)
     data = _joined(run.problem.data, held.candidates[np.arange(m, 2 * m)])
     ids = np.append(held.inside, np.arange(n, n + m))
@@ -143,10 +142,6 @@ def _beside(schedule: Schedule, inside: np.ndarray, first: int) -> Schedule:
     theirs[filled] = weights[there]
     wide = np.concatenate([indices, more], axis=1), np.concatenate([weights, theirs], axis=1)
     return replace(schedule, indices=jnp.asarray(wide[0]), weights=jnp.asarray(wide[1]))
-
-
-def _one(models: Params, i: int) -> Params:
-    return jax.tree.map(lambda leaf: leaf[i], models)
 
 
 def _joined(a: Dataset, b: Dataset) -> Dataset:

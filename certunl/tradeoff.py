@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from certunl.layout import vector
 from certunl.problem import Dataset, Problem
 from certunl.typing import Key, Params
 
@@ -18,7 +19,7 @@ def tradeoff(
 ) -> dict[float, float]:
     """{sigma: mean accuracy on `data` of `params` + N(0, sigma² I) over five draws}: without noise, at nine levels from
     a thousandth to ten times the root mean square of the parameters, and at `sigma`."""
-    size = float(np.sqrt(np.mean(np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(params)]) ** 2)))
+    size = float(np.sqrt(np.mean(vector(params) ** 2)))
     levels = {0.0, *np.geomspace(1e-3 * size, 10 * size, _POINTS).tolist(), *([sigma] if sigma else [])}
     return {level: _accuracy(problem, params, data, key, level) for level in sorted(levels)}
 

@@ -11,7 +11,7 @@ ROOT = Path(certunl.__file__).parent
 LAYERS = [
     {"typing", "timing"},
     {"gaussian"},
-    {"rooms", "recipe", "budget", "wording", "layout", "roc"},
+    {"rooms", "recipe", "budget", "wording", "layout", "roc", "correlation"},
     {"problem", "models", "schedule"},
     {"supervised"},
     {"training", "curvature", "certificate"},
@@ -35,7 +35,7 @@ DOORS = {
     "flax.linen": {"models"},
     "flax.nnx": {"models"},
     "dp_accounting": {"gaussian"},
-    "scipy": {"audit", "bounds", "counterfactuals", "metrics"},
+    "scipy": {"audit", "bounds", "correlation"},
     "orbax": {"disk"},
     "tensorstore": {"shards"},
     "matplotlib": {"report"},

@@ -1,9 +1,10 @@
 """How close the model is to true retraining."""
 
-import jax
 import numpy as np
 
-from certunl.typing import Outcome, Params, Scores
+from certunl.correlation import correlations
+from certunl.layout import vector
+from certunl.typing import Outcome, Scores
 
 __all__ = ["fidelity"]
 
@@ -20,19 +21,19 @@ def fidelity(outcome: Outcome) -> dict[str, float]:
     `tug_of_war`, the product over forgotten, retained and test examples of 1 − |accuracy − retrained accuracy| (1).
     Source: tug-of-war Zhao et al. 2024 (ToW).
     """
-    changes = [_difference(other, outcome.original) for other in (outcome.params, outcome.retrained)]
-    whole = [_vector(tree) for tree in (outcome.params, outcome.retrained)]
-    distance, nothing = np.linalg.norm(whole[0] - whole[1]), np.linalg.norm(changes[1])
+    start, mine, goal = (vector(tree) for tree in (outcome.original, outcome.params, outcome.retrained))
+    distance, nothing = np.linalg.norm(mine - goal), np.linalg.norm(goal - start)
     mask = np.asarray(outcome.forgotten)
     before = np.asarray(outcome.original_train.losses, np.float64)[mask]
     losses = [np.asarray(s.losses, np.float64)[mask] - before for s in (outcome.train, outcome.retrained_train)]
+    pearson, spearman = correlations(*losses)
     return {
         "distance": float(distance),
         "relative_distance": float(distance / nothing) if nothing else float("nan"),
-        "cosine": _cosine(*whole),
-        "update_cosine": _cosine(*changes),
-        "loss_change_correlation": _pearson(*losses),
-        "loss_change_rank_correlation": _spearman(*losses),
+        "cosine": _cosine(mine, goal),
+        "update_cosine": _cosine(mine - start, goal - start),
+        "loss_change_correlation": pearson,
+        "loss_change_rank_correlation": spearman,
     } | _alike(outcome)
 
 
@@ -57,26 +58,6 @@ def _classes(scores: Scores) -> np.ndarray:
     return np.argmax(np.asarray(scores.outputs), axis=-1)
 
 
-def _vector(tree: Params) -> np.ndarray:
-    return np.concatenate([np.asarray(leaf, np.float64).ravel() for leaf in jax.tree.leaves(tree)])
-
-
-def _difference(a: Params, b: Params) -> np.ndarray:
-    return _vector(a) - _vector(b)
-
-
 def _cosine(a: np.ndarray, b: np.ndarray) -> float:
     size = np.linalg.norm(a) * np.linalg.norm(b)
     return float(a @ b / size) if size else float("nan")
-
-
-def _pearson(a: np.ndarray, b: np.ndarray) -> float:
-    if len(a) < 3 or not (a.std() > 0 and b.std() > 0):
-        return float("nan")
-    return float(np.corrcoef(a, b)[0, 1])
-
-
-def _spearman(a: np.ndarray, b: np.ndarray) -> float:
-    from scipy.stats import rankdata  # takes a second to import
-
-    return _pearson(rankdata(a), rankdata(b))
