@@ -4,20 +4,42 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Nearly all the time goes into compiling what then runs for milliseconds: the compiler does not optimise, which takes
-# two fifths of it. `XLA_FLAGS= python -m pytest` tests the code that users run.
-os.environ.setdefault(
-    "XLA_FLAGS",
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false",
-)
-
 import jax
 import pytest
 
+from tests import compiler
+
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_num_cpu_devices", 2)  # so that work on several devices is tested
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Chooses the compiler's flags before any test process starts, and says what is wrong where JAX would not start.
+
+    `XLA_FLAGS= python -m pytest` tests the code that users run.
+    """
+    if hasattr(config, "workerinput"):
+        return  # a worker inherits them
+    flags = os.environ.get("XLA_FLAGS")
+    try:
+        if flags is None:
+            os.environ["XLA_FLAGS"] = compiler.known(compiler.FAST)
+        elif compiler.known(tuple(flags.split())) != " ".join(flags.split()):
+            raise pytest.UsageError(f"this jaxlib does not know all of XLA_FLAGS={flags!r}; it would end every process")
+    except compiler.Dies as death:
+        raise pytest.UsageError(f"JAX does not start here, {death}") from None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: Any) -> None:
+    """A process that dies takes its last words with it: how they can be heard is said."""
+    if error:
+        text = f"test process {node.gateway.id} died ({error}); python -m pytest -n 0 -s shows its last words"
+        node.config.get_terminal_writer().line(text, red=True)
+
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared"
 
@@ -28,6 +50,15 @@ def tfds_dir() -> str:
     place = Path(os.environ.get("TFDS_DATA_DIR", _BESIDE / "tfds"))
     if not (place / "mnist").is_dir():
         pytest.skip("no prepared MNIST: set TFDS_DATA_DIR to a folder of TFDS data sets")
+    return str(place)
+
+
+@pytest.fixture(scope="session")
+def original_dir() -> str:
+    """A folder of data sets as their authors publish them, or a skip that says why."""
+    place = _BESIDE / "data"
+    if not (place / "fashion_mnist").is_dir():
+        pytest.skip("the authors' files of Fashion-MNIST and Adult are not beside the repository")
     return str(place)
 
 
