@@ -91,7 +91,7 @@ def test_an_attack_is_frozen_and_hashable_and_says_what_it_needs(name):
         attack.anything = 1
 
 
-SHAPES = {"cnn": (28, 28, 1), "allcnn": (8, 8, 3), "resnet18": (8, 8, 3)}
+SHAPES = {"cnn": (28, 28, 1), "lenet5": (28, 28, 1), "allcnn": (8, 8, 3), "resnet18": (8, 8, 3)}
 SMALL = {"allcnn": {"width": 32}, "resnet18": {"width": 32}}
 
 

@@ -9,9 +9,10 @@ decides how a convolution is lowered (`_layers.Conv` says why).
 from certunl.models.allcnn import AllCNN
 from certunl.models.cnn import CNN
 from certunl.models.frozen import Frozen
+from certunl.models.lenet5 import LeNet5
 from certunl.models.linear import Linear
 from certunl.models.mlp import MLP
 from certunl.models.nnx import NNX
 from certunl.models.resnet18 import ResNet18
 
-__all__ = ["CNN", "MLP", "NNX", "AllCNN", "Frozen", "Linear", "ResNet18"]
+__all__ = ["CNN", "MLP", "NNX", "AllCNN", "Frozen", "LeNet5", "Linear", "ResNet18"]

@@ -20,7 +20,8 @@ def count(model, shape):
 
 
 @pytest.mark.parametrize(
-    ("model", "parameters"), [(cu.models.Linear(), 7850), (cu.models.MLP(), 26_506), (cu.models.CNN(), 21_840)]
+    ("model", "parameters"),
+    [(cu.models.Linear(), 7850), (cu.models.MLP(), 26_506), (cu.models.CNN(), 21_840), (cu.models.LeNet5(), 61_706)],
 )
 def test_parameter_counts_are_the_papers(model, parameters):
     assert count(model, (28, 28, 1)) == parameters
