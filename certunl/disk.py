@@ -1,7 +1,6 @@
 """Files that are whole or absent: JSON without NaN, pytrees of arrays, folders renamed into place; one writer."""
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -10,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import filelock
 import jax
 import numpy as np
 
@@ -50,12 +50,15 @@ def lock(folder: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def hold(folder: Path) -> Iterator[None]:
     """Holds any `folder` against a second writer. Raises: BadInput when there is one."""
-    with open(folder / ".lock", "w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BadInput(f"another certunl is working on {folder}; wait for it to end, then ask again") from None
+    held = filelock.FileLock(folder / ".lock", timeout=0)
+    try:
+        held.acquire()
+    except filelock.Timeout:
+        raise BadInput(f"another certunl is working on {folder}; wait for it to end, then ask again") from None
+    try:
         yield
+    finally:
+        held.release()
 
 
 def write_text(path: Path, text: str, *, mode: int = 0o644) -> None:
