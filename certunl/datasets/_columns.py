@@ -1,0 +1,83 @@
+"""Tables as text: numbers scaled by constants, categories one-hot, neither taken from the rows."""
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from certunl.datasets._files import opened
+from certunl.typing import BadInput
+
+__all__ = ["Column", "Columns", "category", "number", "rows_of"]
+
+Column = tuple[int, Callable[[str], list[float]]]
+"""(how many features a field becomes, the function that makes them; ValueError where it cannot)."""
+
+Columns = dict[str, Column]
+
+
+def number(unit: float, logarithm: bool = False) -> Column:
+    """value / unit, or log10(1 + value) / unit for what spreads over orders of magnitude."""
+
+    def scaled(text: str) -> list[float]:
+        value = float(text)
+        if not np.isfinite(value) or (logarithm and value < 0):
+            raise ValueError("a finite number is expected" if not logarithm else "a number of at least 0 is expected")
+        return [float(np.log10(1 + value) if logarithm else value) / unit]
+
+    return 1, scaled
+
+
+def category(*names: str) -> Column:
+    """One feature per name, 1 where the field is that name."""
+
+    def one_hot(text: str) -> list[float]:
+        if text not in names:
+            raise ValueError(f"known are {', '.join(names)}")
+        return [float(text == name) for name in names]
+
+    return len(names), one_hot
+
+
+def rows_of(
+    path: Path, columns: Columns, label: str, classes: Sequence[str], *, header: bool = False, comment: str = ""
+) -> tuple[np.ndarray, np.ndarray]:
+    """(features f32[n, sum of widths], labels i32[n]) of a file of comma-separated lines.
+
+    Each line holds the `columns` in order, then one of `classes`, a full stop at its end left out. `header`: the first
+    line names the columns. Lines that begin with `comment` are skipped.
+
+    Raises: BadInput that names the file and the line that is not so.
+    """
+    names = [*columns, label]
+    with opened(path, "comma-separated text") as file:
+        text = file.read().decode("utf-8-sig")
+    lines = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
+    features, labels = [], []
+    for fields in lines:
+        fields = [field.strip() for field in fields]
+        if not any(fields) or (comment and fields[0].startswith(comment)):
+            continue
+        if header:
+            if fields != names:
+                raise BadInput(f"{path} has the columns {', '.join(fields)}; expected are {', '.join(names)}")
+            header = False
+            continue
+        where = f"{path}, line {lines.line_num}"
+        if len(fields) != len(names):
+            raise BadInput(f"{where}: {len(fields)} fields where {len(names)} are expected; the file may be truncated")
+        row: list[float] = []
+        for (name, (_, encode)), field in zip(columns.items(), fields, strict=False):
+            try:
+                row += encode(field)
+            except ValueError as error:
+                raise BadInput(f"{where}: {name} is {field!r}; {error}") from None
+        if (answer := fields[-1].removesuffix(".")) not in classes:
+            raise BadInput(f"{where}: {label} is {fields[-1]!r}; known are {', '.join(classes)}")
+        features.append(row)
+        labels.append(classes.index(answer))
+    if not features:
+        raise BadInput(f"{path} holds no rows; fetch it again")
+    return np.array(features, np.float32), np.array(labels, np.int32)
