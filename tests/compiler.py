@@ -37,5 +37,6 @@ def known(flags: tuple[str, ...]) -> str:
         refused = asked.stderr.partition("Unknown flag")[2].split()
         fewer = tuple(flag for flag in flags if flag not in refused)
         if len(fewer) == len(flags):
-            raise Dies(f"exit status {asked.returncode}: {asked.stderr.strip()[-2000:] or 'no word'}")
+            words = asked.stderr.strip().splitlines() or ["no word"]
+            raise Dies(f"exit status {asked.returncode}: {words[-1]}")
         flags = fewer

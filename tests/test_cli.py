@@ -3,11 +3,13 @@
 import base64
 import json
 import shutil
+from importlib.metadata import version
 
 import jax
 import numpy as np
 import pytest
 
+import certunl as cu
 from certunl import history, storage
 from tests.verbs import SMALL, certunl, listing, refused
 
@@ -24,6 +26,11 @@ def test_the_story_leaves_everything_in_the_folder(folder):
     assert all(base64.b64encode(figure).decode() in page for figure in figures)
     for text in ("hessian_free-1", "NOT CERTIFIED", "VACUOUS", "relative distance", "wine"):
         assert text in page
+
+
+def test_the_version_is_the_one_of_the_package(capsys):
+    certunl("--version")
+    assert capsys.readouterr().out == f"certunl {cu.__version__}\n" and version("certunl") == cu.__version__
 
 
 def test_secrets_and_releases_lie_apart_with_their_own_permissions(folder):

@@ -17,14 +17,14 @@ from tests.verbs import SMALL, certunl, listing, refused
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("train", "NEW", "--dataset", "mnits"), "known are breast_cancer"),
+        (("train", "NEW", "--dataset", "mnits"), "known are adult, breast_cancer"),
         (("train", "NEW", "--model", "transformer"), "known are allcnn, cnn"),
         (("train", "NEW", "--set", "epoch=3"), "no setting 'epoch'"),
         (("train", "NEW", "--set", "epochs"), "name=value"),
         (("train", "NEW", "--set", "epochs=-3"), "positive whole number"),
         (("train", "NEW", "--dataset", "wine", "--set", "classes=2"), "one logit per class"),
         (("train", "NEW", "--dataset", "wine", "--set", "learning_rate=1e30", "epochs=3"), "NaN or infinite"),
-        (("train", "NEW", "--dataset", "svhn", "--data-dir", "NEW"), "fetch it once"),
+        (("train", "NEW", "--dataset", "svhn", "--data-dir", "NEW"), "put train_32x32.mat"),
         (("train", "NEW", "--dataset", "wine", "--train-size", "500"), "from 1 to 142"),
         (("train", "NEW", "--dataset", "wine", "--mislabel", "1.5"), "share of labels"),
         (("train", "RUN"), "not empty"),

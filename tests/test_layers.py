@@ -32,10 +32,12 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 DOORS = {
     "tensorflow_datasets": {"datasets"},
     "sklearn": {"attacks", "datasets"},
+    "PIL": {"datasets"},
+    "filelock": {"disk"},
     "flax.linen": {"models"},
     "flax.nnx": {"models"},
     "dp_accounting": {"gaussian"},
-    "scipy": {"audit", "bounds", "correlation"},
+    "scipy": {"audit", "bounds", "correlation", "datasets"},
     "orbax": {"disk"},
     "tensorstore": {"shards"},
     "matplotlib": {"report"},

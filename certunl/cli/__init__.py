@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import tyro
 
+import certunl
 from certunl.cli._forgetting import forget
 from certunl.cli._judging import evaluate, report
 from certunl.cli._making import plan, prepare, train
@@ -42,8 +43,12 @@ _VERBS = (demo, train, plan, prepare, forget, evaluate, compare, audit, report)
 def main(args: list[str] | None = None) -> None:
     """Runs one verb; bad input and divergence end in one sentence on stderr and exit status 2."""
     verbs: dict[str, Any] = {f.__name__: f for f in _VERBS}
+    words = sys.argv[1:] if args is None else args
+    if words == ["--version"]:
+        return say(f"certunl {certunl.__version__}")
+    about = "Certified machine unlearning. certunl VERB --help explains a verb, certunl --version prints the version."
     try:
-        tyro.extras.subcommand_cli_from_dict(verbs, prog="certunl", args=args)
+        tyro.extras.subcommand_cli_from_dict(verbs, prog="certunl", description=about, args=words)
     except (BadInput, Diverged) as error:
         print(f"certunl: {error}", file=sys.stderr)
         sys.exit(2)

@@ -29,7 +29,7 @@ def train(
     train_size: int | None = None,
     train_from: int = 0,
     test_size: int | None = None,
-    data_dir: str | None = None,
+    data_dir: Path | None = None,
     mislabel: float | None = None,
     seed: int = 0,
 ) -> None:
@@ -37,18 +37,20 @@ def train(
 
     Args:
         folder: the run folder to make.
-        dataset: digits, wine, breast_cancer, mnist, fashion_mnist, cifar10 or svhn.
-        model: linear, mlp, cnn, allcnn or resnet18.
+        dataset: digits, wine, breast_cancer, mnist, fashion_mnist, cifar10, svhn, adult, hapt, obesity, lfw or celeba.
+        model: linear, mlp, cnn, lenet5, allcnn or resnet18.
         set: settings of the recipe, of the model, or l2.
         features: another run folder, trained on public data: the model sees its network's features, kept in a copy.
         train_size: how many training examples to use (default: all).
         train_from: the number of the first training example to use.
         test_size: how many test examples to use (default: all).
-        data_dir: where prepared TFDS data lie (default: $TFDS_DATA_DIR, then ~/tensorflow_datasets).
+        data_dir: the folder of data sets, as their authors publish them or prepared by tensorflow-datasets (default:
+            $TFDS_DATA_DIR, then ~/tensorflow_datasets).
         mislabel: a share of the training labels to replace by wrong ones, for requests of "mislabelled".
         seed: decides the initial parameters, the batches, and whose labels are replaced.
     """
-    limits = {"train": train_size, "test": test_size, "train_from": train_from or None, "data_dir": data_dir}
+    limits: dict[str, Any] = {"train": train_size, "test": test_size, "train_from": train_from or None}
+    limits["data_dir"] = None if data_dir is None else str(data_dir.absolute())  # later verbs may run elsewhere
     settings, key, extractor = compose(dataset, model, set, limits, seed, mislabel), seeded(seed), None
     storage.reserve(folder)
     if features is not None:

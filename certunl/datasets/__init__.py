@@ -1,7 +1,10 @@
 """Real data, one set per file: `x(train=None, test=None, **settings) -> Splits`, sizes limiting each split.
 
-The bundled ones (digits, wine, breast_cancer) need no network; the others are read through tensorflow-datasets without
-TensorFlow from `data_dir` (default: $TFDS_DATA_DIR, then ~/tensorflow_datasets). Images are f32[n, h, w, c].
+The bundled ones (digits, wine, breast_cancer) need no files. The others are read from `data_dir` (default:
+$TFDS_DATA_DIR, then ~/tensorflow_datasets): from the files their authors publish, in a folder of the set's name, and
+images of mnist, fashion_mnist, cifar10 and svhn also from what tensorflow-datasets prepared, without TensorFlow. A set
+whose files are missing raises a sentence that says which files of whom to put where. Images are f32[n, h, w, c].
+Categories and scales of a new set are constants of its description, never computed from its rows.
 """
 
 from typing import Any
