@@ -22,7 +22,8 @@ def fingerprint(run: Run) -> str:
 
     Not of `params`, which move as requests are forgotten. Of the losses and of an optax transformation it sees the name
     and code of every function, its defaults and what it closes over, functions among them; of an object its type's name
-    and what it holds. What code calls or reads by name (globals, methods, libraries) it sees by that name alone: where
+    and what it holds. A function or class of this package is named without its file (`certunl:softmax_loss`): moving it
+    changes nothing. What code calls or reads by name (globals, methods, libraries) it sees by that name alone: where
     only such code was changed, rows are taken that are not right. Another version of Python or of a library may refuse
     rows that are right.
     """
@@ -51,14 +52,22 @@ def _told(thing: Any, within: tuple[int, ...] = ()) -> Any:
     if hasattr(thing, "__code__"):
         held = [told(_content(cell)) for cell in thing.__closure__ or ()]
         given = [held, told(thing.__defaults__), told(thing.__kwdefaults__)]
-        return [thing.__module__, thing.__qualname__, _code(thing.__code__), *given]
+        return [_name(thing), _code(thing.__code__), *given]
     if hasattr(thing, "__wrapped__"):  # jit, custom_jvp
         return told(thing.__wrapped__)
-    if is_dataclass(thing) and not isinstance(thing, type):
+    if isinstance(thing, type):
+        return _name(thing)
+    if is_dataclass(thing):
         return [type(thing).__qualname__, {field.name: told(getattr(thing, field.name)) for field in fields(thing)}]
     if type(thing).__repr__ is object.__repr__ and hasattr(thing, "__dict__"):
         return [type(thing).__qualname__, told(vars(thing))]
     return re.sub(r" at 0x[0-9a-f]+", "", repr(thing))
+
+
+def _name(thing: Any) -> str:
+    """The name of a function or class: of this package's own without the module, of others with it."""
+    module = thing.__module__ or ""
+    return f"{'certunl' if module.partition('.')[0] == 'certunl' else module}:{thing.__qualname__}"
 
 
 def _code(code: CodeType) -> list[Any]:

@@ -20,7 +20,7 @@ __all__ = ["Place", "Store"]
 
 Place = str | Path
 
-_FORMAT = 1
+_FORMAT = 2  # 1: fingerprints that held the module paths of our own functions
 
 
 class Store:
@@ -39,6 +39,8 @@ class Store:
         self.origin: Origin | None = None
         if (facts := shards.note("store.json")) is None:
             raise BadInput(f"there is no store in {self.place}, or a half-written one; prepare the run into it")
+        if (found := facts.get("format")) != _FORMAT:
+            raise BadInput(f"{self.place} has format {found}, this version reads {_FORMAT}; remove it, prepare again")
         for name, value in expected.items():
             if (found := facts.get(name)) != value:
                 both = f" ({found}, not {value})" if isinstance(value, int | str) else ""

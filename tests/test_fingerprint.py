@@ -1,16 +1,22 @@
 """A fingerprint tells two runs apart wherever their rows differ, and is the same wherever it is taken."""
 
 import hashlib
+import importlib
+import inspect
+import pkgutil
 import subprocess
 import sys
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
+from types import FunctionType
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
+import certunl
 import certunl as cu
 from certunl.disk import digest
 from certunl.fingerprint import _told, fingerprint
@@ -58,6 +64,35 @@ print(t.fingerprint(t.begun(t.network(), optimizer=t.optax.scale_by_rms())))
 def test_a_fingerprint_is_the_same_in_another_process():
     found = subprocess.run([sys.executable, "-c", FINGERPRINT], capture_output=True, text=True, cwd=ROOT, check=True)
     assert found.stdout.strip() == fingerprint(begun(network(), optimizer=optax.scale_by_rms()))
+
+
+def test_a_function_or_class_of_ours_is_named_without_its_file_and_those_of_others_with_it():
+    def copy(module):
+        run = begun(network())
+        loss = run.problem.losses.output_loss
+        moved = FunctionType(loss.__code__, loss.__globals__, loss.__name__, loss.__defaults__)
+        moved.__module__, moved.__qualname__ = module, loss.__qualname__
+        losses = replace(run.problem.losses, output_loss=moved)
+        return fingerprint(replace(run, problem=replace(run.problem, losses=losses)))
+
+    assert copy("certunl") == copy("certunl.a.house.of.its.own") == fingerprint(begun(network()))
+    assert len({copy("certunl"), copy("certunlike"), copy("a"), copy("b")}) == 4
+
+    def kind(module, name="Kind"):
+        return type(name, (), {"__module__": module})
+
+    assert _told(kind("certunl.a")) == _told(kind("certunl.b")) == "certunl:Kind"
+    assert len({_told(kind("certunl.a", "Other")), _told(kind("a")), _told(kind("b")), "certunl:Kind"}) == 4
+
+
+def test_no_two_functions_of_ours_that_differ_by_their_file_alone_go_by_one_name():
+    files = [importlib.import_module(m.name) for m in pkgutil.walk_packages(certunl.__path__, "certunl.")]
+    homes = defaultdict(set)
+    for file in files:
+        for thing in vars(file).values():
+            if inspect.isfunction(thing) and thing.__module__.startswith("certunl."):
+                homes[repr(_told(thing))].add(thing.__module__)
+    assert len(homes) > 200 and not [where for where in homes.values() if len(where) > 1]
 
 
 def test_sets_are_told_in_one_order_whether_they_are_held_or_constants_of_code():
