@@ -12,11 +12,10 @@ from certunl.audit import Audit, one_run_lower_bound
 from certunl.budget import Budget
 from certunl.calibration import certify
 from certunl.certificate import Certificate, Release
-from certunl.methods.retrain import Retrain
 from certunl.problem import Dataset, Problem
 from certunl.schedule import draw
 from certunl.supervised import wrong_labels
-from certunl.training import Run, fit
+from certunl.training import Run, fit, retrained
 from certunl.typing import BadInput, Key, Params, Unlearner
 
 __all__ = ["audit_canaries"]
@@ -65,7 +64,7 @@ def audit_canaries(
     certificate = release.certificate
     claim = math.inf if certificate.epsilon is None else certificate.epsilon
     most = one_run_lower_bound(guesses, guesses, certificate.total_delta, confidence=confidence)
-    without = Retrain().forget(trained, None, ids[coins], draws[5]).projected()
+    without = retrained(trained, ids[coins])
     score = _losses(problem, without, ids) - _losses(problem, release.params, ids)
     order = np.argsort(score, kind="stable")
     said_out, said_in = order[: guesses // 2], order[many - (guesses - guesses // 2) :]

@@ -12,8 +12,7 @@ from certunl.budget import Budget
 from certunl.calibration import certify
 from certunl.certificate import Release
 from certunl.counterfactuals import klom_splits, leave_one_out
-from certunl.evaluation import Report, evaluate
-from certunl.membership import chosen_attacks
+from certunl.evaluation import Report, chosen_attacks, evaluate
 from certunl.problem import Dataset
 from certunl.requests import random
 from certunl.training import Run

@@ -10,8 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from certunl.models import CNN, MLP, AllCNN, Linear, ResNet18
-from certunl.models._headless import Headless
+from certunl.models import CNN, MLP, AllCNN, Headless, Linear, ResNet18
 from certunl.problem import Dataset
 from certunl.supervised import Initializer, Supervised, hashable, said
 from certunl.training import Run

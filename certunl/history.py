@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from certunl import disk, rooms, storage
+from certunl import disk, storage
 from certunl.budget import Account, Budget
 from certunl.certificate import Assumption, Certificate, Release, Update
 from certunl.training import Run
@@ -16,7 +16,7 @@ from certunl.typing import BadInput
 _PUBLIC = ("verdict", "method", "reference", "compared", "sigma", "epsilon", "delta", "failure_probability")
 """What a release says of itself: nothing that was measured on the un-noised model."""
 
-__all__ = ["certificates", "forgotten", "load_releases", "resume", "save_release", "stale", "unlearners", "warnings"]
+__all__ = ["certificates", "forgotten", "load_releases", "made_by", "resume", "save_release", "stale", "warnings"]
 
 
 def resume(folder: Path, run: Run, line: str, made_by: dict[str, Any]) -> tuple[Run, int, Account]:
@@ -107,10 +107,10 @@ def warnings(folder: Path) -> list[str]:
     return found
 
 
-def unlearners(folder: Path) -> dict[str, Any]:
-    """name -> the method that made the release, built again."""
+def made_by(folder: Path) -> dict[str, tuple[str, dict[str, Any]]]:
+    """name -> (the method that made the release, its settings)."""
     noted = {name: storage.load_facts(folder, "updates", name) for name in storage.parts(folder, "releases")}
-    return {name: rooms.build("methods", facts["method"], **facts["settings"]) for name, facts in noted.items()}
+    return {name: (facts["method"], facts["settings"]) for name, facts in noted.items()}
 
 
 def stale(folder: Path) -> bool:

@@ -2,36 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from certunl import rooms
 from certunl.problem import Dataset
 from certunl.roc import Attacked, judge
 from certunl.shadows import Suspects, Trained, suspects, train_shadows
 from certunl.training import Run
 from certunl.typing import Attack, BadInput, Diverged, Key, Params, Shadows, Target, Unlearner
 
-__all__ = ["attack_all", "chosen_attacks"]
-
-
-def chosen_attacks(attacks: Any, shadows: int) -> dict[str, Attack]:
-    """Attacks by name: a mapping as it is, names built with their defaults, None for every file of the room (those that
-    need shadow models where there are any)."""
-    if shadows and (shadows < 4 or shadows % 2):
-        raise BadInput(f"shadows must be an even number of at least 4, or 0, got {shadows!r}")
-    if attacks is None:
-        every = {name: rooms.build("attacks", name) for name in rooms.names("attacks")}
-        return {name: attack for name, attack in every.items() if shadows or attack.needs == "model"}
-    names = [attacks] if isinstance(attacks, str) else attacks
-    given = dict(names) if isinstance(names, Mapping) else {name: rooms.build("attacks", name) for name in names}
-    if not shadows and (lacking := [name for name, attack in given.items() if attack.needs != "model"]):
-        raise BadInput(f"{', '.join(lacking)} need shadow models: give a number of them")
-    return given
+__all__ = ["attack_all"]
 
 
 def attack_all(

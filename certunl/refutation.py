@@ -11,8 +11,7 @@ import numpy as np
 from certunl.audit import Audit, epsilon_lower_bound, gaussian_release_lower_bound, noise_upper_bound
 from certunl.certificate import REPLAY, Certificate, Release, Update
 from certunl.layout import vector
-from certunl.methods.retrain import Retrain
-from certunl.training import Run
+from certunl.training import Run, retrained
 from certunl.typing import BadInput, Key, Params
 
 __all__ = ["audit_release", "audit_runs"]
@@ -42,15 +41,13 @@ def audit_release(
     replayed = certificate.reference == REPLAY and certificate.compared == "retraining"
     if certificate.epsilon is None or not replayed or update.noise or certificate.failure_probability:
         return None
-    if reference is None:
-        reference = Retrain().forget(run, None, request, jax.random.key(0))
-    if not reference.exact:
+    if reference is not None and not reference.exact:
         raise BadInput(f"the reference must be an Update of Retrain, got one of {reference.method}")
-    centre = update.projected()
-    if not _shapes(centre) == _shapes(reference.params) == _shapes(release.params) == _shapes(run.params):
+    centre, truth = update.projected(), retrained(run, request) if reference is None else reference.projected()
+    if not _shapes(centre) == _shapes(truth) == _shapes(release.params) == _shapes(run.params):
         raise BadInput("the release, its reference and the run have other parameters: they come from other models")
     unit = np.concatenate([np.full(leaf.size, jnp.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(centre)])
-    released, centre, truth = (vector(tree) for tree in (release.params, centre, reference.projected()))
+    released, centre, truth = (vector(tree) for tree in (release.params, centre, truth))
     distance = np.linalg.norm(centre - truth) - len(run.schedule) * np.linalg.norm(unit * truth)
     noise = np.abs(released - centre) + unit * np.abs(released)
     delta, sigma, bound = certificate.delta, certificate.sigma, certificate.bound

@@ -27,7 +27,7 @@ from certunl import rooms
 from certunl.datasets import Splits, load, mislabel
 from certunl.disk import digest, load_arrays, read_json, save_arrays, whole, write_json
 from certunl.features import Features
-from certunl.models._headless import Headless
+from certunl.models import Headless
 from certunl.problem import Dataset, Problem
 from certunl.recipe import Recipe
 from certunl.schedule import Schedule

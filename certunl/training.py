@@ -17,7 +17,7 @@ from certunl.recipe import Recipe
 from certunl.schedule import Schedule, draw
 from certunl.typing import BadInput, Diverged, Key, Params, Progress
 
-__all__ = ["Run", "check_finite", "fit", "follow", "step", "train"]
+__all__ = ["Run", "check_finite", "fit", "follow", "replay", "retrained", "step", "train"]
 
 
 def step(problem: Problem, recipe: Recipe, state: Any, slot: Schedule, presence: jax.Array) -> tuple[Any, jax.Array]:
@@ -61,6 +61,14 @@ def follow(
 
     (params, _), risks = jax.lax.scan(body, recipe.begin(start), (jnp.arange(total), schedule))
     return params, risks
+
+
+@jax.jit
+def replay(run: "Run", retained: jax.Array) -> tuple[Params, jax.Array]:
+    """The loop of a run once more, from its start, along its schedule without the examples that are not `retained
+    bool[n]`: (final parameters, risk of each batch f[t])."""
+    schedule = run.schedule.masked(~retained[run.schedule.indices])
+    return follow(run.problem, run.recipe, run.start, schedule)
 
 
 @struct.dataclass
@@ -152,3 +160,11 @@ def train(problem: Problem, recipe: Recipe, key: Key, *, progress: Progress | No
         draw(schedule_key, recipe, len(problem.data)),
         progress=progress,
     )
+
+
+def retrained(run: Run, request: Any) -> Params:
+    """The parameters of true retraining without `request` and all that was forgotten before, on the ball where there is
+    one. Raises: BadInput as `Run.check`, Diverged when the loss leaves the finite numbers."""
+    params, risks = replay(run, run.retained(run.check(request)))
+    check_finite(risks, params, run.recipe)
+    return params if run.recipe.radius is None else projection_l2_ball(params, run.recipe.radius)

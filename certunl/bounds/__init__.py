@@ -9,7 +9,7 @@ the paper's; `contraction` measures what a network's steps do.
 """
 
 from certunl.bounds._hessian_free_constants import HessianFreeConstants
-from certunl.bounds._inverse import dimension_free_error, printed_error, residual_error
+from certunl.bounds._inverse import dimension_free_error, lemma_depth, printed_error, residual_error
 from certunl.bounds.clipped_chain import clipped_chain
 from certunl.bounds.contraction import measured_contractions
 from certunl.bounds.descent import descent_bound
@@ -29,6 +29,7 @@ __all__ = [
     "descent_bound",
     "dimension_free_error",
     "hessian_free_constants",
+    "lemma_depth",
     "linear_constants",
     "measured_contractions",
     "newton_bound",

@@ -4,7 +4,7 @@ import math
 
 from certunl.certificate import Assumption
 
-__all__ = ["dimension_free_error", "printed_error", "residual_error"]
+__all__ = ["dimension_free_error", "lemma_depth", "printed_error", "residual_error"]
 
 Error = tuple[float, tuple[Assumption, ...]]
 
@@ -47,11 +47,16 @@ def printed_error(
         (16 √ln(d/rho)/gap + 1/16)(2 L C + G)
 
     L with weight decay, 2 C the distance to the reference, `residual` = G. It drops repeats >= 1 and scale >= 1 from
-    the LiSSA lemma and rests on its conditions: gap I <= A_t <= S I for every mini-batch, depth >= 2 kappa ln(4 kappa)
-    with kappa = S/gap.
+    the LiSSA lemma and rests on its conditions: gap I <= A_t <= S I for every mini-batch, depth >= `lemma_depth`.
     """
     value = (16 * math.sqrt(math.log(dimension / failure_probability)) / gap + 1 / 16) * (2 * L * radius + residual)
     return value, (
         Assumption("L", L, status, "Lipschitz constant of the gradient of each loss, plus weight decay"),
         Assumption("rho", failure_probability, "given", "failure probability of the estimated inverse"),
     )
+
+
+def lemma_depth(gap: float, scale: float) -> float:
+    """2 kappa ln(4 kappa), kappa = scale/gap: the depth the LiSSA lemma asks for, all eigenvalues >= `gap` > 0."""
+    kappa = max(scale / gap, 1.0)
+    return 2 * kappa * math.log(4 * kappa)

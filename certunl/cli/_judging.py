@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from certunl import disk, history, storage
+from certunl import disk, history, rooms, storage
 from certunl.cli._pages import made_with, paged
 from certunl.cli._words import Folder, Words, attacking, say, seeded
 from certunl.console import progress, show
@@ -34,7 +34,8 @@ def evaluate(folder: Folder, /, attacks: Words = (), shadows: int = 16, seed: in
         if not releases:
             raise BadInput(f"{folder} holds no release; make one with: certunl forget {folder}")
         if attacks:
-            wanted["methods"] = history.unlearners(folder)
+            made = history.made_by(folder).items()
+            wanted["methods"] = {name: rooms.build("methods", method, **chosen) for name, (method, chosen) in made}
         with progress("retraining, for comparison" + (", and attacking" if attacks else "")):
             reports = evaluate_all(run, releases, test=splits.test, **wanted)
         disk.write_json(folder / "evaluation.json", [to_json(report) for report in reports], mode=0o600)

@@ -10,9 +10,10 @@ import numpy as np
 
 from certunl.audit import Audit
 from certunl.certificate import REPLAY, Release, Update
+from certunl.evaluation._attacks import chosen_attacks
 from certunl.evaluation._judge import Judge
 from certunl.evaluation._report import Report
-from certunl.membership import attack_all, chosen_attacks
+from certunl.membership import attack_all
 from certunl.methods.retrain import Retrain
 from certunl.problem import Dataset
 from certunl.refutation import audit_release
@@ -21,7 +22,7 @@ from certunl.tradeoff import tradeoff
 from certunl.training import Run
 from certunl.typing import Attack, BadInput, Key, Params, Unlearner
 
-__all__ = ["Report", "evaluate", "evaluate_all"]
+__all__ = ["Report", "chosen_attacks", "evaluate", "evaluate_all"]
 
 _SURE = 0.9999
 """Confidence of the audit that every release on a page goes through: a page holds many."""

@@ -10,12 +10,14 @@ import numpy as np
 import optax
 from optax.projections import projection_l2_ball
 
+from certunl import rooms
 from certunl.curvature import damped, extreme_eigenvalues
 from certunl.risk import Risk
+from certunl.solvers import LiSSA
 from certunl.training import Run
-from certunl.typing import Diverged, Key, Operator, Params, Solution, Solver
+from certunl.typing import BadInput, Diverged, Key, Operator, Params, Solution, Solver
 
-__all__ = ["Settings", "newton_steps", "verify"]
+__all__ = ["Settings", "newton_steps", "solved", "verify"]
 
 _SAMPLE, _LANCZOS = 1024, 24
 """Examples on which the spectrum is looked at, and products spent on it."""
@@ -28,6 +30,47 @@ class Settings(NamedTuple):
     gradient: str
     operator: str
     steps: int
+
+
+def solved(
+    run: Run, retained: jax.Array, key: Key, damping: float | None, settings: Settings, fallback: str | None = None
+) -> tuple[Params, Solution, dict[str, float], dict[str, float]]:
+    """(parameters, last solution, its facts, what to report), verified; by the solver named `fallback` where that of
+    `settings` diverged."""
+    solver = settings.solver
+    params, solutions, seen = jax.block_until_ready(newton_steps(run, retained, key, damping, settings))
+    if getattr(solver, "devices", 1) > 1:  # back to where the run is, committed to no device
+        params, solutions, seen = jax.tree.map(lambda a: jnp.asarray(np.asarray(a)), (params, solutions, seen))
+    size, left = getattr(solver, "batch_size", 1), int(seen["left"][0])
+    if not left:
+        raise BadInput("no example that training visited is left; there is nothing to retain")
+    if left < size:
+        raise BadInput(
+            f"{left} examples that training visited are left, fewer than one mini-batch of {size}: lower "
+            "solver.batch_size, use CG, or retrain"
+        )
+    solution, facts = solutions, {}
+    try:
+        for taken in range(settings.steps):
+            solution, facts = jax.tree.map(lambda a, i=taken: a[i], (solutions, seen))
+            facts = {name: float(value) for name, value in facts.items()}
+            solver.verify(solution)
+            verify(facts)
+    except Diverged:
+        if fallback is None:
+            raise
+        again = settings._replace(solver=rooms.build("solvers", fallback))
+        params, solution, facts, cost = solved(run, retained, key, damping, again)
+        return params, solution, facts, cost | {"fallback": 1.0}
+    cost = {
+        "residual": facts["error"] / facts["gradient"] if facts["gradient"] else 0.0,
+        "solver_steps": float(solution.steps),
+        "damping": facts["damping"],
+    }
+    if isinstance(solver, LiSSA):
+        scale = float(solution.scale)
+        cost |= {"scale": scale, "depth_for_1%": LiSSA.depth_for(facts["lowest"] + facts["damping"], scale)}
+    return params, solution, facts, cost
 
 
 def verify(facts: dict[str, float]) -> None:

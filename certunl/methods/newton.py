@@ -1,25 +1,20 @@
 """Newton unlearning (Zhang et al., ICML 2024): damped Newton steps on the retained risk."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-from certunl import rooms
 from certunl.bounds._constants import NewtonConstants
 from certunl.certificate import REPLAY, Update, minimiser
 from certunl.curvature import CURVATURES
-from certunl.methods._newton_bound import distance, residual
-from certunl.methods._newton_program import Settings, newton_steps, verify
+from certunl.methods._newton_bound import Chains, distance, residual
+from certunl.methods._newton_program import Settings, solved
 from certunl.methods._updated import updated
 from certunl.solvers import CG, LiSSA
 from certunl.timing import Stopwatch
 from certunl.training import Run
-from certunl.typing import BadInput, Diverged, Key, Params, Progress, Solution, Solver
+from certunl.typing import BadInput, Key, Progress, Solution, Solver
 
 __all__ = ["Newton"]
 
@@ -95,47 +90,25 @@ class Newton:
         """
         retained = run.retained(run.check(request))
         with Stopwatch() as watch:
-            params, solution, facts, cost = self._solve(run, retained, key)
+            settings = Settings(self.solver, self.gradient, self.operator, self.steps)
+            params, solution, facts, cost = solved(run, retained, key, self.damping, settings, self.fallback)
         measured = self.assumed == "residual"
-        theorem = residual(run, retained, params) if measured else distance(self, run, facts, solution)
+        theorem = residual(run, retained, params) if measured else self._distance(run, facts, solution)
         replayed = REPLAY if self.gradient == "difference" else minimiser(run.recipe.radius)
         return updated(run, params, watch, **{"method": "newton", "reference": replayed, "cost": cost} | theorem)
 
-    def _solve(
-        self, run: Run, retained: jax.Array, key: Key
-    ) -> tuple[Params, Solution, dict[str, float], dict[str, float]]:
-        """(parameters, last solution, its facts, what to report), verified; by the fallback where that is needed."""
-        settings = Settings(self.solver, self.gradient, self.operator, self.steps)
-        params, solutions, seen = jax.block_until_ready(newton_steps(run, retained, key, self.damping, settings))
-        if getattr(self.solver, "devices", 1) > 1:  # back to where the run is, committed to no device
-            params, solutions, seen = jax.tree.map(lambda a: jnp.asarray(np.asarray(a)), (params, solutions, seen))
-        size, left = getattr(self.solver, "batch_size", 1), int(seen["left"][0])
-        if not left:
-            raise BadInput("no example that training visited is left; there is nothing to retain")
-        if left < size:
-            raise BadInput(
-                f"{left} examples that training visited are left, fewer than one mini-batch of {size}: lower "
-                "solver.batch_size, use CG, or retrain"
-            )
-        solution, facts = solutions, {}
-        try:
-            for taken in range(self.steps):
-                solution, facts = jax.tree.map(lambda a, i=taken: a[i], (solutions, seen))
-                facts = {name: float(value) for name, value in facts.items()}
-                self.solver.verify(solution)
-                verify(facts)
-        except Diverged:
-            if self.fallback is None:
-                raise
-            again = replace(self, solver=rooms.build("solvers", self.fallback), fallback=None)
-            params, solution, facts, cost = again._solve(run, retained, key)
-            return params, solution, facts, cost | {"fallback": 1.0}
-        cost = {
-            "residual": facts["error"] / facts["gradient"] if facts["gradient"] else 0.0,
-            "solver_steps": float(solution.steps),
-            "damping": facts["damping"],
-        }
-        if isinstance(self.solver, LiSSA):
-            scale = float(solution.scale)
-            cost |= {"scale": scale, "depth_for_1%": LiSSA.depth_for(facts["lowest"] + facts["damping"], scale)}
-        return params, solution, facts, cost
+    def _distance(self, run: Run, facts: dict[str, float], solution: Solution) -> dict[str, Any]:
+        """What a theorem says of the last step."""
+        solver, scale, chains = self.solver, float(solution.scale), None
+        if isinstance(solver, LiSSA) and math.isfinite(scale):  # NaN where the fallback solved
+            chains = Chains(solver.depth, solver.repeats, scale, solver.scale is not None)
+        return distance(
+            run,
+            facts,
+            float(solution.highest),
+            chains,
+            assumed=self.assumed,
+            operator=self.operator,
+            damping=self.damping,
+            inverse=self.inverse,
+        )

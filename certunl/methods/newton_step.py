@@ -1,11 +1,14 @@
 """The Newton step of Sekhari et al. 2021: exact where the risk is a quadratic and training reached its minimum."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from certunl import rooms
-from certunl.certificate import Update
+from certunl.certificate import Update, minimiser
 from certunl.methods._definite import check, explained, solver_for
+from certunl.methods._newton_bound import CONSTANTS
+from certunl.methods._newton_program import Settings, solved
+from certunl.methods._updated import updated
+from certunl.timing import Stopwatch
 from certunl.training import Run
 from certunl.typing import Diverged, Key, Progress, Solver
 
@@ -40,17 +43,12 @@ class NewtonStep:
 
         Raises: Diverged, with the damping that it would take, where H + damping I is not positive definite.
         """
-        newton = rooms.build(
-            "methods",
-            "newton",
-            gradient="forgotten",
-            damping=self.damping,
-            operator=self.operator,
-            solver=solver_for(self, run.params),
-        )
+        retained = run.retained(run.check(request))
+        settings = Settings(solver_for(self, run.params), "forgotten", self.operator, 1)
         try:
-            update = newton.forget(run, None, request, key)
+            with Stopwatch() as watch:
+                params, _, _, cost = solved(run, retained, key, self.damping, settings)
         except Diverged as error:
-            retained = run.retained(run.check(request))
             raise explained(error, run, retained, self.damping, self.operator, key) from error
-        return replace(update, method="newton_step")
+        reference = minimiser(run.recipe.radius)
+        return updated(run, params, watch, method="newton_step", reference=reference, cost=cost, missing=(CONSTANTS,))

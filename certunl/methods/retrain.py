@@ -1,7 +1,6 @@
 """True retraining: the same loop, from the same start, on the schedule without the request."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import jax
@@ -9,8 +8,8 @@ import jax
 from certunl.certificate import REPLAY, Update
 from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
-from certunl.training import Run, check_finite, follow
-from certunl.typing import Key, Params, Progress
+from certunl.training import Run, check_finite, replay
+from certunl.typing import Key, Progress
 
 __all__ = ["Retrain"]
 
@@ -26,7 +25,7 @@ class Retrain:
         """Trains again without `request` and all that was forgotten before; `key` is not used."""
         request = run.check(request)
         with Stopwatch() as watch:
-            params, risks = jax.block_until_ready(_replay(run, run.retained(request)))
+            params, risks = jax.block_until_ready(replay(run, run.retained(request)))
         check_finite(risks, params, run.recipe)
         return updated(
             run,
@@ -38,9 +37,3 @@ class Retrain:
             uniform=True,
             exact=True,
         )
-
-
-@partial(jax.jit)
-def _replay(run: Run, retained: jax.Array) -> tuple[Params, jax.Array]:
-    schedule = run.schedule.masked(~retained[run.schedule.indices])
-    return follow(run.problem, run.recipe, run.start, schedule)

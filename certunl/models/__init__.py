@@ -6,6 +6,7 @@ Defaults are smooth: kinks, not depth, spoil the linearisation that Hessian-free
 decides how a convolution is lowered (`_layers.Conv` says why).
 """
 
+from certunl.models._headless import Headless
 from certunl.models.allcnn import AllCNN
 from certunl.models.cnn import CNN
 from certunl.models.frozen import Frozen
@@ -15,4 +16,4 @@ from certunl.models.mlp import MLP
 from certunl.models.nnx import NNX
 from certunl.models.resnet18 import ResNet18
 
-__all__ = ["CNN", "MLP", "NNX", "AllCNN", "Frozen", "LeNet5", "Linear", "ResNet18"]
+__all__ = ["CNN", "MLP", "NNX", "AllCNN", "Frozen", "Headless", "LeNet5", "Linear", "ResNet18"]

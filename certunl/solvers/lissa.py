@@ -98,12 +98,6 @@ class LiSSA:
             )
 
     @staticmethod
-    def lemma_depth(gap: float, scale: float) -> float:
-        """2 kappa ln(4 kappa), kappa = scale/gap: the depth the LiSSA lemma asks for, all eigenvalues >= `gap` > 0."""
-        kappa = max(scale / gap, 1.0)
-        return 2 * kappa * math.log(4 * kappa)
-
-    @staticmethod
     def depth_for(gap: float, scale: float, tol: float = 0.01) -> float:
         """The depth at which the relative bias (1 − gap/scale)^(depth+1) is `tol`; infinite unless gap > 0."""
         if not gap > 0:

@@ -118,8 +118,8 @@ def test_lissa_notices_growth_along_a_negative_eigenvalue():
 
 def test_the_depth_the_lemma_asks_for():
     for scale, gap, depth in ((5e4, 200, 3453.9), (5e4, 2000, 230.3)):
-        assert cu.LiSSA.lemma_depth(gap, scale) == pytest.approx(depth, abs=0.05)
-    assert cu.LiSSA.lemma_depth(0.01, 1000.0) == pytest.approx(2.58e6, rel=1e-3)
+        assert cu.bounds.lemma_depth(gap, scale) == pytest.approx(depth, abs=0.05)
+    assert cu.bounds.lemma_depth(0.01, 1000.0) == pytest.approx(2.58e6, rel=1e-3)
 
 
 def test_the_depth_for_a_bias_is_the_least_that_reaches_it():
