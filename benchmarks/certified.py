@@ -18,7 +18,7 @@ from harness import arguments, made, tell
 from problems import images
 
 import certunl as cu
-from certunl.typing import Unlearner
+from certunl.certificates.update import Unlearner
 
 EPSILON, DELTA, SEED, DRAWS = 1.0, 1e-5, 0, 5
 HEAD = cu.models.Linear(classes=10, bound=1.0, dtype="float64")

@@ -20,7 +20,7 @@ from harness import arguments, made, tell
 from problems import images
 
 import certunl as cu
-from certunl.typing import Unlearner
+from certunl.certificates.update import Unlearner
 
 SEEDS = 3
 BUDGET = cu.Budget(epsilon=1.0, delta=1e-5)

@@ -14,7 +14,7 @@ from harness import Part, arguments, measure, torch_found
 from problems import classifier, convolutional, difference, images, product_flops, tensors, torch_losses
 
 import certunl as cu
-from certunl.chunks import chunk_size, spread
+from certunl.training.workers import chunk_size, spread
 
 RECIPE = cu.Recipe(learning_rate=0.05, decay=0.995, epochs=15, batch_size=32)
 FEW = cu.Recipe(learning_rate=0.05, decay=0.995, epochs=2, batch_size=64)

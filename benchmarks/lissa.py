@@ -15,8 +15,10 @@ from harness import Part, arguments, measure, torch_found
 from problems import classifier, difference, images, product_flops, tensors, torch_images, torch_losses
 
 import certunl as cu
-from certunl.curvature import damped, hvp, sampled
-from certunl.typing import Key, Params, Solution
+from certunl.base import Key, Params
+from certunl.solvers import Solution
+from certunl.training.curvature import damped, hvp
+from certunl.training.streaming import sampled
 
 FULL = {
     "hidden": (32, 32),

@@ -16,7 +16,7 @@ from harness import arguments, made, tell
 from problems import images
 
 import certunl as cu
-from certunl.typing import Unlearner
+from certunl.certificates.update import Unlearner
 
 SEEDS = 5
 SHOWN = (

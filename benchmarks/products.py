@@ -14,8 +14,9 @@ from harness import arguments, measure, torch_found
 from problems import tensors
 
 import certunl as cu
-from certunl.curvature import damped, hvp, sampled
-from certunl.typing import Key, Params
+from certunl.base import Key, Params
+from certunl.training.curvature import damped, hvp
+from certunl.training.streaming import sampled
 
 Sizes = dict[str, tuple[dict[str, Any], int]]
 FULL: Sizes = {
@@ -48,7 +49,7 @@ def build(name: str, settings: dict[str, Any], size: int) -> tuple[cu.Problem, P
     generator = np.random.default_rng(0)
     x = generator.normal(size=(size, *IMAGES[name])).astype(np.float32)
     data = cu.Dataset(x, generator.integers(10, size=size).astype(np.int32))
-    problem = cu.classification(cu.rooms.build("models", name, **settings), data)
+    problem = cu.classification(cu.registry.build("models", name, **settings), data)
     return problem, jax.jit(problem.init)(jax.random.key(0))
 
 

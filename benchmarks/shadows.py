@@ -14,7 +14,7 @@ from harness import Part, arguments, measure, torch_found
 from problems import classifier, difference, images, tensors, torch_images, torch_losses
 
 import certunl as cu
-from certunl.typing import Params
+from certunl.base import Params
 
 FULL = {"hidden": (32, 32), "examples": 10_000, "models": 128, "epochs": 1, "batch_size": 32, "alone": 16}
 SMALL = {"hidden": (8,), "examples": 60, "models": 6, "epochs": 2, "batch_size": 16, "alone": 2}

@@ -21,9 +21,10 @@ from harness import arguments, made, tell
 from verification_plots import tables
 
 import certunl as cu
-from certunl.curvature import extreme_eigenvalues
-from certunl.risk import Risk
-from certunl.typing import Solver, Unlearner
+from certunl.certificates.update import Unlearner
+from certunl.solvers import Solver
+from certunl.training.curvature import extreme_eigenvalues
+from certunl.training.risk import Risk
 
 SEEDS = (42, 930, 124, 114514, 3407, 5, 1)
 RATES = (0.01, 0.05, 0.1, 0.2, 0.3)

@@ -13,7 +13,8 @@ import filelock
 import jax
 import numpy as np
 
-from certunl.typing import BadInput, Params
+from certunl.base import Params
+from certunl.errors import BadInput
 
 __all__ = [
     "as_json",

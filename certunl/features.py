@@ -10,11 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from certunl.base import Key, Params
+from certunl.errors import BadInput
 from certunl.models import CNN, MLP, AllCNN, Headless, Linear, ResNet18
-from certunl.problem import Dataset
-from certunl.supervised import Initializer, Supervised, hashable, said
-from certunl.training import Run
-from certunl.typing import BadInput, Key, Params
+from certunl.training.problem import Dataset
+from certunl.training.run import Run
+from certunl.training.supervised import Initializer, Supervised, hashable, said
 
 __all__ = ["Features"]
 

@@ -10,11 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from certunl import gathering, sensitivity
-from certunl.chunks import chunk_size, devices
+from certunl.base import Params
 from certunl.methods.hessian_free import HessianFree
-from certunl.training import Run, follow
-from certunl.typing import Params
+from certunl.rows import gathering
+from certunl.training import sensitivity
+from certunl.training.loop import follow
+from certunl.training.run import Run
+from certunl.training.workers import chunk_size, devices
 
 __all__ = ["Order", "Plan", "plan"]
 

@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from certunl.attribution import loss_changes
-from certunl.problem import Dataset
-from certunl.training import Run
-from certunl.typing import BadInput, Key
+from certunl.base import Key
+from certunl.errors import BadInput
+from certunl.rows.attribution import loss_changes
+from certunl.training.problem import Dataset
+from certunl.training.run import Run
 
 __all__ = [
     "by_class",

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import optax
 
-from certunl.budget import Account, Budget
-from certunl.calibration import certify
-from certunl.certificate import Release
-from certunl.staleness import Staleness, measure_staleness
-from certunl.training import Run
-from certunl.typing import BadInput, Key, Params, Unlearner
+from certunl.base import Key, Params
+from certunl.certificates.budget import Account, Budget
+from certunl.certificates.calibration import certify
+from certunl.certificates.certificate import Release
+from certunl.certificates.update import Unlearner
+from certunl.errors import BadInput
+from certunl.rows.staleness import Staleness, measure_staleness
+from certunl.training.run import Run
 
 __all__ = ["Stream"]
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from certunl.audit import Audit
+from certunl.audits.audit import Audit
 from certunl.evaluation import Report
-from certunl.roc import judge
+from certunl.membership.roc import judge
 
 PLAIN = ("hessian_free", "finetune", "neggrad", "fisher", "influence", "lcodec", "newton_lissa", "scrub", "bad_teacher")
 CERTIFIED = ("newton", "certified_removal", "descent_to_delete", "rewind_to_delete", "noisy_finetuning", "noisy_sgd")

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from certunl.store import Store
+from certunl.rows.store import Store
 
 M, CHUNK = 10, 4
 LIKE = {"b": jnp.zeros(3, jnp.float32), "w": jnp.zeros((2, 4), jnp.float32)}

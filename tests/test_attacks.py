@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 
 import certunl as cu
-from certunl import rooms
+from certunl import registry
 from certunl.attacks._likelihood import ratios
-from certunl.roc import judge
-from certunl.shadows import suspects, train_shadows
-from certunl.typing import Scores, Shadows, Target
+from certunl.membership.roc import judge
+from certunl.membership.shadows import suspects, train_shadows
+from certunl.membership.target import Shadows, Target
+from certunl.training.problem import Scores
 from tests.cases import KEY
 from tests.memorised import FORGOTTEN, worlds
 
-ATTACKS = rooms.names("attacks")
+ATTACKS = registry.names("attacks")
 FEATURES = ("direct_difference", "sorted_difference", "direct_concatenation", "sorted_concatenation", "l2")
 
 
@@ -58,7 +59,7 @@ def test_its_control_is_at_chance_however_overfit_the_model(name, reports):
 def test_the_same_key_gives_the_same_scores(name, runs):
     overfit, _, test = runs
     target = aimed(overfit, test)
-    attack = rooms.build("attacks", name)
+    attack = registry.build("attacks", name)
     first, second = (np.asarray(attack(target, KEY)) for _ in range(2))
     assert first.shape == (200,)
     np.testing.assert_array_equal(first, second)
@@ -167,7 +168,7 @@ def test_a_model_that_gives_no_number_is_scored_and_the_others_are_too(name, run
         losses=target.scores.losses.at[0].set(jnp.nan).at[1].set(jnp.inf),
         outputs=target.scores.outputs.at[0].set(jnp.nan),
     )
-    scores = np.asarray(rooms.build("attacks", name)(replace(target, scores=broken), KEY))
+    scores = np.asarray(registry.build("attacks", name)(replace(target, scores=broken), KEY))
     assert np.isfinite(scores[2:]).sum() >= 98 and not np.isinf(scores).any()
     learnt = name == "update_difference"  # half of the candidates have no score of their own
     assert np.isnan(scores).sum() == (100 if learnt else 0)

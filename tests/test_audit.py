@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import certunl as cu
-from certunl.audit import Audit, epsilon_lower_bound, gaussian_release_lower_bound, one_run_lower_bound
-from certunl.gaussian import read_epsilon
+from certunl.audits.audit import Audit, epsilon_lower_bound, gaussian_release_lower_bound, one_run_lower_bound
+from certunl.certificates.gaussian import read_epsilon
 
 BUDGET = cu.Budget(epsilon=1.0, delta=1e-5, distance=1.0)
 SEEDS = range(10)

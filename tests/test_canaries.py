@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import certunl as cu
-from certunl.bounds._linear_risk import linear_risk
-from certunl.certificate import REPLAY
+from certunl.bounds.linear_risk import linear_risk
+from certunl.certificates.guarantee import REPLAY
 from tests.cases import KEY, gap, ridge, trained, vector
 
 BUDGET = cu.Budget(epsilon=1.0, delta=1e-5)

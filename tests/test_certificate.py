@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import pytest
 
 import certunl as cu
-from certunl.gaussian import noise_ratio, read_epsilon
+from certunl.certificates.gaussian import noise_ratio, read_epsilon
 from tests.cases import KEY
 
 BUDGET = cu.Budget(epsilon=1.0, delta=1e-5)

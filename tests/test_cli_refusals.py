@@ -116,10 +116,11 @@ def test_a_kill_in_the_middle_of_writing_leaves_the_folder_as_it_was(folder, tmp
     before = sorted(p.name for p in (copy / "releases").iterdir())
     code = (
         "import sys, time, os\n"
-        "from certunl import cli, storage\n"
+        "from certunl import cli\n"
+        "from certunl.folders import parts\n"
         "def slow(path, content):\n"
         "    print('writing', flush=True); time.sleep(60)\n"
-        "storage.write_json = slow\n"
+        "parts.write_json = slow\n"
         "cli.main(sys.argv[1:])\n"
     )
     words = [sys.executable, "-c", code, "forget", str(copy), "--request", "random:2"]

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from certunl.console import show
+from certunl.report.console import show
 from tests import reports
 from tests.test_report import small
 

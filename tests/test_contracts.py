@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import pkgutil
 
 import chex
 import jax
@@ -10,26 +11,36 @@ import numpy as np
 import pytest
 
 import certunl as cu
-from certunl import rooms
+from certunl import registry
 from certunl.timing import Stopwatch
 from tests.cases import KEY, classes, gap, network, trained, vector
 
-ALL = [(room, name) for room in rooms.ROOMS for name in rooms.names(room)]
+ALL = [(room, name) for room in registry.ROOMS for name in registry.names(room)]
 BY_HAND = {"frozen", "nnx"}  # they take the user's own module
 
 
 @pytest.mark.parametrize(("room", "name"), ALL)
 def test_a_file_lists_its_one_public_thing_first_and_documents_it(room, name):
     module = importlib.import_module(f"certunl.{room}.{name}")
-    thing = rooms.find(room, name)
+    thing = registry.find(room, name)
     assert getattr(module, module.__all__[0]) is thing
     assert thing.__doc__ and module.__doc__
+
+
+BOUNDS = [m.name for m in pkgutil.walk_packages(cu.bounds.__path__, "certunl.bounds.") if not m.ispkg]
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_a_bound_lists_what_it_gives_and_documents_it(name):
+    module = importlib.import_module(name)
+    assert module.__doc__ and module.__all__
+    assert all(getattr(module, given).__doc__ for given in module.__all__ if callable(getattr(module, given)))
 
 
 DEFINITE = {"damping": 1.0, "operator": "ggn"}  # the network's Hessian is not
 SOLVING = ("newton", "newton_step", "jackknife")
 CONVEX = ("certified_removal",)  # these refuse a network
-METHODS = {name: DEFINITE if name in SOLVING else {} for name in rooms.names("methods")}
+METHODS = {name: DEFINITE if name in SOLVING else {} for name in registry.names("methods")}
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +56,10 @@ def convex():
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_keeps_the_contract(name, run, convex):
     run = convex if name in CONVEX else run
-    method = rooms.build("methods", name, **METHODS[name])
+    method = registry.build("methods", name, **METHODS[name])
     with pytest.raises(dataclasses.FrozenInstanceError):
         method.anything = 1
-    assert hash(method) == hash(rooms.build("methods", name, **METHODS[name]))
+    assert hash(method) == hash(registry.build("methods", name, **METHODS[name]))
     prepared = method.prepare(run)
     before = vector(run.params).copy()
     first = method.forget(run, prepared, [3, 8, 21], KEY)
@@ -68,14 +79,14 @@ def test_a_method_keeps_the_contract(name, run, convex):
 @pytest.mark.parametrize("name", ["hessian_free", "newton", "retrain"])  # the others are heuristics
 def test_a_method_comes_closer_to_retraining_than_doing_nothing(name, run):
     truth = cu.Retrain().forget(run, None, [3], KEY).params
-    method = rooms.build("methods", name, **METHODS[name])
+    method = registry.build("methods", name, **METHODS[name])
     update = method.forget(run, method.prepare(run), [3], KEY)
     assert gap(update.params, truth) < gap(run.params, truth)
 
 
-@pytest.mark.parametrize("name", rooms.names("solvers"))
+@pytest.mark.parametrize("name", registry.names("solvers"))
 def test_a_solver_is_frozen_hashable_and_solves_the_identity(name):
-    solver = rooms.build("solvers", name, **({"scale": 1.0} if name == "lissa" else {}))
+    solver = registry.build("solvers", name, **({"scale": 1.0} if name == "lissa" else {}))
     assert hash(solver) == hash(dataclasses.replace(solver))
     b = {"w": jnp.arange(4.0)}
     solution = solver(lambda v, key: v, b, KEY)
@@ -83,9 +94,9 @@ def test_a_solver_is_frozen_hashable_and_solves_the_identity(name):
     np.testing.assert_allclose(solution.x["w"], b["w"], rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", rooms.names("attacks"))
+@pytest.mark.parametrize("name", registry.names("attacks"))
 def test_an_attack_is_frozen_and_hashable_and_says_what_it_needs(name):
-    attack = rooms.build("attacks", name)
+    attack = registry.build("attacks", name)
     assert attack.needs in ("model", "shadows", "unlearned") and hash(attack) == hash(dataclasses.replace(attack))
     with pytest.raises(dataclasses.FrozenInstanceError):
         attack.anything = 1
@@ -95,11 +106,11 @@ SHAPES = {"cnn": (28, 28, 1), "lenet5": (28, 28, 1), "allcnn": (8, 8, 3), "resne
 SMALL = {"allcnn": {"width": 32}, "resnet18": {"width": 32}}
 
 
-@pytest.mark.parametrize("name", [n for n in rooms.names("models") if n not in BY_HAND])
+@pytest.mark.parametrize("name", [n for n in registry.names("models") if n not in BY_HAND])
 def test_a_model_has_outputs_a_finite_gradient_a_symmetric_hessian_and_a_dtype(name):
-    from certunl.curvature import hvp
+    from certunl.training.curvature import hvp
 
-    model = rooms.build("models", name, classes=3, dtype=jnp.float64, **SMALL.get(name, {}))
+    model = registry.build("models", name, classes=3, dtype=jnp.float64, **SMALL.get(name, {}))
     x = np.random.default_rng(0).normal(size=(4, *SHAPES.get(name, (5,))))
     problem = cu.classification(model, cu.Dataset(x, np.array([0, 1, 2, 1])))
     init = jax.jit(problem.init)
@@ -116,4 +127,4 @@ def test_a_model_has_outputs_a_finite_gradient_a_symmetric_hessian_and_a_dtype(n
 def test_every_metric_gives_named_numbers(run):
     report = cu.evaluate(run, [1, 2, 3], cu.HessianFree().forget(run, None, [1, 2, 3], KEY))
     assert all(isinstance(value, float) for row in report.rows.values() for value in row.values())
-    assert len(report.columns()) >= len(rooms.names("metrics"))
+    assert len(report.columns()) >= len(registry.names("metrics"))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import certunl as cu
-from certunl.counterfactuals import klom
+from certunl.evaluation.counterfactuals import klom
 from tests.cases import KEY, classes, network, ridge, trained
 
 

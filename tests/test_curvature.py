@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import certunl as cu
-from certunl.curvature import dense, extreme_eigenvalues, fisher, ggn, hvp, microbatch, sampled, streamed
+from certunl.training.curvature import dense, extreme_eigenvalues, fisher, ggn, hvp
+from certunl.training.streaming import microbatch, sampled, streamed
 from tests.cases import KEY, network, vector
 
 PROBLEM = network(hidden=(3,), l2=0.3)

@@ -29,7 +29,7 @@ def begun(problem):
 
 @pytest.mark.parametrize("name", ["linear", "mlp", "cnn", "allcnn", "resnet18"])
 def test_the_last_layer_on_the_features_is_the_network(name):
-    model = cu.rooms.build("models", name, classes=3, dtype=jnp.float64, **SMALL.get(name, {}))
+    model = cu.registry.build("models", name, classes=3, dtype=jnp.float64, **SMALL.get(name, {}))
     x = np.random.default_rng(0).normal(size=(3, *SHAPES.get(name, (5,))))
     problem = cu.classification(model, cu.Dataset(x, np.array([0, 1, 2])))
     run = begun(replace(problem, init=jax.jit(problem.init)))

@@ -19,8 +19,8 @@ import optax
 import certunl
 import certunl as cu
 from certunl.disk import digest
-from certunl.fingerprint import _told, fingerprint
-from certunl.schedule import draw
+from certunl.rows.origin import _told, fingerprint
+from certunl.training.schedule import draw
 from tests.cases import classes, network
 
 ROOT = Path(__file__).parents[1]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 import certunl as cu
-from certunl.gaussian import classical_ratio, noise_ratio, read_epsilon, zcdp_epsilon
+from certunl.certificates.gaussian import classical_ratio, noise_ratio, read_epsilon, zcdp_epsilon
 from tests.cases import KEY
 
 EPSILONS = st.floats(0.05, 50)

@@ -101,7 +101,7 @@ def test_each_class_by_hand(run, truth):
 
 
 def test_relearning_takes_no_epoch_where_nothing_was_forgotten_and_some_where_it_was(run, truth):
-    from certunl.relearning import relearn_epochs
+    from certunl.membership.relearning import relearn_epochs
 
     assert relearn_epochs(run, run.params, IDS, KEY) == 0
     again = relearn_epochs(run, truth.params, IDS, KEY, most=200)
@@ -111,7 +111,7 @@ def test_relearning_takes_no_epoch_where_nothing_was_forgotten_and_some_where_it
 
 
 def test_noise_costs_more_accuracy_the_more_there_is(run):
-    from certunl.tradeoff import tradeoff
+    from certunl.evaluation.tradeoff import tradeoff
 
     found = tradeoff(run.problem, run.params, run.problem.data, KEY, sigma=0.123)
     levels = list(found)

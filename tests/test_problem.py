@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import certunl as cu
-from certunl.fingerprint import fingerprint
+from certunl.rows.origin import fingerprint
 from certunl.timing import Stopwatch
 from tests.cases import KEY, classes, network, trained
 
@@ -45,7 +45,7 @@ def test_labels_that_do_not_fit_the_model_are_refused(labels):
 
 
 def test_scores_do_not_depend_on_microbatches():
-    from certunl.problem import _scores
+    from certunl.training.problem import _scores
 
     run = trained(network())
     whole = _scores(run.problem.losses, run.params, run.problem.data)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import certunl as cu
-from certunl.certificate import REPLAY, minimiser
-from certunl.gaussian import read_epsilon
+from certunl.certificates.gaussian import read_epsilon
+from certunl.certificates.guarantee import REPLAY, minimiser
 from tests.cases import KEY, ridge, trained, vector
 
 BUDGET = cu.Budget(epsilon=1.0, delta=1e-5)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import certunl as cu
-from certunl import statistics
+from certunl.rows import statistics
 from tests.cases import KEY, gap, network, ridge, trained, vector
 
 ASK, NOISE = jax.random.split(jax.random.key(3))

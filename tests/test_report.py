@@ -5,10 +5,10 @@ import re
 import numpy as np
 import pytest
 
-from certunl.audit import Audit
+from certunl.audits.audit import Audit
 from certunl.evaluation import Report
+from certunl.membership.roc import Attacked
 from certunl.report import draw, markdown, page, write
-from certunl.roc import Attacked
 from tests import reports
 
 CERTIFICATE = "newton-1\nPROVED: newton, every assumption is proved by the code"

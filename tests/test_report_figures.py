@@ -8,8 +8,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from certunl.evaluation import Report
+from certunl.membership.roc import Attacked, judge
 from certunl.report._draw import figures
-from certunl.roc import Attacked, judge
 from tests import reports
 
 EDGE = 1.5

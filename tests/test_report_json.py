@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from certunl import disk
-from certunl.audit import Audit
+from certunl.audits.audit import Audit
+from certunl.errors import BadInput
 from certunl.evaluation import Report
+from certunl.membership.roc import Attacked
 from certunl.report import from_json, to_json
-from certunl.roc import Attacked
-from certunl.typing import BadInput
 from tests import reports
 
 

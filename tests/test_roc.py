@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 
 import certunl as cu
-from certunl.roc import judge
+from certunl.membership.roc import judge
 
 
 def test_area_and_curve_of_a_case_counted_by_hand():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import certunl as cu
-from certunl.shadows import suspects, train_shadows
+from certunl.membership.shadows import suspects, train_shadows
 from tests.cases import KEY, gap
 from tests.memorised import FORGOTTEN, noise, worlds
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import certunl as cu
-from certunl.fingerprint import fingerprint
-from certunl.statistics import Statistics
-from certunl.store import Store
+from certunl.rows.origin import fingerprint
+from certunl.rows.statistics import Statistics
+from certunl.rows.store import Store
 from tests.cases import gap, ridge, trained, vector
 from tests.stores import LIKE, UNITS, M, examples, fill, holding, make, pattern, rows, truth
 
@@ -124,7 +124,7 @@ def test_reading_touches_only_the_chunks_of_the_request(tmp_path):
 
 def test_a_large_request_is_read_in_pieces(tmp_path, monkeypatch):
     store = fill(make(tmp_path))
-    monkeypatch.setattr("certunl.shards._PIECE_BYTES", 3 * 11 * 4)
+    monkeypatch.setattr("certunl.rows.shards._PIECE_BYTES", 3 * 11 * 4)
     assert gap(store.correction(examples(*UNITS)), truth(*UNITS)) < 1e-6
 
 

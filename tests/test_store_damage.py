@@ -12,7 +12,7 @@ import pytest
 
 import certunl as cu
 from certunl.disk import hold
-from certunl.store import Store
+from certunl.rows.store import Store
 from tests.cases import gap, vector
 from tests.stores import CHUNK, LIKE, OWNERS, UNITS, M, examples, fill, holding, make, pattern, rows, truth
 
@@ -135,7 +135,7 @@ def test_a_store_whose_maker_was_killed_before_it_was_whole_is_made_again(tmp_pa
 WRITER = """
 import sys, jax, numpy as np
 jax.config.update("jax_enable_x64", True)
-from certunl.store import Store
+from certunl.rows.store import Store
 from tests.test_store_damage import KILLED, killed_rows
 assert "tensorstore" not in sys.modules  # importing certunl is quick
 store = Store.create(sys.argv[1], *KILLED, fingerprint="f", chunk=4)

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 import certunl as cu
-from certunl.schedule import draw
+from certunl.training.schedule import draw
 from tests.cases import KEY, classes, gap, network, ridge, trained, vector
 
 

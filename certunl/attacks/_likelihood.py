@@ -3,7 +3,8 @@
 import numpy as np
 from jax import Array
 
-from certunl.typing import BadInput, Shadows
+from certunl.errors import BadInput
+from certunl.membership.target import Shadows
 
 __all__ = ["ratios"]
 

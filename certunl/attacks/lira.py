@@ -6,7 +6,8 @@ from typing import ClassVar
 import numpy as np
 
 from certunl.attacks._likelihood import ratios
-from certunl.typing import Key, Target
+from certunl.base import Key
+from certunl.membership.target import Target
 
 __all__ = ["LiRA"]
 

@@ -5,7 +5,8 @@ from typing import ClassVar
 
 import jax
 
-from certunl.typing import Key, Target
+from certunl.base import Key
+from certunl.membership.target import Target
 
 __all__ = ["LossThreshold"]
 

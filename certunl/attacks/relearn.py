@@ -5,8 +5,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from certunl.relearning import relearnt
-from certunl.typing import BadInput, Key, Target
+from certunl.base import Key
+from certunl.errors import BadInput
+from certunl.membership.relearning import relearnt
+from certunl.membership.target import Target
 
 __all__ = ["Relearn"]
 

@@ -5,7 +5,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from certunl.typing import BadInput, Key, Target
+from certunl.base import Key
+from certunl.errors import BadInput
+from certunl.membership.target import Target
 
 __all__ = ["RMIA"]
 

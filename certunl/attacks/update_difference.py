@@ -7,7 +7,10 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
-from certunl.typing import BadInput, Key, Scores, Target
+from certunl.base import Key
+from certunl.errors import BadInput
+from certunl.membership.target import Target
+from certunl.training.problem import Scores
 
 __all__ = ["UpdateDifference"]
 

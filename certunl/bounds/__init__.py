@@ -2,18 +2,19 @@
 
 A bound is a function of named constants, none defaulted, that returns `(bound, assumptions)`; its docstring holds the
 statement, its conditions and its proof or source. It never hides that it is no better than the trivial bound: the
-certificate compares the two. `newton` holds the step, `_inverse` the error of its solver, `linear` constants in
+certificate compares the two. `newton` holds the step, `inverse` the error of its solver, `linear` constants in
 closed form; `residual` what the gradient at a point proves of it. The Hessian-free method's bounds give `(bound, what
 doing nothing is proved to cost)`: `hessian_free` for one request, `uniform` for every request of a size, `published`
-the paper's; `contraction` measures what a network's steps do.
+the paper's; `contraction` measures what a network's steps do. `theorems` applies them to one run each.
 """
 
-from certunl.bounds._hessian_free_constants import HessianFreeConstants
-from certunl.bounds._inverse import dimension_free_error, lemma_depth, printed_error, residual_error
+from certunl.bounds import theorems as theorems
 from certunl.bounds.clipped_chain import clipped_chain
+from certunl.bounds.constants import HessianFreeConstants, NewtonConstants
 from certunl.bounds.contraction import measured_contractions
 from certunl.bounds.descent import descent_bound
 from certunl.bounds.hessian_free import recursive_bound
+from certunl.bounds.inverse import dimension_free_error, lemma_depth, printed_error, residual_error
 from certunl.bounds.linear import hessian_free_constants, linear_constants
 from certunl.bounds.newton import newton_bound
 from certunl.bounds.noisy_chain import noisy_chain
@@ -24,6 +25,7 @@ from certunl.bounds.uniform import deletion_capacity, uniform_bound
 
 __all__ = [
     "HessianFreeConstants",
+    "NewtonConstants",
     "clipped_chain",
     "deletion_capacity",
     "descent_bound",
@@ -42,5 +44,6 @@ __all__ = [
     "residual_bound",
     "residual_error",
     "rewind_bound",
+    "theorems",
     "uniform_bound",
 ]

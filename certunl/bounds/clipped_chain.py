@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.special import erfcx
 
-from certunl.typing import BadInput
+from certunl.errors import BadInput
 
 __all__ = ["clipped_chain"]
 

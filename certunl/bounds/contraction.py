@@ -6,9 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from certunl.curvature import extreme_eigenvalues
-from certunl.training import Run, step
-from certunl.typing import BadInput, Key, Params
+from certunl.base import Key, Params
+from certunl.errors import BadInput
+from certunl.training.curvature import extreme_eigenvalues
+from certunl.training.loop import step
+from certunl.training.run import Run
 
 __all__ = ["measured_contractions"]
 

@@ -2,7 +2,7 @@
 
 import math
 
-from certunl.typing import BadInput
+from certunl.errors import BadInput
 
 __all__ = ["descent_bound", "descent_contraction", "start_distance", "steps_needed"]
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from certunl.bounds._hessian_free_constants import HessianFreeConstants
-from certunl.bounds._steps import Steps, check_form, crossing, injection, remainder
+from certunl.bounds.constants import HessianFreeConstants
+from certunl.bounds.steps import Steps, check_form, crossing, injection, remainder
 
 __all__ = ["recursive_bound"]
 

@@ -5,14 +5,14 @@ import math
 import jax
 import numpy as np
 
-from certunl.bounds._constants import NewtonConstants
-from certunl.bounds._hessian_free_constants import HessianFreeConstants
-from certunl.bounds._linear_loss import LinearLoss, linear_loss
-from certunl.bounds._rounding import clip_rounding, coarsest
-from certunl.training import Run
-from certunl.typing import BadInput, Diverged, Params
+from certunl.base import Params
+from certunl.bounds.constants import HessianFreeConstants, NewtonConstants
+from certunl.bounds.linear_loss import LinearLoss, linear_loss
+from certunl.bounds.rounding import clip_rounding, coarsest
+from certunl.errors import BadInput, Diverged
+from certunl.training.run import Run
 
-__all__ = ["linear_constants", "hessian_free_constants"]  # noqa: RUF022  (the first is the room's name for this file)
+__all__ = ["hessian_free_constants", "linear_constants"]
 
 
 def linear_constants(run: Run, retained: float, failure_probability: float = 1e-6) -> NewtonConstants:

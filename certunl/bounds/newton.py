@@ -2,10 +2,10 @@
 
 import math
 
-from certunl.bounds._constants import NewtonConstants
-from certunl.bounds._inverse import printed_error
-from certunl.certificate import Assumption
-from certunl.typing import BadInput
+from certunl.bounds.constants import NewtonConstants
+from certunl.bounds.inverse import printed_error
+from certunl.certificates.guarantee import Assumption
+from certunl.errors import BadInput
 
 __all__ = ["newton_bound"]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from certunl.typing import BadInput
+from certunl.errors import BadInput
 
 __all__ = ["noisy_chain"]
 

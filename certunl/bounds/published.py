@@ -1,6 +1,6 @@
 """Theorem 4 of Qiao et al. 2025, in two spellings: for reproduction, no certificate rests on it."""
 
-from certunl.typing import BadInput
+from certunl.errors import BadInput
 
 __all__ = ["published_bound"]
 

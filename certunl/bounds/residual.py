@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from certunl.typing import BadInput
+from certunl.errors import BadInput
 
 __all__ = ["published_pairs", "residual_after_step", "residual_before_step", "residual_bound"]
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from certunl.bounds._hessian_free_constants import HessianFreeConstants
-from certunl.bounds._steps import Steps, check_form, injection
-from certunl.typing import BadInput
+from certunl.bounds.constants import HessianFreeConstants
+from certunl.bounds.steps import Steps, check_form, injection
+from certunl.errors import BadInput
 
 __all__ = ["rewind_bound"]
 

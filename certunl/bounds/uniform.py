@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from certunl.bounds._hessian_free_constants import HessianFreeConstants
-from certunl.bounds._steps import Steps, check_form, crossing, injection, remainder
-from certunl.schedule import Schedule
-from certunl.typing import BadInput
+from certunl.bounds.constants import HessianFreeConstants
+from certunl.bounds.steps import Steps, check_form, crossing, injection, remainder
+from certunl.errors import BadInput
+from certunl.training.schedule import Schedule
 
-__all__ = ["uniform_bound", "deletion_capacity"]  # noqa: RUF022  (the first is the room's name for this file)
+__all__ = ["deletion_capacity", "uniform_bound"]
 
 
 def uniform_bound(

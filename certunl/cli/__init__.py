@@ -15,7 +15,7 @@ from certunl.cli._judging import evaluate, report
 from certunl.cli._making import plan, prepare, train
 from certunl.cli._studying import audit, compare
 from certunl.cli._words import say
-from certunl.typing import BadInput, Diverged
+from certunl.errors import BadInput, Diverged
 
 __all__ = ["main"]
 

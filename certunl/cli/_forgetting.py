@@ -3,12 +3,12 @@
 import jax
 import numpy as np
 
-from certunl import disk, history, requests, rooms, storage
-from certunl.budget import Budget
-from certunl.calibration import certify, secret_key
+from certunl import disk, folders, registry, requests
+from certunl.certificates.budget import Budget
+from certunl.certificates.calibration import certify, secret_key
 from certunl.cli._words import Folder, Settings, rows, say, seeded
-from certunl.console import progress
 from certunl.methods import HessianFree
+from certunl.report.console import progress
 
 __all__ = ["forget"]
 
@@ -48,29 +48,29 @@ def forget(
         set: settings of the method; solver=lissa solver.depth=500 reach its solver.
         seed: decides a random request and a method's own randomness, never the noise.
     """
-    chosen, line = rooms.parse(set), storage.check_name(method if name is None else name)
-    unlearner = rooms.build("methods", method, **chosen)
+    chosen, line = registry.parse(set), folders.check_name(method if name is None else name)
+    unlearner = registry.build("methods", method, **chosen)
     key = seeded(seed)
     if epsilon is None and sigma is None:
         epsilon = 1.0
     budget = Budget(epsilon=epsilon, delta=delta, distance=distance, sigma=sigma)
     limit = None if total is None else Budget(epsilon=total, delta=delta)
     with disk.lock(folder):
-        run, _, known = storage.load_run(folder)
-        state, earlier, account = history.resume(folder, run, line, {"method": method, "settings": chosen})
+        run, _, known = folders.load_run(folder)
+        state, earlier, account = folders.resume(folder, run, line, {"method": method, "settings": chosen})
         account = account.limited(limit)
         ask_key, forget_key = jax.random.split(jax.random.fold_in(key, earlier))
         ids = requests.parse(request, ask_key, state, known["mislabelled"])
         held, prepared = None, None
         if isinstance(unlearner, HessianFree) and (place := rows(folder, unlearner)).exists():
             held = unlearner.open(run, place)
-            held.drop(np.unique(held.owners[history.forgotten(folder, method)]))
+            held.drop(np.unique(held.owners[folders.forgotten(folder, method)]))
             prepared = held if held.covers(ids) else None
         with progress(f"forgetting by {method}"):
             own = secret_key() if getattr(unlearner, "own_noise", False) else forget_key
             update = unlearner.forget(state, prepared, ids, own)
         release = certify(update, budget, secret_key(), trivial=trivial, account=account)
-        made = history.save_release(folder, line, earlier + 1, release, ids, {"method": method, "settings": chosen})
+        made = folders.save_release(folder, line, earlier + 1, release, ids, {"method": method, "settings": chosen})
         if held is not None:
             held.drop(np.unique(held.owners[ids]))
     how = "" if method != "hessian_free" or prepared is not None else " (nothing prepared: one pass for this request)"

@@ -4,13 +4,12 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from certunl import disk, history, rooms, storage
-from certunl.cli._pages import made_with, paged
-from certunl.cli._words import Folder, Words, attacking, say, seeded
-from certunl.console import progress, show
+from certunl import disk, folders, registry
+from certunl.cli._words import Folder, Words, attacking, made_with, paged, say, seeded
+from certunl.errors import BadInput
 from certunl.evaluation import evaluate_all
 from certunl.report import from_json, to_json, write
-from certunl.typing import BadInput
+from certunl.report.console import progress, show
 
 __all__ = ["evaluate", "report"]
 
@@ -29,13 +28,13 @@ def evaluate(folder: Folder, /, attacks: Words = (), shadows: int = 16, seed: in
     if attacks:
         wanted = {"key": seeded(seed), "attacks": attacking(attacks), "shadows": shadows}
     with disk.lock(folder):
-        run, splits, _ = storage.load_run(folder)
-        releases = history.load_releases(folder, run)
+        run, splits, _ = folders.load_run(folder)
+        releases = folders.load_releases(folder, run)
         if not releases:
             raise BadInput(f"{folder} holds no release; make one with: certunl forget {folder}")
         if attacks:
-            made = history.made_by(folder).items()
-            wanted["methods"] = {name: rooms.build("methods", method, **chosen) for name, (method, chosen) in made}
+            made = folders.made_by(folder).items()
+            wanted["methods"] = {name: registry.build("methods", method, **chosen) for name, (method, chosen) in made}
         with progress("retraining, for comparison" + (", and attacking" if attacks else "")):
             reports = evaluate_all(run, releases, test=splits.test, **wanted)
         disk.write_json(folder / "evaluation.json", [to_json(report) for report in reports], mode=0o600)
@@ -56,16 +55,16 @@ def report(folder: Folder, /) -> None:
     asked: dict[str, Any] = {"attacks": ()}
     if place.exists():
         asked = disk.read_json(place, "delete it and evaluate again")
-    if history.stale(folder):
+    if folders.stale(folder):
         evaluate(folder, tuple(asked["attacks"]), asked.get("shadows", 16), asked.get("seed", 0))
     with disk.lock(folder):
         held = disk.read_json(folder / "evaluation.json", "delete it and evaluate again")
         reports = [from_json(r) for r in held]
-        certificates = history.certificates(folder)
+        certificates = folders.certificates(folder)
         known = [{name: certificates[name] for name in r.rows if name in certificates} for r in reports]
         pages = paged([dataclasses.replace(r, certificates=c) for r, c in zip(reports, known, strict=True)])
         said, refuted = _audits(folder)
-        warnings = history.warnings(folder) + refuted
+        warnings = folders.warnings(folder) + refuted
         settings = {name: value for report in reports for name, value in report.settings.items()}
         if asked["attacks"]:
             settings["seed of the attacks"] = str(asked["seed"])

@@ -7,14 +7,14 @@ from typing import Any
 
 import jax
 
-from certunl import disk, history, rooms, storage
+from certunl import disk, folders, registry
 from certunl.cli._words import Folder, Settings, rows, say, seeded
-from certunl.console import progress
+from certunl.errors import BadInput
+from certunl.folders.settings import adopt, compose
 from certunl.methods import HessianFree
 from certunl.planning import plan as make_plan
-from certunl.settings import adopt, compose
-from certunl.training import train as train_run
-from certunl.typing import BadInput
+from certunl.report.console import progress
+from certunl.training.run import train as train_run
 
 __all__ = ["plan", "prepare", "train"]
 
@@ -52,15 +52,15 @@ def train(
     limits: dict[str, Any] = {"train": train_size, "test": test_size, "train_from": train_from or None}
     limits["data_dir"] = None if data_dir is None else str(data_dir.absolute())  # later verbs may run elsewhere
     settings, key, extractor = compose(dataset, model, set, limits, seed, mislabel), seeded(seed), None
-    storage.reserve(folder)
+    folders.reserve(folder)
     if features is not None:
         extractor, settings["features"] = adopt(features)
-    built = storage.build(settings, extractor)
+    built = folders.build(settings, extractor)
     start = time.perf_counter()
     with progress("training") as tick:
         run = train_run(built.problem, built.recipe, key, progress=tick)
     seconds = time.perf_counter() - start
-    storage.save_run(folder, run, settings, built)
+    folders.save_run(folder, run, settings, built)
     correct: Any = run.problem.scores(run.params, jax.tree.map(jax.numpy.asarray, built.splits.test)).correct
     size = sum(leaf.size for leaf in jax.tree.leaves(run.params))
     of = f"{len(built.source):,} examples of {dataset}" + (f", features of {features}," if features else "")
@@ -76,10 +76,10 @@ def prepare(folder: Folder, /, method: str = "hessian_free", set: Settings = ())
         method: hessian_free; the others prepare what they need when they forget.
         set: settings of the method.
     """
-    chosen = rooms.parse(set)
-    unlearner = rooms.build("methods", method, **chosen)
+    chosen = registry.parse(set)
+    unlearner = registry.build("methods", method, **chosen)
     with disk.lock(folder):
-        run, _, _ = storage.load_run(folder)
+        run, _, _ = folders.load_run(folder)
         if getattr(unlearner, "objective_noise", 0):
             raise BadInput("objective_noise is for the library: what it prepares is a secret that no run folder keeps")
         if not isinstance(unlearner, HessianFree):
@@ -87,7 +87,7 @@ def prepare(folder: Folder, /, method: str = "hessian_free", set: Settings = ())
             return
         start, place = time.perf_counter(), rows(folder, unlearner)
         with progress(f"preparing {method}") as tick:
-            gone = history.forgotten(folder, method)
+            gone = folders.forgotten(folder, method)
             stored = unlearner.store(replace(run, present=run.present.at[gone].set(False)), place, progress=tick)
         seconds = time.perf_counter() - start
     say(f"prepared {method}: {len(stored):,} rows in {seconds:.1f} s (secret: they describe single examples)")
@@ -99,7 +99,7 @@ def plan(folder: Folder, /) -> None:
     Args:
         folder: the run folder.
     """
-    run, _, _ = storage.load_run(folder)
+    run, _, _ = folders.load_run(folder)
     with progress("timing a few steps of each"):
         found = make_plan(run)
     say(str(found))

@@ -7,19 +7,18 @@ from typing import Any
 import jax
 import numpy as np
 
-from certunl import disk, rooms, storage
+from certunl import disk, folders, registry
 from certunl import requests as requesting
-from certunl.budget import Budget
-from certunl.canaries import audit_canaries
-from certunl.cli._pages import made_with, paged
-from certunl.cli._words import Folder, Settings, Words, attacking, say, seeded
-from certunl.comparison import compare as compare_all
-from certunl.comparison import every_method
-from certunl.console import progress, show
+from certunl.audits.canaries import audit_canaries
+from certunl.certificates.budget import Budget
+from certunl.cli._words import Folder, Settings, Words, attacking, made_with, paged, say, seeded
+from certunl.errors import BadInput
 from certunl.evaluation import Report
+from certunl.evaluation.comparison import compare as compare_all
+from certunl.evaluation.comparison import every_method
 from certunl.report import to_json, write
-from certunl.training import Run
-from certunl.typing import BadInput
+from certunl.report.console import progress, show
+from certunl.training.run import Run
 
 __all__ = ["audit", "compare"]
 
@@ -60,7 +59,7 @@ def compare(
     chosen, budget = every_method(_by_method(set), methods or None), Budget(epsilon=epsilon, delta=delta)
     wanted = attacking(attacks)
     with disk.lock(folder):
-        run, splits, known = storage.load_run(folder)
+        run, splits, known = folders.load_run(folder)
         words = requests or _usual(run)
         asked = {
             word: requesting.parse(word, jax.random.fold_in(ask_key, i), run, known["mislabelled"])
@@ -124,13 +123,13 @@ def audit(
         confidence: of the lower bound.
         seed: decides coins, training and noise.
     """
-    chosen = rooms.parse(set)
-    unlearner = rooms.build("methods", method, **chosen)
+    chosen = registry.parse(set)
+    unlearner = registry.build("methods", method, **chosen)
     if epsilon is None and sigma is None:
         epsilon = 1.0
     budget = Budget(epsilon=epsilon, delta=delta, distance=distance, sigma=sigma)
     with disk.lock(folder):
-        run, splits, _ = storage.load_run(folder)
+        run, splits, _ = folders.load_run(folder)
         canaries = min(200, len(splits.test)) if canaries is None else canaries
         if not 0 < canaries <= len(splits.test):
             raise BadInput(f"canaries are test examples: ask for 1 to {len(splits.test)}, got {canaries}")
@@ -173,4 +172,4 @@ def _by_method(words: tuple[str, ...]) -> dict[str, Any]:
         if not dot or "=" in name:
             raise BadInput(f"settings of compare name their method, as newton.damping=0.1 does; got {word!r}")
         grouped.setdefault(name, []).append(rest)
-    return {name: rooms.parse(rest) for name, rest in grouped.items()}
+    return {name: registry.parse(rest) for name, rest in grouped.items()}

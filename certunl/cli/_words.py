@@ -1,16 +1,22 @@
-"""What the verbs share: the words of the command line, seeds, where rows are kept, and how a line is said."""
+"""What the verbs share: the words of the command line, seeds, where rows are kept, how a line is said, and what every
+page says.
+"""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import tyro
 
-from certunl import rooms, storage
+from certunl import disk, folders, registry
+from certunl.base import Key
+from certunl.errors import BadInput
+from certunl.evaluation import Report
+from certunl.membership.target import Attack
 from certunl.methods import HessianFree
-from certunl.typing import Attack, BadInput, Key
 
-__all__ = ["Folder", "Settings", "Words", "attacking", "rows", "say", "seeded"]
+__all__ = ["Folder", "Settings", "Words", "attacking", "made_with", "paged", "rows", "say", "seeded"]
+
 
 Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="the run folder")]
 Settings = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")]
@@ -19,7 +25,7 @@ Words = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")]
 
 def rows(folder: Path, method: HessianFree) -> Path:
     """Where the rows of a form are kept."""
-    return storage.secret(folder, "prepared") / f"hessian_free_{method.form}"
+    return folders.secret(folder, "prepared") / f"hessian_free_{method.form}"
 
 
 def seeded(seed: int) -> Key:
@@ -43,4 +49,15 @@ def attacking(words: tuple[str, ...]) -> dict[str, Attack] | None:
 
 def _attack(word: str) -> Attack:
     name, _, settings = word.partition(":")
-    return rooms.build("attacks", name, **rooms.parse(pair for pair in settings.split(",") if pair))
+    return registry.build("attacks", name, **registry.parse(pair for pair in settings.split(",") if pair))
+
+
+def made_with(folder: Path) -> dict[str, Any]:
+    """What the run was made with."""
+    facts = disk.read_json(folder / "run.json", "train again")
+    return {**facts["settings"], **facts["versions"], "device": facts["device"]}
+
+
+def paged(reports: list[Report]) -> list[tuple[Report, list[str]]]:
+    """Each with its certificates as printed."""
+    return [(report, [f"{name}\n{text}" for name, text in report.certificates.items()]) for report in reports]

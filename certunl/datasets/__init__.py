@@ -9,10 +9,10 @@ Categories and scales of a new set are constants of its description, never compu
 
 from typing import Any
 
-from certunl import rooms
+from certunl import registry
 from certunl.datasets._mislabel import mislabel
 from certunl.datasets._splits import Splits
-from certunl.typing import BadInput
+from certunl.errors import BadInput
 
 __all__ = ["Splits", "load", "mislabel"]
 
@@ -28,7 +28,7 @@ def load(name: str, *, train_from: int = 0, **settings: Any) -> Splits:
         raise BadInput(f"train_from must be a whole number of at least 0, got {train_from!r}")
     if train_from and isinstance(size := settings.get("train"), int):
         settings["train"] = size + train_from if size > 0 else size
-    splits = rooms.build("datasets", name, **settings)
+    splits = registry.build("datasets", name, **settings)
     if train_from >= len(splits.train):
         raise BadInput(f"train_from must be below the {len(splits.train)} training examples, got {train_from}")
     return splits._replace(train=splits.train[train_from:])

@@ -8,7 +8,7 @@ import numpy as np
 
 from certunl.datasets._files import opened, reading
 from certunl.datasets._pickles import read_pickle
-from certunl.typing import BadInput
+from certunl.errors import BadInput
 
 __all__ = ["FORMS", "read_splits"]
 

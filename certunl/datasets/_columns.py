@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from certunl.datasets._files import opened
-from certunl.typing import BadInput
+from certunl.errors import BadInput
 
 __all__ = ["Column", "Columns", "category", "number", "rows_of"]
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from certunl.typing import BadInput
+from certunl.errors import BadInput
 
 __all__ = ["Original", "locate", "opened", "place", "reading"]
 

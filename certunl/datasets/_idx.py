@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from certunl.datasets._files import opened
-from certunl.typing import BadInput
+from certunl.errors import BadInput
 
 __all__ = ["FILES", "read_idx", "read_splits"]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from certunl.datasets._files import Original, locate, place
 from certunl.datasets._splits import Splits, checked_labels, from_images, limited
-from certunl.typing import BadInput
+from certunl.errors import BadInput
 
 __all__ = ["ImageSet", "Pixels"]
 

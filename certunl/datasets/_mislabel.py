@@ -6,9 +6,10 @@ from numbers import Real
 import jax
 import numpy as np
 
-from certunl.problem import Dataset
-from certunl.supervised import wrong_labels
-from certunl.typing import BadInput, Key
+from certunl.base import Key
+from certunl.errors import BadInput
+from certunl.training.problem import Dataset
+from certunl.training.supervised import wrong_labels
 
 __all__ = ["mislabel"]
 

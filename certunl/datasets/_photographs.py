@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from certunl.datasets._files import reading
-from certunl.typing import BadInput
+from certunl.errors import BadInput
 
 __all__ = ["check_side", "photographs"]
 

@@ -3,7 +3,7 @@
 import pickle
 from typing import IO, Any
 
-from certunl.typing import BadInput
+from certunl.errors import BadInput
 
 __all__ = ["read_pickle"]
 

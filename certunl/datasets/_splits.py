@@ -4,8 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from certunl.problem import Dataset
-from certunl.typing import BadInput
+from certunl.errors import BadInput
+from certunl.training.problem import Dataset
 
 __all__ = ["Splits", "checked_labels", "every_fifth", "from_images", "from_sklearn", "from_table", "limited"]
 

@@ -7,7 +7,7 @@ import numpy as np
 from certunl.datasets._files import Original, locate, opened
 from certunl.datasets._photographs import check_side, photographs
 from certunl.datasets._splits import Splits, from_images, limited
-from certunl.typing import BadInput
+from certunl.errors import BadInput
 
 __all__ = ["celeba"]
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from certunl.datasets._files import Original, locate, opened
 from certunl.datasets._splits import Splits, checked_labels, from_table
-from certunl.problem import Dataset
-from certunl.typing import BadInput
+from certunl.errors import BadInput
+from certunl.training.problem import Dataset
 
 __all__ = ["hapt"]
 

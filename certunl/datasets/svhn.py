@@ -8,7 +8,7 @@ import numpy as np
 from certunl.datasets._files import Original, opened
 from certunl.datasets._images import ImageSet, Pixels
 from certunl.datasets._splits import Splits
-from certunl.typing import BadInput
+from certunl.errors import BadInput
 
 __all__ = ["svhn"]
 

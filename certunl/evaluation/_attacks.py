@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from certunl import rooms
-from certunl.typing import Attack, BadInput
+from certunl import registry
+from certunl.errors import BadInput
+from certunl.membership.target import Attack
 
 __all__ = ["chosen_attacks"]
 
@@ -15,10 +16,10 @@ def chosen_attacks(attacks: Any, shadows: int) -> dict[str, Attack]:
     if shadows and (shadows < 4 or shadows % 2):
         raise BadInput(f"shadows must be an even number of at least 4, or 0, got {shadows!r}")
     if attacks is None:
-        every = {name: rooms.build("attacks", name) for name in rooms.names("attacks")}
+        every = {name: registry.build("attacks", name) for name in registry.names("attacks")}
         return {name: attack for name, attack in every.items() if shadows or attack.needs == "model"}
     names = [attacks] if isinstance(attacks, str) else attacks
-    given = dict(names) if isinstance(names, Mapping) else {name: rooms.build("attacks", name) for name in names}
+    given = dict(names) if isinstance(names, Mapping) else {name: registry.build("attacks", name) for name in names}
     if not shadows and (lacking := [name for name, attack in given.items() if attack.needs != "model"]):
         raise BadInput(f"{', '.join(lacking)} need shadow models: give a number of them")
     return given

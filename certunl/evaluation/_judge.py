@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from certunl import rooms
-from certunl.certificate import Update
-from certunl.problem import Dataset
-from certunl.training import Run
-from certunl.typing import Outcome, Params
+from certunl import registry
+from certunl.base import Params
+from certunl.certificates.update import Update
+from certunl.metrics import Outcome
+from certunl.training.problem import Dataset
+from certunl.training.run import Run
 
 __all__ = ["Judge"]
 
@@ -46,6 +47,6 @@ class Judge:
             cost=cost,
         )
         result: dict[str, float] = {}
-        for name in rooms.names("metrics"):
-            result |= rooms.find("metrics", name)(outcome)
+        for name in registry.names("metrics"):
+            result |= registry.find("metrics", name)(outcome)
         return result

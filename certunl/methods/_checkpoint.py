@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 import jax
 
-from certunl.statistics import Origin
-from certunl.training import Run, check_finite, follow
-from certunl.typing import BadInput, Params, Progress
+from certunl.base import Params, Progress
+from certunl.errors import BadInput
+from certunl.rows.origin import Origin
+from certunl.training.loop import check_finite, follow
+from certunl.training.run import Run
 
 __all__ = ["Checkpoint"]
 

@@ -3,18 +3,22 @@
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from certunl.certificate import REPLAY, Update
+from certunl.base import Key, Params
+from certunl.certificates.guarantee import REPLAY
+from certunl.certificates.update import Update
 from certunl.methods._updated import updated
-from certunl.problem import Problem
-from certunl.recipe import Recipe
-from certunl.schedule import Schedule, draw
 from certunl.timing import Stopwatch
-from certunl.training import Run, check_finite, follow
-from certunl.typing import Key, Params
+from certunl.training.loop import check_finite, follow
+from certunl.training.problem import Problem
+from certunl.training.recipe import Recipe
+from certunl.training.run import Run
+from certunl.training.schedule import Schedule, draw
+from certunl.training.supervised import classes, wrong_labels
 
-__all__ = ["continuation", "continued", "followed"]
+__all__ = ["continuation", "continued", "followed", "relabelled"]
 
 
 def continuation(
@@ -46,3 +50,14 @@ def followed(problem: Problem, recipe: Recipe, start: Params, schedule: Schedule
     params, risks = jax.block_until_ready(follow(problem, recipe, start, schedule))
     check_finite(risks, params, recipe)
     return params
+
+
+def relabelled(
+    run: Run, request: np.ndarray, epochs: int, learning_rate: float | None, key: Key, what: str
+) -> tuple[Problem, Recipe, Schedule]:
+    """The problem with a wrong label for each of `request`, drawn uniformly, and the loop going on over all present."""
+    data, count = run.problem.data, classes(run.problem, run.params, what)
+    label_key, batch_key = jax.random.split(key)
+    labels = data.y.at[request].set(wrong_labels(label_key, data.y[request], count))
+    recipe, schedule = continuation(run, np.flatnonzero(run.present), epochs, learning_rate, batch_key)
+    return replace(run.problem, data=replace(data, y=jnp.asarray(labels))), recipe, schedule

@@ -7,11 +7,12 @@ from typing import Any
 
 import jax
 
-from certunl.curvature import CURVATURES, extreme_eigenvalues
-from certunl.risk import Risk
-from certunl.solvers import CG, Dense
-from certunl.training import Run
-from certunl.typing import BadInput, Diverged, Key, Params, Solver
+from certunl.base import Key, Params
+from certunl.errors import BadInput, Diverged
+from certunl.solvers import CG, Dense, Solver
+from certunl.training.curvature import CURVATURES, extreme_eigenvalues
+from certunl.training.risk import Risk
+from certunl.training.run import Run
 
 __all__ = ["check", "dimension", "explained", "refusal", "solver_for"]
 

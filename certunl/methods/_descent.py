@@ -6,10 +6,12 @@ from typing import NamedTuple
 import jax
 from optax.projections import projection_l2_ball
 
-from certunl.bounds._linear_risk import LinearRisk, Slope
-from certunl.risk import Risk
-from certunl.training import Run
-from certunl.typing import Diverged, Key, Params, Solution, Solver
+from certunl.base import Key, Params
+from certunl.bounds.linear_risk import LinearRisk, Slope
+from certunl.errors import Diverged
+from certunl.solvers import Solution, Solver
+from certunl.training.risk import Risk
+from certunl.training.run import Run
 
 __all__ = ["Descent", "descend"]
 

@@ -10,12 +10,13 @@ import numpy as np
 import optax
 from optax.projections import projection_l2_ball
 
-from certunl import rooms
-from certunl.curvature import damped, extreme_eigenvalues
-from certunl.risk import Risk
-from certunl.solvers import LiSSA
-from certunl.training import Run
-from certunl.typing import BadInput, Diverged, Key, Operator, Params, Solution, Solver
+from certunl import registry
+from certunl.base import Key, Operator, Params
+from certunl.errors import BadInput, Diverged
+from certunl.solvers import LiSSA, Solution, Solver
+from certunl.training.curvature import damped, extreme_eigenvalues
+from certunl.training.risk import Risk
+from certunl.training.run import Run
 
 __all__ = ["Settings", "newton_steps", "solved", "verify"]
 
@@ -59,7 +60,7 @@ def solved(
     except Diverged:
         if fallback is None:
             raise
-        again = settings._replace(solver=rooms.build("solvers", fallback))
+        again = settings._replace(solver=registry.build("solvers", fallback))
         params, solution, facts, cost = solved(run, retained, key, damping, again)
         return params, solution, facts, cost | {"fallback": 1.0}
     cost = {

@@ -12,11 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from certunl.problem import Problem
-from certunl.recipe import Recipe
-from certunl.schedule import Schedule, draw
-from certunl.training import Run
-from certunl.typing import BadInput, Diverged, Key, Params
+from certunl.base import Key, Params
+from certunl.errors import BadInput, Diverged
+from certunl.training.problem import Problem
+from certunl.training.recipe import Recipe
+from certunl.training.run import Run
+from certunl.training.schedule import Schedule, draw
 
 __all__ = ["clip", "draw_steps", "longest_noise", "steps_recipe", "walk"]
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from certunl.certificate import Update
+from certunl.base import Params
+from certunl.certificates.update import Update
 from certunl.timing import Stopwatch
-from certunl.training import Run
-from certunl.typing import Params
+from certunl.training.run import Run
 
 __all__ = ["updated"]
 

@@ -10,16 +10,18 @@ import numpy as np
 import optax
 from flax import struct
 
-from certunl.bounds._linear_risk import LinearRisk, linear_risk
+from certunl.base import Key, Params, Progress
+from certunl.bounds.linear_risk import LinearRisk, linear_risk
 from certunl.bounds.residual import published_pairs, residual_bound
-from certunl.calibration import secret_key
-from certunl.certificate import Assumption, Update
+from certunl.certificates.calibration import secret_key
+from certunl.certificates.guarantee import Assumption
+from certunl.certificates.update import Update
+from certunl.errors import BadInput
 from certunl.methods._descent import Descent, descend
 from certunl.methods._updated import updated
-from certunl.solvers import CG
+from certunl.solvers import CG, Solver
 from certunl.timing import Stopwatch
-from certunl.training import Run
-from certunl.typing import BadInput, Key, Params, Progress, Solver
+from certunl.training.run import Run
 
 __all__ = ["CertifiedRemoval", "Perturbed"]
 

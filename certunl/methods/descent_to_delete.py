@@ -11,16 +11,18 @@ import jax.numpy as jnp
 import optax
 from optax.projections import projection_l2_ball
 
-from certunl.bounds._constants import NewtonConstants
+from certunl.base import Key, Params, Progress
+from certunl.bounds.constants import NewtonConstants
 from certunl.bounds.descent import descent_bound, descent_contraction
 from certunl.bounds.linear import linear_constants
-from certunl.certificate import REPLAY, Assumption, Update, minimiser
-from certunl.methods._assumed import step_rounding
+from certunl.bounds.theorems.assumed import step_rounding
+from certunl.certificates.guarantee import REPLAY, Assumption, minimiser
+from certunl.certificates.update import Update
+from certunl.errors import BadInput, Diverged
 from certunl.methods._updated import updated
-from certunl.risk import Risk
 from certunl.timing import Stopwatch
-from certunl.training import Run
-from certunl.typing import BadInput, Diverged, Key, Params, Progress
+from certunl.training.risk import Risk
+from certunl.training.run import Run
 
 __all__ = ["DescentToDelete"]
 

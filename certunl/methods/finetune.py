@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from certunl.certificate import Update
+from certunl.base import Key, Progress
+from certunl.certificates.update import Update
 from certunl.methods._continued import continued
-from certunl.recipe import Recipe
-from certunl.training import Run
-from certunl.typing import Key, Progress
+from certunl.training.recipe import Recipe
+from certunl.training.run import Run
 
 __all__ = ["FineTune"]
 

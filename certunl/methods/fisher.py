@@ -9,13 +9,15 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from certunl.certificate import REPLAY, Update
-from certunl.curvature import fisher_diagonal
+from certunl.base import Key, Params, Progress
+from certunl.certificates.guarantee import REPLAY
+from certunl.certificates.update import Update
+from certunl.errors import BadInput
 from certunl.methods._updated import updated
-from certunl.risk import Risk
 from certunl.timing import Stopwatch
-from certunl.training import Run
-from certunl.typing import BadInput, Key, Params, Progress
+from certunl.training.curvature import fisher_diagonal
+from certunl.training.risk import Risk
+from certunl.training.run import Run
 
 __all__ = ["FisherForgetting"]
 

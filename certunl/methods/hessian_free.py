@@ -8,20 +8,25 @@ from typing import Any
 import jax
 import numpy as np
 
-from certunl import gathering, sensitivity
+from certunl.base import Key, Params, Progress
 from certunl.bounds import HessianFreeConstants
-from certunl.certificate import REPLAY, Update
-from certunl.chunks import chunk_size, devices
-from certunl.fingerprint import fingerprint
-from certunl.methods._assumed import check_assumed
+from certunl.bounds.theorems.assumed import check_assumed
+from certunl.bounds.theorems.hessian_free import theorem
+from certunl.certificates.guarantee import REPLAY
+from certunl.certificates.update import Update
+from certunl.errors import BadInput
 from certunl.methods._continued import continuation
-from certunl.methods._hessian_free_bound import theorem
 from certunl.methods._updated import updated
-from certunl.statistics import Origin, Statistics
-from certunl.store import Place, Store
+from certunl.rows import gathering
+from certunl.rows.origin import Origin, fingerprint
+from certunl.rows.statistics import Statistics
+from certunl.rows.store import Place, Store
 from certunl.timing import Stopwatch
-from certunl.training import Run, check_finite, follow
-from certunl.typing import FORMS, BadInput, Key, Params, Progress
+from certunl.training import sensitivity
+from certunl.training.loop import check_finite, follow
+from certunl.training.run import Run
+from certunl.training.sensitivity import FORMS
+from certunl.training.workers import chunk_size, devices
 
 __all__ = ["HessianFree"]
 

@@ -10,15 +10,19 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from certunl.certificate import Update, minimiser
-from certunl.curvature import damped, dense
+from certunl.base import Key, Params, Progress
+from certunl.certificates.guarantee import minimiser
+from certunl.certificates.update import Update
+from certunl.errors import BadInput, Diverged
 from certunl.methods._definite import check, dimension, explained, refusal, solver_for
 from certunl.methods._updated import updated
-from certunl.risk import Risk
-from certunl.statistics import Origin, Statistics
+from certunl.rows.origin import Origin
+from certunl.rows.statistics import Statistics
+from certunl.solvers import Solution, Solver
 from certunl.timing import Stopwatch
-from certunl.training import Run
-from certunl.typing import BadInput, Diverged, Key, Params, Progress, Solution, Solver
+from certunl.training.curvature import damped, dense
+from certunl.training.risk import Risk
+from certunl.training.run import Run
 
 __all__ = ["Jackknife"]
 

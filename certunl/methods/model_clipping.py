@@ -6,15 +6,17 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
-from certunl.bounds._rounding import clip_rounding
+from certunl.base import Key, Params, Progress
 from certunl.bounds.clipped_chain import clipped_chain
-from certunl.certificate import Assumption, Update
+from certunl.bounds.rounding import clip_rounding
+from certunl.certificates.guarantee import Assumption
+from certunl.certificates.update import Update
+from certunl.errors import BadInput
 from certunl.methods._noisy_steps import clip, draw_steps, steps_recipe, walk
 from certunl.methods._updated import updated
-from certunl.recipe import Recipe
 from certunl.timing import Stopwatch
-from certunl.training import Run
-from certunl.typing import BadInput, Key, Params, Progress
+from certunl.training.recipe import Recipe
+from certunl.training.run import Run
 
 __all__ = ["ModelClipping"]
 

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from certunl.certificate import Update
+from certunl.base import Key, Progress
+from certunl.certificates.update import Update
 from certunl.methods._continued import continued
-from certunl.recipe import Recipe
-from certunl.training import Run
-from certunl.typing import Key, Progress
+from certunl.training.recipe import Recipe
+from certunl.training.run import Run
 
 __all__ = ["NegGrad"]
 

@@ -8,14 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from certunl.certificate import REPLAY, Update
+from certunl.base import Key, Progress
+from certunl.certificates.guarantee import REPLAY
+from certunl.certificates.update import Update
+from certunl.errors import BadInput
 from certunl.methods._continued import continuation, followed
 from certunl.methods._updated import updated
-from certunl.recipe import Recipe
-from certunl.schedule import Schedule
 from certunl.timing import Stopwatch
-from certunl.training import Run
-from certunl.typing import BadInput, Key, Progress
+from certunl.training.recipe import Recipe
+from certunl.training.run import Run
+from certunl.training.schedule import Schedule
 
 __all__ = ["NegGradPlus"]
 

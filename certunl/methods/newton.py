@@ -5,16 +5,19 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
-from certunl.bounds._constants import NewtonConstants
-from certunl.certificate import REPLAY, Update, minimiser
-from certunl.curvature import CURVATURES
-from certunl.methods._newton_bound import Chains, distance, residual
+from certunl.base import Key, Progress
+from certunl.bounds.constants import NewtonConstants
+from certunl.bounds.theorems.newton import Chains, distance
+from certunl.bounds.theorems.residual import residual
+from certunl.certificates.guarantee import REPLAY, minimiser
+from certunl.certificates.update import Update
+from certunl.errors import BadInput
 from certunl.methods._newton_program import Settings, solved
 from certunl.methods._updated import updated
-from certunl.solvers import CG, LiSSA
+from certunl.solvers import CG, LiSSA, Solution, Solver
 from certunl.timing import Stopwatch
-from certunl.training import Run
-from certunl.typing import BadInput, Key, Progress, Solution, Solver
+from certunl.training.curvature import CURVATURES
+from certunl.training.run import Run
 
 __all__ = ["Newton"]
 

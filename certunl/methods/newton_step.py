@@ -3,14 +3,17 @@
 from dataclasses import dataclass
 from typing import Any
 
-from certunl.certificate import Update, minimiser
+from certunl.base import Key, Progress
+from certunl.bounds.theorems.newton import CONSTANTS
+from certunl.certificates.guarantee import minimiser
+from certunl.certificates.update import Update
+from certunl.errors import Diverged
 from certunl.methods._definite import check, explained, solver_for
-from certunl.methods._newton_bound import CONSTANTS
 from certunl.methods._newton_program import Settings, solved
 from certunl.methods._updated import updated
+from certunl.solvers import Solver
 from certunl.timing import Stopwatch
-from certunl.training import Run
-from certunl.typing import Diverged, Key, Progress, Solver
+from certunl.training.run import Run
 
 __all__ = ["NewtonStep"]
 

@@ -5,15 +5,17 @@ from typing import Any, ClassVar
 
 import jax
 
-from certunl.bounds._rounding import clip_rounding, coarsest
+from certunl.base import Key, Params, Progress
 from certunl.bounds.noisy_chain import noisy_chain
-from certunl.certificate import Assumption, Update
+from certunl.bounds.rounding import clip_rounding, coarsest
+from certunl.certificates.guarantee import Assumption
+from certunl.certificates.update import Update
+from certunl.errors import BadInput
 from certunl.methods._noisy_steps import clip, draw_steps, longest_noise, steps_recipe, walk
 from certunl.methods._updated import updated
-from certunl.recipe import Recipe
 from certunl.timing import Stopwatch
-from certunl.training import Run
-from certunl.typing import BadInput, Key, Params, Progress
+from certunl.training.recipe import Recipe
+from certunl.training.run import Run
 
 __all__ = ["NoisyFineTuning"]
 

@@ -8,20 +8,22 @@ import jax
 import numpy as np
 import optax
 
-from certunl.bounds._hessian_free_constants import HessianFreeConstants
-from certunl.bounds._linear_loss import linear_loss
-from certunl.bounds._steps import batches
+from certunl.base import Key, Params, Progress
+from certunl.bounds.constants import HessianFreeConstants
+from certunl.bounds.linear_loss import linear_loss
 from certunl.bounds.noisy_chain import noisy_chain
 from certunl.bounds.rewind import rewind_bound
-from certunl.certificate import Assumption, Update
-from certunl.methods._assumed import FINITE, check_assumed, constants_for, lacking, step_rounding
+from certunl.bounds.steps import batches
+from certunl.bounds.theorems.assumed import FINITE, check_assumed, constants_for, lacking, step_rounding
+from certunl.certificates.guarantee import Assumption
+from certunl.certificates.update import Update
+from certunl.errors import BadInput
 from certunl.methods._checkpoint import Checkpoint
 from certunl.methods._noisy_steps import clip, draw_steps, longest_noise, steps_recipe, walk
 from certunl.methods._updated import updated
-from certunl.recipe import Recipe
 from certunl.timing import Stopwatch
-from certunl.training import Run
-from certunl.typing import BadInput, Key, Params, Progress
+from certunl.training.recipe import Recipe
+from certunl.training.run import Run
 
 __all__ = ["NoisySGD"]
 

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
-from certunl.certificate import REPLAY, Update
-from certunl.methods._continued import followed
-from certunl.methods._relabelled import relabelled
+from certunl.base import Key, Progress
+from certunl.certificates.guarantee import REPLAY
+from certunl.certificates.update import Update
+from certunl.methods._continued import followed, relabelled
 from certunl.methods._updated import updated
-from certunl.recipe import Recipe
 from certunl.timing import Stopwatch
-from certunl.training import Run
-from certunl.typing import Key, Progress
+from certunl.training.recipe import Recipe
+from certunl.training.run import Run
 
 __all__ = ["RandomLabels"]
 

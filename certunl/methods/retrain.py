@@ -5,11 +5,13 @@ from typing import Any
 
 import jax
 
-from certunl.certificate import REPLAY, Update
+from certunl.base import Key, Progress
+from certunl.certificates.guarantee import REPLAY
+from certunl.certificates.update import Update
 from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
-from certunl.training import Run, check_finite, replay
-from certunl.typing import Key, Progress
+from certunl.training.loop import check_finite, replay
+from certunl.training.run import Run
 
 __all__ = ["Retrain"]
 

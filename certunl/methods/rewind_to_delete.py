@@ -7,16 +7,19 @@ from typing import Any
 import jax
 import numpy as np
 
-from certunl.bounds._hessian_free_constants import HessianFreeConstants
-from certunl.bounds._steps import batches
+from certunl.base import Key, Progress
+from certunl.bounds.constants import HessianFreeConstants
 from certunl.bounds.rewind import rewind_bound
-from certunl.certificate import REPLAY, Assumption, Update
-from certunl.methods._assumed import FINITE, check_assumed, constants_for, lacking
+from certunl.bounds.steps import batches
+from certunl.bounds.theorems.assumed import FINITE, check_assumed, constants_for, lacking
+from certunl.certificates.guarantee import REPLAY, Assumption
+from certunl.certificates.update import Update
+from certunl.errors import BadInput
 from certunl.methods._checkpoint import Checkpoint
 from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
-from certunl.training import Run, check_finite, follow
-from certunl.typing import BadInput, Key, Progress
+from certunl.training.loop import check_finite, follow
+from certunl.training.run import Run
 
 __all__ = ["RewindToDelete"]
 

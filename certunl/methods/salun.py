@@ -11,16 +11,19 @@ import jax.numpy as jnp
 import optax
 from optax.projections import projection_l2_ball
 
-from certunl.certificate import REPLAY, Update
-from certunl.curvature import microbatch, streamed
-from certunl.methods._relabelled import relabelled
+from certunl.base import Key, Params, Progress
+from certunl.certificates.guarantee import REPLAY
+from certunl.certificates.update import Update
+from certunl.errors import BadInput
+from certunl.methods._continued import relabelled
 from certunl.methods._updated import updated
-from certunl.problem import Dataset, Problem
-from certunl.recipe import Recipe
-from certunl.schedule import Schedule
 from certunl.timing import Stopwatch
-from certunl.training import Run, check_finite, step
-from certunl.typing import BadInput, Key, Params, Progress
+from certunl.training.loop import check_finite, step
+from certunl.training.problem import Dataset, Problem
+from certunl.training.recipe import Recipe
+from certunl.training.run import Run
+from certunl.training.schedule import Schedule
+from certunl.training.streaming import microbatch, streamed
 
 __all__ = ["SalUn"]
 

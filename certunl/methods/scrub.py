@@ -9,16 +9,18 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from certunl.certificate import REPLAY, Update
+from certunl.base import Key, Params, Progress
+from certunl.certificates.guarantee import REPLAY
+from certunl.certificates.update import Update
+from certunl.errors import BadInput
 from certunl.methods._continued import continuation, followed
 from certunl.methods._updated import updated
-from certunl.problem import Dataset, Problem
-from certunl.recipe import Recipe
-from certunl.schedule import Schedule
-from certunl.supervised import classes
 from certunl.timing import Stopwatch
-from certunl.training import Run
-from certunl.typing import BadInput, Key, Params, Progress
+from certunl.training.problem import Dataset, Problem
+from certunl.training.recipe import Recipe
+from certunl.training.run import Run
+from certunl.training.schedule import Schedule
+from certunl.training.supervised import classes
 
 __all__ = ["SCRUB"]
 

@@ -4,9 +4,11 @@ A metric is a function `(Outcome) -> dict[str, float]`, named columns of the rep
 gives the ideal value. `evaluate` calls every file of this folder.
 """
 
+from certunl.metrics._correlation import correlations
+from certunl.metrics._outcome import Metric, Outcome
 from certunl.metrics.cost import cost
 from certunl.metrics.fidelity import fidelity
 from certunl.metrics.per_class import per_class
 from certunl.metrics.utility import utility
 
-__all__ = ["cost", "fidelity", "per_class", "utility"]
+__all__ = ["Metric", "Outcome", "correlations", "cost", "fidelity", "per_class", "utility"]

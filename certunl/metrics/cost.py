@@ -1,6 +1,6 @@
 """What forgetting took."""
 
-from certunl.typing import Outcome
+from certunl.metrics._outcome import Outcome
 
 __all__ = ["cost"]
 

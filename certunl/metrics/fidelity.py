@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from certunl.correlation import correlations
-from certunl.layout import vector
-from certunl.typing import Outcome, Scores
+from certunl.base import vector
+from certunl.metrics._correlation import correlations
+from certunl.metrics._outcome import Outcome
+from certunl.training.problem import Scores
 
 __all__ = ["fidelity"]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from certunl.typing import Outcome
+from certunl.metrics._outcome import Outcome
 
 __all__ = ["per_class"]
 

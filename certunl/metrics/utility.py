@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from certunl.typing import Outcome, Scores
+from certunl.metrics._outcome import Outcome
+from certunl.training.problem import Scores
 
 __all__ = ["utility"]
 

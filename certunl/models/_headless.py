@@ -6,8 +6,9 @@ from typing import Any
 import jax
 from flax import linen as nn
 
+from certunl.base import Params
+from certunl.errors import BadInput
 from certunl.models._layers import Dense
-from certunl.typing import BadInput, Params
 
 __all__ = ["Headless"]
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from certunl.typing import BadInput
+from certunl.errors import BadInput
 
 __all__ = ["Conv", "Dense", "GroupNorm", "Norm", "activate", "convolve_and_pool", "pool"]
 

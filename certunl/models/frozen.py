@@ -5,7 +5,8 @@ from typing import Any
 
 import jax
 
-from certunl.typing import BadInput, Key, Params
+from certunl.base import Key, Params
+from certunl.errors import BadInput
 
 __all__ = ["Frozen"]
 

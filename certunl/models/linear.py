@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from certunl.errors import BadInput
 from certunl.models._layers import Dense
-from certunl.typing import BadInput
 
 __all__ = ["Linear", "shortened"]
 

@@ -5,8 +5,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from certunl.evaluation import Report
+from certunl.membership.roc import Attacked
 from certunl.report._looks import GRID, blank, legend, looks, methods
-from certunl.roc import Attacked
 
 __all__ = ["areas", "curves"]
 

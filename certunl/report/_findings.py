@@ -3,8 +3,8 @@
 import numpy as np
 
 from certunl.evaluation import Report
+from certunl.membership.roc import Attacked
 from certunl.report._tables import Table, number
-from certunl.roc import Attacked
 
 __all__ = ["alarms", "areas", "attacked", "claims", "power"]
 

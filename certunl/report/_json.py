@@ -5,9 +5,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from certunl.audit import Audit
+from certunl.audits.audit import Audit
 from certunl.evaluation import Report
-from certunl.roc import Attacked
+from certunl.membership.roc import Attacked
 
 __all__ = ["from_json", "to_json"]
 

@@ -11,8 +11,9 @@ operator that samples mini-batches afresh with every key; the others get the ful
         def verify(self, solution): ...
 """
 
+from certunl.solvers._solver import Solution, Solver
 from certunl.solvers.cg import CG
 from certunl.solvers.dense import Dense
 from certunl.solvers.lissa import LiSSA
 
-__all__ = ["CG", "Dense", "LiSSA"]
+__all__ = ["CG", "Dense", "LiSSA", "Solution", "Solver"]

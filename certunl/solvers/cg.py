@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from certunl.typing import BadInput, Diverged, Key, Operator, Params, Solution
+from certunl.base import Key, Operator, Params
+from certunl.errors import BadInput, Diverged
+from certunl.solvers._solver import Solution
 
 __all__ = ["CG"]
 

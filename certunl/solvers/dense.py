@@ -6,8 +6,10 @@ import jax
 import jax.flatten_util
 import jax.numpy as jnp
 
-from certunl.curvature import dense
-from certunl.typing import BadInput, Diverged, Key, Operator, Params, Solution
+from certunl.base import Key, Operator, Params
+from certunl.errors import BadInput, Diverged
+from certunl.solvers._solver import Solution
+from certunl.training.curvature import dense
 
 __all__ = ["Dense"]
 

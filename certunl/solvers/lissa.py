@@ -12,8 +12,10 @@ import optax
 from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
-from certunl.curvature import extreme_eigenvalues
-from certunl.typing import BadInput, Diverged, Key, Operator, Params, Solution
+from certunl.base import Key, Operator, Params
+from certunl.errors import BadInput, Diverged
+from certunl.solvers._solver import Solution
+from certunl.training.curvature import extreme_eigenvalues
 
 __all__ = ["LiSSA"]
 

@@ -6,13 +6,8 @@ import numpy as np
 import pytest
 
 import certunl as cu
-from certunl.bounds import (
-    HessianFreeConstants,
-    published_bound,
-    recursive_bound,
-    uniform_bound,
-)
-from certunl.gaussian import noise_ratio
+from certunl.bounds import HessianFreeConstants, published_bound, recursive_bound, uniform_bound
+from certunl.certificates.gaussian import noise_ratio
 from tests.bounds.naive import Softmax
 
 FORMS = ("first_order", "retained")

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import certunl as cu
-from certunl.bounds import _linear_loss, residual_bound
-from certunl.bounds._linear_risk import linear_risk
-from certunl.risk import Risk
+from certunl.bounds import linear_loss, residual_bound
+from certunl.bounds.linear_risk import linear_risk
+from certunl.training.risk import Risk
 from tests.cases import classes, network, ridge, trained, vector
 
 GONE = np.array([1, 4, 17])
@@ -36,7 +36,7 @@ def moved(params, size, seed=0):
 @pytest.mark.parametrize("denominator", ["batch", "retained"])
 @pytest.mark.parametrize("rest", [{}, {"bias": False, "l2": 0.3}, {"bound": 0.8, "l2": 0.3}])
 def test_the_gradient_is_that_of_the_risk_retraining_minimises(kind, denominator, rest, monkeypatch):
-    monkeypatch.setattr(_linear_loss, "_NUMBERS", 4 * 7)  # blocks of seven rows
+    monkeypatch.setattr(linear_loss, "_NUMBERS", 4 * 7)  # blocks of seven rows
     run = made(kind, denominator=denominator, **rest)
     seen = run.schedule.replace(weights=run.schedule.weights.at[:2].set(0).at[2:].mul(2.0))  # not everyone, and twice
     run = run.replace(schedule=seen, params=moved(run.params, 0.5))
@@ -100,7 +100,7 @@ def test_the_gradient_is_that_of_the_point_released_and_a_point_outside_the_ball
     assert risk.slope(far).norm == risk.slope(projected).norm
     inside = risk.slope(jax.tree.map(lambda leaf: 0.9 * leaf, projected)).rounding
     assert inside < 1e-12
-    monkeypatch.setattr("certunl.bounds._linear_risk.projection_l2_ball", lambda tree, radius: tree)
+    monkeypatch.setattr("certunl.bounds.linear_risk.projection_l2_ball", lambda tree, radius: tree)
     out = np.linalg.norm(vector(far)) - 0.3
     top = risk.loss.smoothness + 0.1
     assert risk.slope(far).rounding == pytest.approx((top + 0.1) * out)

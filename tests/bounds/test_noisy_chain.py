@@ -6,7 +6,7 @@ from scipy.stats import norm
 
 import certunl as cu
 from certunl.bounds import noisy_chain
-from certunl.gaussian import read_epsilon
+from certunl.certificates.gaussian import read_epsilon
 
 
 def exact_delta(epsilon, r):

@@ -7,8 +7,8 @@ import pytest
 
 import certunl as cu
 from certunl.bounds import residual_after_step, residual_before_step, residual_bound
-from certunl.bounds._linear_risk import linear_risk
-from certunl.risk import Risk
+from certunl.bounds.linear_risk import linear_risk
+from certunl.training.risk import Risk
 from tests.bounds.test_linear_risk import GONE, made, moved
 from tests.cases import trained, vector
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import certunl as cu
-from certunl.certificate import minimiser
+from certunl.certificates.guarantee import minimiser
 from tests.cases import KEY, gap, network, ridge, trained, vector
 
 IDS = [2, 5, 11]

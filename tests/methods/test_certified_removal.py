@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import certunl as cu
-from certunl import cli, storage
-from certunl.bounds._linear_risk import linear_risk
-from certunl.gaussian import read_epsilon
+from certunl import cli, folders
+from certunl.bounds.linear_risk import linear_risk
+from certunl.certificates.gaussian import read_epsilon
 from tests.bounds.test_linear_risk import made
 from tests.bounds.test_residual import minimiser
 from tests.cases import KEY, classes, network, ridge, trained, vector
@@ -169,7 +169,7 @@ def test_the_command_line_forgets_with_it_and_leaves_the_published_noise_to_the_
     words = ["forget", place, "--method", "certified_removal", "--request", "random:3", "--set", "tolerance=1e-3"]
     cli.main(words)
     assert "PROVED: certified_removal" in capsys.readouterr().out
-    assert storage.exists(tmp_path / "run", "releases", "certified_removal-1")
+    assert folders.exists(tmp_path / "run", "releases", "certified_removal-1")
     cli.main(["prepare", place, "--method", "certified_removal"])
     assert "prepares what it needs when it forgets" in capsys.readouterr().out
     noise = ["--set", "objective_noise=1.0"]

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import certunl as cu
-from certunl.training import follow
+from certunl.training.loop import follow
 from tests.cases import KEY, classes, gap, network, ridge, trained, vector
 
 RECIPES = {

@@ -8,7 +8,7 @@ import pytest
 
 import certunl as cu
 from certunl.bounds import HessianFreeConstants, hessian_free_constants, measured_contractions
-from certunl.methods._hessian_free_bound import distance
+from certunl.bounds.theorems.hessian_free import distance
 from tests.bounds.test_hessian_free_constants import linear
 from tests.cases import KEY, network, trained, vector
 

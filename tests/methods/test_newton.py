@@ -53,8 +53,8 @@ def test_damping_is_added_to_the_operator_itself():
 
 
 def test_streaming_over_microbatches_changes_nothing(monkeypatch):
-    import certunl.curvature
     import certunl.methods._newton_program as program
+    import certunl.training.curvature
 
     run = trained(network())
     lissa = cu.LiSSA(depth=5, repeats=2, scale=20.0, batch_size=12)  # whose mini-batches do not fit one microbatch
@@ -62,7 +62,7 @@ def test_streaming_over_microbatches_changes_nothing(monkeypatch):
         method = cu.Newton(damping=1.0, solver=solver)
         whole = method.forget(run, None, IDS, KEY).params
         with monkeypatch.context() as patch:
-            patch.setattr(certunl.risk, "microbatch", lambda problem, params: 7)
+            patch.setattr(certunl.training.risk, "microbatch", lambda problem, params: 7)
             program.newton_steps.clear_cache()
             streamed = method.forget(run, None, IDS, KEY).params
         program.newton_steps.clear_cache()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import certunl as cu
-from certunl.curvature import dense, hvp
+from certunl.training.curvature import dense, hvp
 from tests.cases import KEY, classes, gap, network, ridge, trained, vector
 
 IDS = [2, 5, 11]

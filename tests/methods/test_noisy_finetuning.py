@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import certunl as cu
-from certunl.gaussian import noise_ratio, read_epsilon
+from certunl.certificates.gaussian import noise_ratio, read_epsilon
 from tests.cases import KEY, network, ridge, trained, vector
 
 BUDGET = cu.Budget(epsilon=50.0, delta=1e-5)

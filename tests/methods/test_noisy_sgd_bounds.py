@@ -9,7 +9,7 @@ import pytest
 
 import certunl as cu
 from certunl.bounds import noisy_chain, rewind_bound
-from certunl.gaussian import read_epsilon
+from certunl.certificates.gaussian import read_epsilon
 from tests.bounds.test_hessian_free_constants import linear
 from tests.cases import KEY, ridge, trained, vector
 from tests.methods.test_noisy_finetuning import accepted

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import certunl as cu
-from certunl import chunks
-from certunl.statistics import Origin
+from certunl.rows.origin import Origin
+from certunl.training import workers
 from tests.cases import KEY, gap, network, ridge, trained, vector
 
 RECIPES = {
@@ -21,7 +21,7 @@ RECIPES = {
 @pytest.mark.parametrize("name", RECIPES)
 def test_rows_gathered_backward_are_those_gathered_forward(name, monkeypatch):
     run = trained(network(), **RECIPES[name])
-    monkeypatch.setattr("certunl.gathering._QUERY_BYTES", 8 * 20 * 150)  # several blocks of queries
+    monkeypatch.setattr("certunl.rows.gathering._QUERY_BYTES", 8 * 20 * 150)  # several blocks of queries
     forward, backward = (cu.HessianFree(order=order).prepare(run) for order in ("forward", "backward"))
     assert gap(backward.rows, forward.rows) < 1e-10
 
@@ -65,7 +65,7 @@ def test_a_query_of_other_shapes_is_refused():
 
 
 def test_memory_of_a_query_grows_with_the_square_root_of_the_schedule():
-    from certunl import sensitivity
+    from certunl.training import sensitivity
 
     def temporary(epochs):
         run = trained(network(hidden=(60,)), epochs=epochs)
@@ -169,7 +169,7 @@ def test_rows_are_gathered_on_several_devices_and_from_a_run_on_any(monkeypatch,
     run, first = trained(network()), cu.HessianFree(chunk=4)
     rows = first.prepare(run)
     both = jax.local_devices()[:2]
-    for module in ("certunl.chunks", "certunl.methods.hessian_free"):
+    for module in ("certunl.training.workers", "certunl.methods.hessian_free"):
         monkeypatch.setattr(f"{module}.devices", lambda: both)
     assert gap(first.prepare(run).rows, rows.rows) < 1e-12
     assert gap(first.store(run, tmp_path / "s").correction([3, 29]), rows.correction([3, 29])) < 1e-12
@@ -188,7 +188,7 @@ def test_threads_keep_the_caller_s_settings(monkeypatch):
         seen.append((jnp.ones(1).dtype, jax.config.jax_default_matmul_precision))
 
     with jax.enable_x64(False), jax.default_matmul_precision("bfloat16"):
-        list(chunks.spread(work, range(4)))
+        list(workers.spread(work, range(4)))
     assert seen == [(jnp.float32, "bfloat16")] * 4
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import certunl as cu
-from certunl.supervised import wrong_labels
+from certunl.training.supervised import wrong_labels
 from tests.cases import KEY, classes, trained, vector
 
 IDS = [2, 5, 11]

@@ -8,7 +8,7 @@ import pytest
 import certunl as cu
 from certunl.bounds import hessian_free_constants
 from certunl.bounds.rewind import rewind_bound
-from certunl.methods._assumed import constants_for
+from certunl.bounds.theorems.assumed import constants_for
 from tests.bounds.test_hessian_free_constants import linear
 from tests.cases import KEY, network, ridge, trained, vector
 

@@ -1,0 +1,183 @@
+"""What samples of two mechanisms, guesses or one release refute: lower bounds on epsilon, with confidence."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from certunl.certificates.certificate import EXPLAINED
+from certunl.certificates.gaussian import read_epsilon
+from certunl.errors import BadInput
+
+__all__ = ["Audit", "epsilon_lower_bound", "gaussian_release_lower_bound", "noise_upper_bound", "one_run_lower_bound"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """What was found against a certificate that claims `epsilon` at `delta`: with probability at least `confidence`, no
+    epsilon below `lower` is true. `how` says in words what was sampled; where coins were guessed, `correct` of
+    `guesses`. An `epsilon` of inf claims nothing. `broken`: what else that the certificate says was found false."""
+
+    lower: float
+    epsilon: float
+    delta: float
+    confidence: float
+    how: str
+    correct: int = 0
+    guesses: int = 0
+    broken: str = ""
+
+    @property
+    def refuted(self) -> bool:
+        """Whether the certificate is false, but for a chance of 1 − `confidence`."""
+        return self.lower > self.epsilon or bool(self.broken)
+
+    def __str__(self) -> str:
+        word = f"REFUTED: {EXPLAINED['REFUTED']}" if self.refuted else "not refuted"
+        claim = "nothing is claimed" if math.isinf(self.epsilon) else f"{self.epsilon:.4g} is claimed"
+        found = f"epsilon is at least {self.lower:.4g} at delta {self.delta:.3g} with confidence {self.confidence:g}"
+        broken = f"; {self.broken}" if self.broken else ""
+        return f"{word}; {found}, where {claim} ({self.how}){broken}"
+
+
+def epsilon_lower_bound(
+    released: Any, reference: Any, delta: float, *, confidence: float = 0.99, gaussian: bool = False
+) -> float:
+    """An epsilon such that with probability at least `confidence` no smaller one is true at `delta`, from independent
+    samples f[k] of one statistic of the release and f[m] of its reference: 0 where nothing is refuted.
+
+    A threshold splits both; with p the release's and q the reference's share beyond it, (epsilon, delta) asks for
+    p <= e^epsilon q + delta, so epsilon >= ln((p − delta)/q). Threshold and direction (above or below, either sample
+    first) are chosen on the first half of each sample, p and q bounded by Clopper and Pearson on the second. `gaussian`
+    takes the trade-off for a Gaussian one: r >= Phi⁻¹(p) − Phi⁻¹(q), and epsilon follows from r exactly; it is far
+    sharper at a small delta, and wrong where the mechanism is not Gaussian.
+    Source: Jagielski, Ullman and Oprea 2020 (Clopper-Pearson); Nasr et al. 2023 (Gaussian).
+    Raises: BadInput for fewer than four samples of either, or numbers that are not finite.
+    """
+    samples = [np.asarray(a, np.float64).ravel() for a in (released, reference)]
+    if min(map(len, samples)) < 4 or not all(np.isfinite(a).all() for a in samples):
+        raise BadInput("an audit needs at least four finite samples of the release and of the reference")
+    _check(delta, confidence, least=math.ulp(0))
+    chosen, held = [a[: len(a) // 2] for a in samples], [a[len(a) // 2 :] for a in samples]
+    thresholds = np.quantile(np.concatenate(chosen), np.linspace(0, 1, 201))
+    sided = (_beyond(chosen, thresholds), _beyond(chosen[::-1], thresholds))
+    error = (1 - confidence) / 2  # half for p, half for q
+    guesses = [_refuted(*counts, delta, error, gaussian) for counts in sided]
+    first, side, best = np.unravel_index(np.argmax(guesses), np.shape(guesses))
+    counts = _beyond(held if first == 0 else held[::-1], thresholds[[best]])
+    found = float(_refuted(*counts, delta, error, gaussian)[side, 0])
+    return read_epsilon(1 / found, delta) if gaussian and found else found
+
+
+def one_run_lower_bound(
+    correct: int,
+    guesses: int,
+    delta: float,
+    *,
+    confidence: float = 0.99,
+    group: bool = True,
+    canaries: int | None = None,
+) -> float:
+    """An epsilon such that with probability at least `confidence` no smaller one is true at `delta`, from one run in
+    which `correct` = v of `guesses` = r coins were guessed: 0 where nothing is refuted. Each of the `canaries` = m
+    (default: r) was in by a fair coin of its own; which coins are guessed may depend on the release, r may not.
+
+    `group`: for every set S of canaries the release P_S is (epsilon, delta)-close to one law Q, as a certificate claims
+    of forgetting S whole. E_S, the outputs whose guesses fit S in at least v places, is an event, so
+    P_S(E_S) <= e^epsilon Q(E_S) + delta. Average over S: what is drawn from Q is independent of the coins, each guess
+    is right with probability 1/2, and P(correct >= v) <= e^epsilon P(Binomial(r, 1/2) >= v) + delta. The right side
+    falls in v, so epsilon is refuted where it is at most 1 − confidence: below
+    ln((1 − confidence − delta)/P(Binomial(r, 1/2) >= v)).
+
+    Without `group`: each canary alone changes the law by (epsilon, delta), as in differential privacy. Then
+    P(correct >= v) <= P(W >= v) + 2 m delta max_i P(v > W >= v − i)/i, W ~ Binomial(r, e^epsilon/(1 + e^epsilon)).
+    Source: Steinke, Nasr and Jagielski 2023, theorem 5.2 and appendix D (without `group`).
+
+    >>> round(one_run_lower_bound(20, 20, 0.0), 4)  # ln(0.01) + 20 ln 2
+    9.2578
+    """
+    m = guesses if canaries is None else canaries
+    if not 0 <= correct <= guesses <= m or guesses < 1:
+        raise BadInput(f"correct <= guesses <= canaries is needed, got {correct}, {guesses} and {m}")
+    _check(delta, confidence, least=0.0)
+    error = 1 - confidence
+    if group:
+        tail = float(np.logaddexp.reduce(_binomial(guesses, 0.0)[correct:]))
+        return max(0.0, math.log(error - delta) - tail) if delta < error else 0.0
+    low, high = 0.0, 1.0
+    while high < 1e4 and _chance(correct, guesses, m, high, delta) <= error:
+        low, high = high, 2 * high
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _chance(correct, guesses, m, middle, delta) <= error else (low, middle)
+    return low
+
+
+def gaussian_release_lower_bound(noise: Any, distance: float, delta: float, *, confidence: float = 0.99) -> float:
+    """An epsilon such that with probability at least `confidence` no smaller one is true at `delta`, from one release:
+    `noise f[d]` is what was added to its parameters, N(0, sigma² I), and `distance` how far those are from the
+    reference's, to which the same noise is added. inf where there is a distance and no noise.
+
+    ‖noise‖²/sigma² is chi-squared with d degrees of freedom, so sigma <= ‖noise‖/√(its (1 − confidence)-quantile) with
+    that confidence; epsilon is exact for that sigma and falls in sigma.
+    """
+    _check(delta, confidence, least=math.ulp(0))
+    noise = np.asarray(noise, np.float64).ravel()
+    if not (noise.size and np.isfinite(noise).all() and 0 <= distance < math.inf):
+        raise BadInput("an audit of one release needs finite noise and a finite distance of at least 0")
+    if not distance:
+        return 0.0
+    sigma = noise_upper_bound(noise, confidence=confidence)
+    return read_epsilon(max(sigma / distance, _LEAST), delta) if sigma else math.inf
+
+
+def noise_upper_bound(noise: Any, *, confidence: float = 0.99) -> float:
+    """A sigma that with probability at least `confidence` is not exceeded by that of `noise f[d]`, drawn from
+    N(0, sigma² I): ‖noise‖/√(the (1 − confidence)-quantile of chi-squared with d degrees of freedom)."""
+    from scipy.stats import chi2  # takes a second to import
+
+    noise = np.asarray(noise, np.float64).ravel()
+    return float(np.linalg.norm(noise)) / math.sqrt(chi2.ppf(1 - confidence, noise.size))
+
+
+_LEAST = 1e-100
+"""The smallest sigma/distance whose epsilon is computed, not to overflow; less noise has a larger one."""
+
+
+def _check(delta: float, confidence: float, *, least: float) -> None:
+    if not (least <= delta < 1 and 0 < confidence < 1):
+        raise BadInput(f"delta and confidence must lie strictly between 0 and 1, got {delta!r} and {confidence!r}")
+
+
+def _binomial(r: int, epsilon: float) -> np.ndarray:
+    """ln P(Binomial(r, e^epsilon/(1 + e^epsilon)) = k), f64[r + 1]."""
+    factorial, k = np.append(0.0, np.cumsum(np.log(np.arange(1, r + 1)))), np.arange(r + 1)
+    return factorial[r] - factorial - factorial[::-1] - (r - k) * epsilon - r * np.log1p(np.exp(-epsilon))
+
+
+def _chance(v: int, r: int, m: int, epsilon: float, delta: float) -> float:
+    """The most that P(correct >= v) can be where each canary alone is (epsilon, delta)-private."""
+    chances = np.exp(_binomial(r, epsilon))
+    below = np.cumsum(chances[:v][::-1]) / np.arange(1, v + 1)
+    return float(chances[v:].sum() + 2 * m * delta * below.max(initial=0.0))
+
+
+_Counts = tuple[np.ndarray, int]
+"""How many of a sample are above each threshold and how many are not, i64[2, thresholds]; its size."""
+
+
+def _beyond(samples: list[np.ndarray], thresholds: np.ndarray) -> tuple[_Counts, _Counts]:
+    above = [len(a) - np.searchsorted(np.sort(a), thresholds, side="right") for a in samples]
+    first, other = ((np.stack([n, len(a) - n]), len(a)) for n, a in zip(above, samples, strict=True))
+    return first, other
+
+
+def _refuted(first: _Counts, other: _Counts, delta: float, error: float, gaussian: bool) -> np.ndarray:
+    """The epsilons (`gaussian`: ratios r) that these counts refute, each in error with probability 2 `error`."""
+    from scipy.stats import beta, norm  # takes a second to import
+
+    (hits, size), (false, others) = first, other
+    p = np.where(hits > 0, beta.ppf(error, np.maximum(hits, 1), size - hits + 1), 0.0)
+    q = np.where(false < others, beta.isf(error, false + 1, np.maximum(others - false, 1)), 1.0)
+    return np.maximum(norm.ppf(p) - norm.ppf(q), 0.0) if gaussian else np.log(np.maximum(p - delta, q) / q)

@@ -1,0 +1,28 @@
+"""What floating point does to parameters."""
+
+import jax
+import jax.numpy as jnp
+
+from certunl.base import Params
+from certunl.errors import BadInput
+
+__all__ = ["clip_rounding", "coarsest"]
+
+
+def coarsest(params: Params) -> float:
+    """The largest eps among the dtypes of `params`."""
+    return max(float(jnp.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(params))
+
+
+def clip_rounding(params: Params) -> float:
+    """How far a vector v like `params`, shortened to norm C by v min(1, C/‖v‖), can be off, over C.
+
+    d squares summed in any order are within d eps/2 of their sum, which the root halves; 10 eps are for the root, the
+    quotient and the products. Where v is taken for short enough by that error, it is no more than that too long.
+    Raises: BadInput where that is half of C.
+    """
+    d = sum(leaf.size for leaf in jax.tree.leaves(params))
+    lost = (d / 4 + 10) * coarsest(params)
+    if lost >= 0.5:
+        raise BadInput(f"{d} parameters are too many to clip in this precision; train in float64 (jax_enable_x64)")
+    return lost

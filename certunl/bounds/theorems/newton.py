@@ -1,0 +1,122 @@
+"""Where a theorem of `bounds/` speaks of a Newton update, what it says."""
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import jax
+
+from certunl.bounds.constants import NewtonConstants
+from certunl.bounds.inverse import dimension_free_error, lemma_depth, residual_error
+from certunl.bounds.linear import linear_constants
+from certunl.bounds.newton import newton_bound
+from certunl.bounds.rounding import coarsest
+from certunl.certificates.guarantee import Assumption, minimiser
+from certunl.training.run import Run
+
+__all__ = ["CONSTANTS", "Chains", "distance"]
+
+
+CONSTANTS = (
+    "L, M and lambda_min: Lipschitz constants of gradient and Hessian of the losses, the Hessian's smallest eigenvalue "
+    "(assumed=NewtonConstants(...); in closed form for softmax and least-squares regression only)"
+)
+
+
+class Chains(NamedTuple):
+    """How LiSSA solved: `repeats` chains of `depth` steps at a `scale` that was `given`, or measured."""
+
+    depth: int
+    repeats: int
+    scale: float
+    given: bool
+
+
+def distance(
+    run: Run,
+    facts: dict[str, float],
+    top: float,
+    chains: Chains | None,
+    *,
+    assumed: NewtonConstants | str | None,
+    operator: str,
+    damping: float | None,
+    inverse: str,
+) -> dict[str, Any]:
+    """The fields of Update that a theorem fills; only what is `missing` where a condition of it is seen to fail.
+
+    The conditions: the Hessian itself (its own constants, not Gauss-Newton's), a start in the ball where there is one,
+    damping + lambda_min > 0, and for LiSSA a scale of at least L + weight decay + damping and of every eigenvalue met
+    (for the printed form also at least 1, and the lemma's depth).
+
+    `facts` are what the last step measured, `top` the highest eigenvalue met in solving it, `chains` None for a solver
+    other than LiSSA; the others are the settings of `Newton`.
+    """
+    radius = run.recipe.radius
+    if assumed is None:
+        return {"missing": (CONSTANTS,)}
+    if operator != "hessian":
+        return {"missing": (f'the Hessian itself (operator="hessian"): no theorem is of {operator}',)}
+    if radius is not None and facts["norm"] > radius * (1 + 1e-5):  # left unprojected by another method's request
+        return {"missing": (f"a start in the ball of radius {radius:g}: the parameters have norm {facts['norm']:.4g}",)}
+    if isinstance(assumed, NewtonConstants):
+        constants = replace(assumed)  # proved is only what the code derives here, for this run
+    else:
+        retained = facts["left"] / max(facts["visited"], 1) if run.recipe.denominator == "batch" else 1.0
+        constants = linear_constants(run, retained)
+    if radius is None and not constants.strong_convexity:
+        return {"missing": ("a ball that holds both models (Recipe(radius=...)), or strong convexity",)}
+    fixed = damping is not None and chains is not None and chains.given
+    damping, gap = facts["damping"], facts["damping"] + constants.smallest_eigenvalue
+    printed = chains is not None and inverse == "printed"
+    solver = None
+    if gap > 0 and chains is None:  # newton_bound refuses any other gap
+        solver = residual_error(residual=facts["error"], gap=gap)
+    elif gap > 0 and chains is not None:
+        least = max(constants.smoothness + run.recipe.weight_decay + damping, top)
+        if chains.scale < least:
+            return {"missing": (f"a scale of LiSSA of at least {least:.4g}, it is {chains.scale:.4g}",)}
+        if printed and not (chains.scale >= 1 and chains.depth >= lemma_depth(gap, chains.scale)):
+            depth = lemma_depth(gap, max(chains.scale, 1.0))
+            return {"missing": (f"the printed lemma's scale of at least 1 and depth of at least {depth:.0f}",)}
+        if not printed:
+            solver = dimension_free_error(
+                v=facts["gradient"],
+                gap=gap,
+                scale=chains.scale,
+                depth=chains.depth,
+                repeats=chains.repeats,
+                failure_probability=constants.failure_probability,
+                status="given" if chains.given else "estimated",
+            )
+    bound, assumptions = newton_bound(
+        constants,
+        radius=radius,
+        damping=damping,
+        dimension=sum(leaf.size for leaf in jax.tree.leaves(run.params)),
+        weight_decay=run.recipe.weight_decay,
+        shift=facts["shift"],
+        gradient=facts["slope"],
+        solver=solver,
+    )
+    rounding = _rounding(run, facts, max(top, gap), gap)
+    bound += rounding
+    assumptions += (Assumption("rounding", rounding, "estimated", "of floating point, in w, x and the residual"),)
+    if printed and chains is not None:
+        assumptions += (Assumption("S", chains.scale, "given", "at least every mini-batch's norm"),)
+    residual = constants.gradient_residual
+    at = f"a point of the ball where the retained risk has gradient norm <= G = {residual:g}"
+    return {
+        "bound": bound,
+        "assumptions": assumptions,
+        "uniform": solver is None and fixed and facts["shift"] == 0 and constants.strong_convexity == 0,
+        "failure_probability": 0.0 if chains is None else constants.failure_probability,
+        "nothing": facts["slope"] / constants.strong_convexity if constants.strong_convexity else None,
+        "reference": minimiser(radius) if constants.strong_convexity and not residual else at,
+        "compared": "minimiser",
+    }
+
+
+def _rounding(run: Run, facts: dict[str, float], top: float, gap: float) -> float:
+    """eps (‖w‖ + ‖x‖)(1 + 10 top/gap): w − x is rounded to the parameters' type, and v and A x, sums of terms as large
+    as top ‖w‖ and top ‖x‖, are off by a few eps of that before they are divided by gap."""
+    return coarsest(run.params) * (facts["norm"] + facts["step"]) * (1 + 10 * top / gap)

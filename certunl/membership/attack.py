@@ -1,0 +1,101 @@
+"""Every attack on every model of one request, beside the same on the retrained model, and its control."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from certunl.base import Key, Params
+from certunl.certificates.update import Unlearner
+from certunl.errors import BadInput, Diverged
+from certunl.membership.roc import Attacked, judge
+from certunl.membership.shadows import Suspects, Trained, suspects, train_shadows
+from certunl.membership.target import Attack, Shadows, Target
+from certunl.training.problem import Dataset
+from certunl.training.run import Run
+
+__all__ = ["attack_all"]
+
+
+def attack_all(
+    run: Run,
+    request: np.ndarray,
+    models: Mapping[str, Params],
+    test: Dataset,
+    key: Key,
+    attacks: Mapping[str, Attack],
+    *,
+    shadows: int = 16,
+    methods: Mapping[str, Unlearner] | None = None,
+    noise: Mapping[str, float] | None = None,
+) -> tuple[dict[str, dict[str, Attacked]], dict[str, Attacked], dict[str, str]]:
+    """(attacks[model][attack], controls[attack], why some are missing).
+
+    `shadows` models are trained once for all; the attacks that need unlearned ones are run where `methods` has the
+    model's method, and where `noise` has the model's name with noise of that standard deviation on each. A control is
+    the attack on the retrained model, members and others shuffled before it looks, with a 99.9% interval.
+    """
+    methods, noise = methods or {}, noise or {}
+    ask_key, train_key, forget_key, attack_key, shuffle_key = jax.random.split(key, 5)
+    held = suspects(run, request, jax.tree.map(jax.numpy.asarray, test), ask_key)
+    needs = {attack.needs for attack in attacks.values()}
+    trained, seen = None, None
+    if needs - {"model"}:
+        trained = train_shadows(run, request, held, train_key, shadows)
+        seen = trained.seen()
+    found: dict[str, dict[str, Attacked]] = {}
+    controls: dict[str, Attacked] = {}
+    missing: dict[str, str] = {}
+    for name, params in models.items():
+        after = None
+        if "unlearned" in needs and trained is not None and name in methods:
+            after = _forgotten(trained, methods[name], forget_key, noise.get(name, 0.0), name, missing)
+        target = _target(run, params, held, seen, after)
+        found[name] = {}
+        for number, (title, attack) in enumerate(attacks.items()):
+            if attack.needs == "unlearned" and after is None:
+                if name not in methods and name not in missing:
+                    missing[f"{title} on {name}"] = "the method that made it is not given (methods={name: method})"
+                continue
+            own_key = jax.random.fold_in(attack_key, number)
+            try:
+                found[name][title] = judge(attack(target, own_key), held.member)
+                if name == "retrain" or len(models) == 1:
+                    generator = np.random.default_rng(np.asarray(jax.random.key_data(shuffle_key)).tolist())
+                    bits = generator.permutation(held.member)
+                    control = attack(replace(target, member=jnp.asarray(bits)), own_key)
+                    controls[title] = judge(control, bits, confidence=0.999)
+            except BadInput as error:
+                missing[title] = str(error)
+    return found, controls, missing
+
+
+def _forgotten(
+    trained: Trained, method: Unlearner, key: Key, sigma: float, name: str, missing: dict[str, str]
+) -> Shadows | None:
+    """What the shadow models give after they forgot by `method`, or a note of why they could not."""
+    forget_key, noise_key = jax.random.split(key)
+    try:
+        after = trained.forgotten(method, forget_key)
+    except (BadInput, Diverged) as error:
+        missing[name] = f"its shadow models could not forget: {error}"
+        return None
+    noise = optax.tree.random_like(noise_key, after)
+    return trained.seen(jax.tree.map(lambda p, z: p + sigma * z, after, noise) if sigma else after)
+
+
+def _target(run: Run, params: Params, held: Suspects, seen: Shadows | None, after: Shadows | None) -> Target:
+    problem = run.problem
+    return Target(
+        run=run,
+        params=params,
+        candidates=held.candidates,
+        member=jnp.asarray(held.member),
+        original=problem.scores(run.params, held.candidates),
+        scores=problem.scores(params, held.candidates),
+        shadows=seen,
+        unlearned=after,
+    )

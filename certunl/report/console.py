@@ -1,0 +1,86 @@
+"""What the command line draws: tables on stdout, progress on stderr."""
+
+import contextlib
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
+from rich.console import Console
+from rich.progress import Progress as Bar
+from rich.table import Table
+from rich.text import Text
+
+from certunl.base import Progress
+from certunl.evaluation import Report
+from certunl.report._findings import alarms, areas, claims, power
+from certunl.report._tables import Table as Told
+from certunl.report._tables import main, turned
+
+__all__ = ["progress", "show"]
+
+
+def show(report: Report) -> None:
+    """A report as tables no wider than the terminal: metrics, audits, attacks and their controls, and what they say
+    aloud."""
+    console = Console()
+    size = f"{report.forgotten} examples forgotten"
+    console.print(Text(f"\n{report.request} ({size})" if report.request else f"\n{size}", "bold"))
+    for sentence in alarms(report):
+        console.print(Text(sentence, "bold red"))
+    told = main(report)
+    beside = turned(told)
+    _blocks(console, beside if _fits(beside, range(len(beside.header)), console) else told)
+    if report.audits:
+        held = claims(report)
+        _blocks(console, replace(held, header=held.header[:-2], rows=[row[:-2] for row in held.rows]))
+    if report.attacks or report.controls:
+        _blocks(console, areas(report))
+        _blocks(console, power(report))
+    for name, why in report.left_out.items():
+        console.print(Text(f"left out: {name}: {why}"))
+
+
+def _blocks(console: Console, table: Told) -> None:
+    """A table under another, each of the first column and as many others as fit; its note below."""
+    left = list(range(1, len(table.header)))
+    while left:
+        fitting = 1
+        while fitting < len(left) and _fits(table, [0, *left[: fitting + 1]], console):
+            fitting += 1
+        console.print(_drawn(table, [0, *left[:fitting]]))
+        left = left[fitting:]
+    console.print(Text(f"  {table.note}\n", "dim"))
+
+
+def _width(table: Told, column: int) -> int:
+    """Of its widest cell, or the longest word of its header."""
+    cells = [line[column] for line in table.rows] + table.header[column].split()
+    return min(40, max(map(cell_len, cells), default=0))
+
+
+def _fits(table: Told, columns: Iterable[int], console: Console) -> bool:
+    return 2 + sum(2 + _width(table, column) for column in columns) <= console.width
+
+
+def _drawn(table: Told, columns: list[int]) -> Table:
+    """`columns` of a table."""
+    drawn = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for column in columns:
+        side, width = "left" if column == 0 or column in table.words else "right", _width(table, column)
+        drawn.add_column(Text(table.header[column]), justify=side, overflow="fold", max_width=width, vertical="middle")
+    for i, row in enumerate(table.rows):
+        drawn.add_row(*(Text(row[j], "bold red" if table.marks.get((i, j)) == "bad" else "") for j in columns))
+    return drawn
+
+
+@contextlib.contextmanager
+def progress(what: str) -> Iterator[Progress | None]:
+    """A bar on stderr, or None where that is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,74 @@
+"""The risk that retraining minimises, and its derivatives at any parameters, streamed over the data."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from certunl.base import Key, Params
+from certunl.training.curvature import CURVATURES
+from certunl.training.problem import Dataset
+from certunl.training.run import Run
+from certunl.training.streaming import microbatch, sampled, streamed
+
+__all__ = ["Risk"]
+
+
+@dataclass(frozen=True)
+class Risk:
+    """L(w, S) = (1/n_S) sum_{i in S, visited} l(w; z_i) + weight_decay/2 ‖w‖², S given by a mask bool[n].
+
+    Only examples that the run's schedule visits count, once each, whatever their weights there. n_S is the number of
+    visited examples of the whole training set for `denominator="batch"`, of S for "retained", as in retraining.
+    Made inside a traced function; everything takes the memory of one microbatch, whatever n.
+    """
+
+    run: Run
+
+    def visited(self) -> jax.Array:
+        """bool[n]: the examples that training saw."""
+        schedule = self.run.schedule
+        return jnp.zeros(len(self.run.problem.data), bool).at[schedule.indices].max(schedule.weights != 0)
+
+    def count(self, mask: jax.Array) -> jax.Array:
+        """How many examples of `mask` training saw."""
+        return jnp.sum(mask & self.visited())
+
+    def shares(self, mask: jax.Array) -> jax.Array:
+        """f[n]: 1/n_S for each visited example of S, else 0."""
+        visited = self.visited()
+        kept = mask & visited
+        return kept / jnp.maximum(jnp.sum(visited if self.run.recipe.denominator == "batch" else kept), 1)
+
+    def sum_gradient(self, params: Params, weights: jax.Array) -> Params:
+        """sum_i weights_i grad l_i, without weight decay."""
+        problem = self.run.problem
+        gradient, size = jax.grad(problem.risk), microbatch(problem, params)
+        return streamed(lambda batch, w: gradient(params, batch, w), problem.data, weights, size)
+
+    def gradient(self, params: Params, mask: jax.Array) -> Params:
+        """grad L(params, S)."""
+        data = self.sum_gradient(params, self.shares(mask))
+        return optax.tree.add_scale(data, self.run.recipe.weight_decay, params)
+
+    def product(
+        self, params: Params, v: Params, mask: jax.Array, curvature: str, key: Key | None = None, size: int = 0
+    ) -> Params:
+        """A v, A the `curvature` ("hessian", "ggn" or "fisher") of L(., S) at `params`: of all of S, or where `size` is
+        given an unbiased estimate from `size` examples drawn by `key`."""
+        problem, weights = self.run.problem, self.shares(mask)
+        fits = microbatch(problem, params)
+
+        def part(batch: Dataset, share: jax.Array) -> Params:
+            return CURVATURES[curvature](problem, params, v, batch, share)
+
+        def whole(batch: Dataset, share: jax.Array) -> Params:
+            return streamed(part, batch, share, fits)
+
+        if size:
+            assert key is not None
+            image = sampled(whole, problem.data, weights, size, key)
+        else:
+            image = whole(problem.data, weights)
+        return optax.tree.add_scale(image, self.run.recipe.weight_decay, v)
