@@ -77,17 +77,21 @@ def ours(tree):
 
 def built(tree):
     """The rooms whose things are built or found by name through the registry."""
-    words = {node.asname or node.name for n in nodes(tree) if isinstance(n, ast.ImportFrom) for node in n.names
-             if n.module == "certunl.registry"}  # fmt: skip
+    taken = [(node.module, alias) for node in nodes(tree) if isinstance(node, ast.ImportFrom) for alias in node.names]
+    names = {alias.asname or alias.name: alias.name for module, alias in taken if module == "certunl.registry"}
+    itself = {"certunl.registry"} | {
+        alias.asname or alias.name for module, alias in taken if (module, alias.name) == ("certunl", "registry")
+    }
     for node in nodes(tree):
         if isinstance(node, ast.Call) and node.args:
             called = node.func
-            direct = isinstance(called, ast.Name) and called.id in words & BY_NAME
-            if direct or (isinstance(called, ast.Attribute) and ast.unparse(called).startswith("registry.")
-                          and called.attr in BY_NAME):  # fmt: skip
-                room = node.args[0]
-                assert isinstance(room, ast.Constant), f"line {node.lineno}: a room is named, not computed"
-                yield room.value
+            if isinstance(called, ast.Attribute) and ast.unparse(called.value) in itself:
+                name = called.attr
+            else:
+                name = names.get(called.id) if isinstance(called, ast.Name) else None
+            if name in BY_NAME:
+                assert isinstance(node.args[0], ast.Constant), f"line {node.lineno}: a room is named, not computed"
+                yield node.args[0].value
 
 
 def hidden(tree):
@@ -154,7 +158,7 @@ def test_a_file_imports_from_below_and_nothing_private_and_third_parties_by_thei
         ("methods/x.py", "from certunl.rows import store\nstore._FORMAT", "methods/x.py takes _FORMAT from rows"),
         ("methods/x.py", "from certunl import registry\nregistry.build('methods', 'newton')",
          "methods builds methods by name"),
-        ("solvers/x.py", "from certunl.registry import find as f, names\nnames('attacks')",
+        ("solvers/x.py", "from certunl.registry import find as f\nf('attacks', 'lira')",
          "solvers builds attacks by name"),
         ("methods/x.py", "def f():\n    import scipy.stats", "scipy belongs to"),
         ("methods/x.py", "from flax import nnx", "flax.nnx belongs to"),

@@ -1,0 +1,93 @@
+"""Does everything still give the same numbers, to the last bit? Recorded before a change of the code, compared after.
+
+    python -m benchmarks.same_numbers record FILE.json
+    python -m benchmarks.same_numbers compare FILE.json [--text] [--rtol 1e-4]
+
+Each number is computed on the CPU, in float32 and in float64. `compare` prints each that differs and exits with 1 where
+any does. `--text` compares wording as well: certificates, their digits masked, and refusals. `--rtol` is for another
+machine, Python or XLA: numbers within rounding, and no digests. Released parameters, seconds and whatever else comes of
+the system's entropy are not recorded. How rows are shared out depends on the number of cores, and the last bits.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import certunl as cu
+from benchmarks.machine import commit, versions
+from benchmarks.recorded import record
+
+ROOT = Path(__file__).resolve().parents[1]
+FLAGS = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+UNFUSED = " --xla_cpu_use_fusion_emitters=false"
+"""Nearly all the time goes into compiling, so the compiler does not optimise; JAX 0.11 does not know the last."""
+LEAST = 1e-3
+"""Numbers below this size are compared as if they had it: a residual of rounding is never the same elsewhere."""
+
+
+def both_precisions() -> dict[str, Any]:
+    """All numbers, each precision in a process of its own."""
+    found: dict[str, Any] = {"made": {"commit": commit(), **versions(False)}, "numbers": {}, "texts": {}}
+    fused = tuple(map(int, found["made"]["jax"].split(".")[:2])) >= (0, 11)
+    settings = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": FLAGS + ("" if fused else UNFUSED), **os.environ}
+    for precision, x64 in (("float32", "0"), ("float64", "1")):
+        with tempfile.NamedTemporaryFile() as file:
+            command = [sys.executable, "-m", "benchmarks.same_numbers", "part", file.name]
+            subprocess.run(command, cwd=ROOT, env=settings | {"JAX_ENABLE_X64": x64}, check=True)
+            for kind, held in json.loads(Path(file.name).read_text()).items():
+                found[kind] |= {f"{precision}/{name}": value for name, value in held.items()}
+    return found
+
+
+def difference(before: str | None, after: str | None, rtol: float | None) -> str | None:
+    """How two notes of one name differ, in words; None where they do not. `rtol` None: to the last bit."""
+    if before == after or (rtol is not None and {str(before)[:6], str(after)[:6]} == {"sha256"}):
+        return None
+    try:
+        one, other = float.fromhex(str(before)), float.fromhex(str(after))
+    except ValueError:
+        return f"{before} -> {after}"
+    largest = max(abs(one), abs(other), LEAST)
+    if rtol is not None and abs(one - other) <= rtol * largest:
+        return None
+    return f"{one:.9g} -> {other:.9g}, relative {abs(one - other) / largest:.2g}"
+
+
+def compare(before: dict[str, Any], after: dict[str, Any], *, text: bool, rtol: float | None) -> list[str]:
+    """A line for each name that differs."""
+    lines = []
+    for kind in ("numbers", "texts") if text else ("numbers",):
+        for name in dict.fromkeys([*before[kind], *after[kind]]):
+            if told := difference(before[kind].get(name), after[kind].get(name), rtol):
+                lines.append(f"{name}: {told}")
+    return lines
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("verb", choices=("record", "compare", "part"), help="part: one precision, for the other two")
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--text", action="store_true", help="compare wording as well")
+    parser.add_argument("--rtol", type=float, help="compare numbers within this relative difference, and no digests")
+    given = parser.parse_args(argv)
+    if ROOT not in Path(cu.__file__).resolve().parents:
+        parser.error(f"certunl comes from {Path(cu.__file__).parent}, not from beside this script")
+    found = vars(record()) if given.verb == "part" else both_precisions()
+    if given.verb != "compare":
+        given.file.write_text(json.dumps(found, indent=1))
+        return 0
+    before = json.loads(given.file.read_text())
+    lines = compare(before, found, text=given.text, rtol=given.rtol)
+    print("\n".join([f"before: {before['made']}", f"after: {found['made']}", *lines]))
+    print(f"{len(lines)} of {len(found['numbers'])} numbers and {len(found['texts'])} texts differ")
+    return int(bool(lines))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
