@@ -6,7 +6,8 @@
 Each number is computed on the CPU, in float32 and in float64. `compare` prints each that differs and exits with 1 where
 any does. `--text` compares wording as well: certificates, their digits masked, and refusals. `--rtol` is for another
 machine, Python or XLA: numbers within rounding, and no digests. Released parameters, seconds and whatever else comes of
-the system's entropy are not recorded. How rows are shared out depends on the number of cores, and the last bits.
+the system's entropy are not recorded. Last bits depend on the number of cores (dense solves), which is recorded. With
+JAX_COMPILATION_CACHE_DIR and JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 only changed programs are compiled again.
 """
 
 import argparse
@@ -26,15 +27,16 @@ from benchmarks.recorded import record
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 UNFUSED = " --xla_cpu_use_fusion_emitters=false"
-"""Nearly all the time goes into compiling, so the compiler does not optimise; JAX 0.11 does not know the last."""
-LEAST = 1e-3
+"""Nearly all the time goes into compiling, so the compiler does not optimise; JAX 0.12 does not know the last."""
+LEAST = 0.1
 """Numbers below this size are compared as if they had it: a residual of rounding is never the same elsewhere."""
 
 
 def both_precisions() -> dict[str, Any]:
     """All numbers, each precision in a process of its own."""
-    found: dict[str, Any] = {"made": {"commit": commit(), **versions(False)}, "numbers": {}, "texts": {}}
-    fused = tuple(map(int, found["made"]["jax"].split(".")[:2])) >= (0, 11)
+    made: dict[str, Any] = {"commit": commit(), "cores": cores(), **versions(False)}
+    found: dict[str, Any] = {"made": made, "numbers": {}, "texts": {}}
+    fused = tuple(map(int, made["jax"].split(".")[:2])) >= (0, 11)
     settings = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": FLAGS + ("" if fused else UNFUSED), **os.environ}
     for precision, x64 in (("float32", "0"), ("float64", "1")):
         with tempfile.NamedTemporaryFile() as file:
@@ -45,6 +47,11 @@ def both_precisions() -> dict[str, Any]:
     return found
 
 
+def cores() -> int | None:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
 def difference(before: str | None, after: str | None, rtol: float | None) -> str | None:
     """How two notes of one name differ, in words; None where they do not. `rtol` None: to the last bit."""
     if before == after or (rtol is not None and {str(before)[:6], str(after)[:6]} == {"sha256"}):
@@ -53,10 +60,10 @@ def difference(before: str | None, after: str | None, rtol: float | None) -> str
         one, other = float.fromhex(str(before)), float.fromhex(str(after))
     except ValueError:
         return f"{before} -> {after}"
-    largest = max(abs(one), abs(other), LEAST)
-    if rtol is not None and abs(one - other) <= rtol * largest:
+    largest = max(abs(one), abs(other))
+    if rtol is not None and abs(one - other) <= rtol * max(largest, LEAST):
         return None
-    return f"{one:.9g} -> {other:.9g}, relative {abs(one - other) / largest:.2g}"
+    return f"{one:.9g} -> {other:.9g}, relative {abs(one - other) / (largest or 1.0):.2g}"
 
 
 def compare(before: dict[str, Any], after: dict[str, Any], *, text: bool, rtol: float | None) -> list[str]:

@@ -124,11 +124,11 @@ def grounds() -> dict[str, Ground]:
     convex = {"learning_rate": 0.5, "weight_decay": 0.01}
     momentum = {"optimizer": "momentum", "learning_rate": 0.02, "clip_norm": 1.0, "denominator": "retained"}
     return {
-        "wine mlp": wine("(?!.*(fallback|backward|step$)).*", radius=20.0, weight_decay=5e-4),
+        "wine mlp": wine("(?!.*(fallback|backward|step$|linear)).*", radius=20.0, weight_decay=5e-4),
         "digits mlp": _trained(
             cu.classification(network, train, l2=1e-3),
             test,
-            r"hessian_free.*|newton( cg)?|jackknife solved",
+            "hessian_free( rows)?( retained)?|newton cg|jackknife solved",
             **momentum,
         ),
         "digits cnn": _trained(
