@@ -77,6 +77,11 @@ def _pickled(file: IO[bytes], where: str) -> tuple[np.ndarray, np.ndarray]:
         raise BadInput(f"{where} is refused: {refusal}") from None
     found = {k.decode() if isinstance(k, bytes) else k: v for k, v in dict(content).items()}
     pixels, labels = np.asarray(found.get("data")), np.asarray(found.get("labels"))
-    if pixels.dtype != np.uint8 or pixels.shape != (len(labels), _PIXELS) or labels.dtype.kind != "i":
+    if (
+        pixels.dtype != np.uint8
+        or labels.dtype.kind != "i"
+        or labels.ndim != 1
+        or pixels.shape != (len(labels), _PIXELS)
+    ):
         raise BadInput(f"{where} holds no images of CIFAR-10: data u8[n, {_PIXELS}] and as many labels are expected")
     return pixels, labels

@@ -23,8 +23,10 @@ def number(unit: float, logarithm: bool = False) -> Column:
 
     def scaled(text: str) -> list[float]:
         value = float(text)
-        if not np.isfinite(value) or (logarithm and value < 0):
-            raise ValueError("a finite number is expected" if not logarithm else "a number of at least 0 is expected")
+        if not abs(value) < 1e30:  # of nothing measured; float32 ends at 3e38
+            raise ValueError("a finite number is expected")
+        if logarithm and value < 0:
+            raise ValueError("a number of at least 0 is expected")
         return [float(np.log10(1 + value) if logarithm else value) / unit]
 
     return 1, scaled
@@ -53,11 +55,11 @@ def rows_of(
     """
     names = [*columns, label]
     with opened(path, "comma-separated text") as file:
-        text = file.read().decode("utf-8-sig")
-    lines = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
+        text = io.StringIO(file.read().decode("utf-8-sig"), newline="")
+        reader = csv.reader(text, skipinitialspace=True)
+        lines = [(reader.line_num, [field.strip() for field in fields]) for fields in reader]
     features, labels = [], []
-    for fields in lines:
-        fields = [field.strip() for field in fields]
+    for line, fields in lines:
         if not any(fields) or (comment and fields[0].startswith(comment)):
             continue
         if header:
@@ -65,7 +67,7 @@ def rows_of(
                 raise BadInput(f"{path} has the columns {', '.join(fields)}; expected are {', '.join(names)}")
             header = False
             continue
-        where = f"{path}, line {lines.line_num}"
+        where = f"{path}, line {line}"
         if len(fields) != len(names):
             raise BadInput(f"{where}: {len(fields)} fields where {len(names)} are expected; the file may be truncated")
         row: list[float] = []

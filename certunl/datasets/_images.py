@@ -39,7 +39,7 @@ class ImageSet(NamedTuple):
             also = f"; a folder {self.prepared} that tensorflow-datasets prepared (as array_record) serves as well"
             paths = locate(self.original, data_dir, also)
             parts = self.read(paths)
-            where = " and ".join(str(path) for path in paths.values())
+            where = ", ".join(str(path) for path in paths.values())
             parts = {s: (pixels, checked_labels(labels, self.classes, where)) for s, (pixels, labels) in parts.items()}
         for split, (pixels, labels) in parts.items():
             size = limited(sizes[split], len(labels), split)

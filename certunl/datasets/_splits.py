@@ -24,16 +24,17 @@ def limited(size: int | None, available: int, split: str) -> int:
     Raises: BadInput unless `size` is None (all) or from 1 to `available`.
     """
     size = available if size is None else size
-    if not (isinstance(size, int) and 0 < size <= available):
+    if not (isinstance(size, int) and not isinstance(size, bool) and 0 < size <= available):
         raise BadInput(f"{split} must be a number of examples from 1 to {available}, got {size!r}")
     return size
 
 
 def checked_labels(labels: np.ndarray, classes: int, where: Any) -> np.ndarray:
-    """`labels` as i32[n]. Raises: BadInput where one is not in 0 .. classes - 1."""
-    if len(wrong := np.flatnonzero((labels < 0) | (labels >= classes))):
+    """`labels` as i32[n]. Raises: BadInput where one is not a whole number in 0 .. classes - 1."""
+    whole = np.isin(labels, np.arange(classes))
+    if len(wrong := np.flatnonzero(~whole)):
         raise BadInput(
-            f"{where} has a label outside its {classes} classes: example {wrong[0]}, label {labels[wrong[0]]}"
+            f"{where}: label outside its {classes} classes in example {wrong[0]}, which has {labels[wrong[0]]}"
         )
     return labels.astype(np.int32)
 

@@ -79,6 +79,6 @@ def _table(path: Path, known: tuple[str, ...] = ()) -> dict[str, str]:
     with opened(path, "a table of CelebA") as file:
         lines = [line.split() for line in file.read().decode().splitlines() if line.strip()]
     for number, fields in enumerate(lines, 1):
-        if len(fields) != 2 or not fields[1].isdigit() or (known and fields[1] not in known):
+        if len(fields) != 2 or not fields[1].isdecimal() or len(fields[1]) > 9 or (known and fields[1] not in known):
             raise BadInput(f"{path}, line {number}: a photograph's name and a number are expected, got {fields}")
     return {name: number for name, number in lines}

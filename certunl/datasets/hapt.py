@@ -11,7 +11,7 @@ from certunl.training.problem import Dataset
 
 __all__ = ["hapt"]
 
-_FEATURES, _ACTIVITIES, _TRANSITIONS = 561, 6, 6
+_FEATURES, _ACTIVITIES, _TRANSITIONS, _SUBJECTS = 561, 6, 6, 30
 _FILES = {
     split: tuple(f"{split}/{name}_{split.lower()}.txt" for name in ("X", "y", "subject_id"))
     for split in ("Train", "Test")
@@ -32,6 +32,8 @@ def hapt(
     Owners are the subjects, numbered from 1 to 30 by the authors; no subject is in both parts. With
     `transitions=False` only the windows of the six activities stay, and there are 6 classes.
     """
+    if not isinstance(transitions, bool):
+        raise BadInput(f"transitions must be True or False, got {transitions!r}")
     paths = locate(_ORIGINAL, data_dir)
     parts = [_read([paths[name] for name in _FILES[split]], transitions) for split in ("Train", "Test")]
     made: list[Dataset] = []
@@ -49,6 +51,10 @@ def _read(paths: list[Path], transitions: bool) -> list[np.ndarray]:
             f"{list(subjects.shape)}; [n, {_FEATURES}], [n, 1] and [n, 1] are expected"
         )
     y = checked_labels(labels[:, 0] - 1, _ACTIVITIES + _TRANSITIONS, paths[1])
+    if len(wrong := np.flatnonzero(~np.isin(subjects, np.arange(1, _SUBJECTS + 1)))):
+        raise BadInput(
+            f"{paths[2]}, row {wrong[0]}: a subject from 1 to {_SUBJECTS} is expected, got {subjects[wrong[0], 0]}"
+        )
     kept = np.flatnonzero(y < _ACTIVITIES) if not transitions else np.arange(len(y))
     return [x[kept], y[kept], subjects[kept, 0]]
 

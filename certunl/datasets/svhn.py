@@ -26,7 +26,7 @@ def _read(paths: dict[str, Path]) -> dict[str, Pixels]:
         pixels, labels = (np.asarray(content.get(key)) for key in ("X", "y"))
         if pixels.dtype != np.uint8 or pixels.shape != (32, 32, 3, labels.size) or labels.dtype.kind not in "iuf":
             raise BadInput(f"{paths[name]} holds no images of SVHN: X u8[32, 32, 3, n] and y[n, 1] are expected")
-        labels = labels.reshape(-1).astype(np.int64)
+        labels = labels.reshape(-1).astype(float)
         parts[split] = pixels.transpose(3, 0, 1, 2), np.where(labels == 10, 0, np.where(labels == 0, -1, labels))
     return parts
 
