@@ -23,7 +23,8 @@ def version(python):
     except (OSError, subprocess.TimeoutExpired):
         return None
     numbers = asked.stdout.split()
-    return tuple(map(int, numbers[:3])) if asked.returncode == 0 and numbers[3] == "True" else None
+    released = asked.returncode == 0 and len(numbers) == 4 and numbers[3] == "True"
+    return tuple(map(int, numbers[:3])) if released else None
 
 
 folders = os.environ.get("PATH", "").split(os.pathsep)

@@ -50,12 +50,21 @@ def lock(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Holds any `folder` against a second writer. Raises: BadInput when there is one."""
+    """Holds any `folder` against a second writer.
+
+    Raises: BadInput when there is one, and where no lock can be made there.
+    """
+    if not folder.is_dir():
+        raise BadInput(f"there is no folder {folder}")
     held = filelock.FileLock(folder / ".lock", timeout=0)
     try:
         held.acquire()
     except filelock.Timeout:
         raise BadInput(f"another certunl is working on {folder}; wait for it to end, then ask again") from None
+    except (OSError, NotImplementedError) as error:
+        raise BadInput(
+            f"{folder} cannot be held against a second certunl ({error}); it must not be written to"
+        ) from error
     try:
         yield
     finally:

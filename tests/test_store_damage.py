@@ -102,6 +102,14 @@ def test_a_second_writer_is_refused_but_readers_are_not(tmp_path):
     assert first.without(examples(5)).units.tolist() == [1, *range(7, 20, 2)]  # and 3, which the reader erased
 
 
+def test_a_folder_that_cannot_be_held_gets_one_sentence(tmp_path):
+    with pytest.raises(cu.BadInput, match="there is no folder .*absent"), hold(tmp_path / "absent"):
+        pass
+    (tmp_path / ".lock").mkdir()
+    with pytest.raises(cu.BadInput, match="cannot be held against a second writer"), hold(tmp_path):
+        pass
+
+
 def test_erasing_that_was_cut_short_is_brought_to_its_end(tmp_path, monkeypatch):
     store = fill(make(tmp_path))
     commit = type(store._shards)._commit

@@ -50,7 +50,7 @@ def train(
         seed: decides the initial parameters, the batches, and whose labels are replaced.
     """
     limits: dict[str, Any] = {"train": train_size, "test": test_size, "train_from": train_from or None}
-    limits["data_dir"] = None if data_dir is None else str(data_dir.absolute())  # later verbs may run elsewhere
+    limits["data_dir"] = data_dir and str(data_dir.expanduser().absolute())  # later verbs may run elsewhere
     settings, key, extractor = compose(dataset, model, set, limits, seed, mislabel), seeded(seed), None
     folders.reserve(folder)
     if features is not None:

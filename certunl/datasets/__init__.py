@@ -24,7 +24,7 @@ def load(name: str, *, train_from: int = 0, **settings: Any) -> Splits:
     >>> load("wine").train.x.shape, load("wine", train_from=100).train.x.shape
     ((142, 13), (42, 13))
     """
-    if not (isinstance(train_from, int) and train_from >= 0):
+    if not (isinstance(train_from, int) and not isinstance(train_from, bool) and train_from >= 0):
         raise BadInput(f"train_from must be a whole number of at least 0, got {train_from!r}")
     if train_from and isinstance(size := settings.get("train"), int):
         settings["train"] = size + train_from if size > 0 else size

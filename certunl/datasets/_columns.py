@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,17 +18,17 @@ Column = tuple[int, Callable[[str], list[float]]]
 
 Columns = dict[str, Column]
 
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
-def number(unit: float, logarithm: bool = False) -> Column:
-    """value / unit, or log10(1 + value) / unit for what spreads over orders of magnitude."""
+
+def number(unit: float, most: float, *, least: float = 0.0, logarithm: bool = False) -> Column:
+    """value / unit, or log10(1 + value) / unit for what spreads over orders of magnitude; `least` and `most` are what
+    such a field can mean."""
 
     def scaled(text: str) -> list[float]:
-        value = float(text)
-        if not abs(value) < 1e30:  # of nothing measured; float32 ends at 3e38
-            raise ValueError("a finite number is expected")
-        if logarithm and value < 0:
-            raise ValueError("a number of at least 0 is expected")
-        return [float(np.log10(1 + value) if logarithm else value) / unit]
+        if not (_NUMBER.fullmatch(text) and least <= float(text) <= most):
+            raise ValueError(f"a number from {least:g} to {most:g} is expected")
+        return [float(np.log10(1 + float(text)) if logarithm else float(text)) / unit]
 
     return 1, scaled
 

@@ -3,14 +3,18 @@
 import gzip
 import io
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from certunl.errors import BadInput
 
-__all__ = ["Original", "locate", "opened", "place", "reading"]
+__all__ = ["Original", "locate", "looking", "opened", "place", "reading"]
+
+_ALIKE = {"mnist", "fashionmnist", "emnist", "kmnist", "qmnist"}
+"""Sets whose files have the same names, by the letters of their own."""
 
 
 class Original(NamedTuple):
@@ -27,34 +31,57 @@ class Original(NamedTuple):
 
 
 def place(data_dir: str | os.PathLike[str] | None) -> Path:
-    """The folder of all data sets: `data_dir`, else $TFDS_DATA_DIR, else ~/tensorflow_datasets."""
-    return Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    """The folder of all data sets: `data_dir`, else $TFDS_DATA_DIR, else ~/tensorflow_datasets.
+
+    Raises: BadInput where `data_dir` is no path.
+    """
+    if data_dir is None:
+        data_dir = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    with looking(data_dir):
+        if not isinstance(data_dir, str | os.PathLike) or not os.fspath(data_dir):
+            raise ValueError("a path is expected")
+        folder = Path(data_dir).expanduser()
+        if "\0" in str(folder):
+            raise ValueError("a name with a NUL byte")  # is_dir says no to it
+        folder.is_dir()
+        return folder
+
+
+@contextmanager
+def looking(data_dir: Any) -> Iterator[None]:
+    """Turns what a folder that cannot be looked into raises into one sentence."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:
+        if isinstance(error, BadInput):
+            raise
+        raise BadInput(f"the folder of data sets {data_dir!r} cannot be looked into: {error}") from error
 
 
 def locate(original: Original, data_dir: str | os.PathLike[str] | None, also: str = "") -> dict[str, Path]:
     """{file name: path} of the first form whose files are all there.
 
-    Looked into are the folder NAME of `data_dir`, the other `folders`, and `data_dir` itself unless it is called by
-    another name that the registry knows.
+    Looked into are the folder NAME of `data_dir`, the other `folders`, and `data_dir` itself, unless it is called
+    like another set with files of the same names (MNIST and Fashion-MNIST).
 
     Raises: BadInput that says which files of whom to put where; `also` names another way.
     """
-    top = place(data_dir)
-    incomplete = ""
-    for folder in (top / original.name, *(top / name for name in original.folders), top):
-        if folder == top and _of_another(top, original.name):
-            continue
-        for form in original.forms:
-            paths = {name: path for name in form if (path := _there(folder, name)) is not None}
-            if len(paths) == len(form):
-                return paths
-            if paths and not incomplete:
-                missing = ", ".join(name for name in form if name not in paths)
-                incomplete = f"{folder} holds {', '.join(paths)} but not {missing}; "
+    top, incomplete = place(data_dir), ""
+    with looking(top):
+        for folder in (top / original.name, *(top / name for name in original.folders), top):
+            if folder == top and _letters(original.name) in _ALIKE and _of_another(top, original):
+                continue
+            for form in original.forms:
+                paths = {name: path for name in form if (path := _there(folder, name)) is not None}
+                if len(paths) == len(form):
+                    return paths
+                if paths and not incomplete:
+                    missing = ", ".join(name for name in form if name not in paths)
+                    incomplete = f"{folder} holds {', '.join(paths)} but not {missing}; "
     files = ", or ".join(_listed(form) for form in original.forms)
     raise BadInput(
         f"data set {original.name!r} is not in {top}: {incomplete}put {files}, as published by {original.publisher}, "
-        f"into the folder {top / original.name} (gzipped files may stay so){also}"
+        f"into the folder {top / original.name} (files may be gzipped; what ends in / is an unpacked folder){also}"
     )
 
 
@@ -65,6 +92,8 @@ def reading(path: Path, form: str) -> Iterator[None]:
         yield
     except BadInput:
         raise
+    except PermissionError as error:
+        raise BadInput(f"{path} cannot be read: this user may not read it") from error
     except Exception as error:  # every format's reader raises its own kinds
         detail = " ".join(str(error).split())[:200] or "no reason given"
         raise BadInput(
@@ -89,10 +118,14 @@ def _there(folder: Path, name: str) -> Path | None:
     return next((p for p in (path, path.with_name(path.name + ".gz")) if p.is_file()), None)
 
 
-def _of_another(folder: Path, name: str) -> bool:
-    """Whether `folder` is called like another data set: MNIST's files and Fashion-MNIST's have the same names."""
-    known = {p.stem for p in Path(__file__).parent.glob("[a-z]*.py")}
-    return folder.resolve().name in known - {name}
+def _of_another(folder: Path, original: Original) -> bool:
+    """Whether `folder`, or else the one it lies in, is called like another set with files of the same names."""
+    names = [_letters(part) for part in folder.resolve().parts[:-3:-1]]
+    return next((name != _letters(original.name) for name in names if name in _ALIKE), False)
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _listed(names: tuple[str, ...]) -> str:

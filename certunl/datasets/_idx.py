@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from certunl.datasets._files import opened
+from certunl.datasets._splits import checked_labels
 from certunl.errors import BadInput
 
 __all__ = ["FILES", "read_idx", "read_splits"]
@@ -49,5 +50,5 @@ def read_splits(paths: dict[str, Path]) -> dict[str, tuple[np.ndarray, np.ndarra
             raise BadInput(
                 f"{paths[images_name]} holds {len(images):,} images, {paths[labels_name]} {len(labels):,} labels"
             )
-        parts[split] = images[..., None], labels
+        parts[split] = images[..., None], checked_labels(labels, 10, paths[labels_name])
     return parts

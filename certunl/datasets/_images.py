@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from certunl.datasets._files import Original, locate, place
-from certunl.datasets._splits import Splits, checked_labels, from_images, limited
+from certunl.datasets._files import Original, locate, looking, place
+from certunl.datasets._splits import Splits, from_images, limited
 from certunl.errors import BadInput
 
 __all__ = ["ImageSet", "Pixels"]
@@ -33,19 +33,36 @@ class ImageSet(NamedTuple):
         Raises: BadInput that says which files to put where, when neither is there, and names a file that is damaged.
         """
         sizes = {"train": train, "test": test}
-        if any((place(data_dir) / self.prepared).glob("*/dataset_info.json")):
-            parts = _from_tfds(self.prepared, sizes, place(data_dir))
-        else:
-            also = f"; a folder {self.prepared} that tensorflow-datasets prepared (as array_record) serves as well"
-            paths = locate(self.original, data_dir, also)
-            parts = self.read(paths)
-            where = ", ".join(str(path) for path in paths.values())
-            parts = {s: (pixels, checked_labels(labels, self.classes, where)) for s, (pixels, labels) in parts.items()}
+        parts = self._prepared_parts(sizes, data_dir) or self.read(self._paths(data_dir))
         for split, (pixels, labels) in parts.items():
             size = limited(sizes[split], len(labels), split)
             parts[split] = pixels[:size], labels[:size]
         made = {s: from_images(pixels, labels, self.mean, self.std) for s, (pixels, labels) in parts.items()}
         return Splits(made["train"], made["test"], self.classes)
+
+    def _paths(self, data_dir: str | None) -> dict[str, Path]:
+        also = f"; a folder {self.prepared} that tensorflow-datasets prepared (as array_record) serves as well"
+        return locate(self.original, data_dir, also)
+
+    def _prepared_parts(self, sizes: dict[str, int | None], data_dir: str | None) -> dict[str, Pixels] | None:
+        """What TFDS prepared; None where there is nothing, or only damage beside the authors' files."""
+        top = place(data_dir)
+        with looking(top):
+            if not any((top / self.prepared).glob("*/dataset_info.json")):
+                return None
+        try:
+            return _from_tfds(self.prepared, sizes, top)
+        except _Damaged as damage:
+            try:
+                self._paths(data_dir)
+            except BadInput:
+                folder = top / self.original.name
+                raise BadInput(f"{damage}; prepare it again, or put the authors' own files into {folder}") from damage
+            return None
+
+
+class _Damaged(BadInput):
+    """What TFDS prepared cannot be read."""
 
 
 def _from_tfds(name: str, sizes: dict[str, int | None], folder: Path) -> dict[str, Pixels]:
@@ -65,9 +82,9 @@ def _from_tfds(name: str, sizes: dict[str, int | None], folder: Path) -> dict[st
     except BadInput:
         raise
     except Exception as error:  # what TFDS raises for damaged data differs by version and by file format
-        raise BadInput(
+        raise _Damaged(
             f"{folder / name} cannot be read as a data set prepared by tensorflow-datasets in the array_record format "
-            f"({type(error).__name__}); prepare it again, or put the authors' own files into {folder / name} instead"
+            f"({type(error).__name__})"
         ) from error
 
 

@@ -1,34 +1,108 @@
-"""Pickles that may hold arrays and nothing else."""
+"""Pickles that may hold arrays of whole numbers and nothing else."""
 
+import io
+import math
 import pickle
-from typing import IO, Any
+import pickletools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 
 from certunl.errors import BadInput
 
 __all__ = ["read_pickle"]
 
-_HARMLESS = {
-    ("multiarray", "_reconstruct"),
-    ("numeric", "_frombuffer"),
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("_codecs", "encode"),
+_KINDS = {f"{sign}{width}" for sign in "iu" for width in (1, 2, 4, 8)}
+_PLAIN = (None, None, None, -1, -1, 0)  # no subarray, no names, no fields, default size and alignment, no flags
+_MOST_TUPLES = 200  # a file of arrays has some ten: a deep nest of them exhausts the interpreter's stack when hashed
+
+
+class _Kind:
+    """Stands in for numpy.dtype, whose own state may make pointers of the bytes of an array."""
+
+    __slots__ = ("code",)
+
+    def __init__(self, code: Any, *_: Any) -> None:
+        self.code = _text(code)
+        if self.code not in _KINDS:
+            raise BadInput(f"it holds numbers of the kind {self.code!r}, where whole numbers are expected")
+
+    def __setstate__(self, state: Any) -> None:
+        version, order, *rest = state
+        if version != 3 or tuple(rest) != _PLAIN or (order := _text(order)) not in ("|", "<", ">", "="):
+            raise BadInput("it describes numbers that are not plain whole numbers")
+        self.code = order + self.code
+
+
+class _Numbers:
+    """Stands in for numpy.ndarray: an array is made of its bytes, by its shape and kind."""
+
+    __slots__ = ("array",)
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, kind, by_columns, content = state
+        self.fill(content, kind, shape, "F" if by_columns else "C")
+
+    def fill(self, content: Any, kind: Any, shape: Any, order: Any) -> "_Numbers":
+        numbers = np.frombuffer(content, np.dtype(kind.code))
+        if not all(type(n) is int and n >= 0 for n in shape) or math.prod(shape) != len(numbers):
+            raise BadInput(f"it holds {len(numbers)} numbers where its shape is {shape}")
+        self.array = numbers.reshape(shape, order="F" if _text(order) == "F" else "C")
+        return self
+
+
+class _Maker:
+    """What a pickle is given in place of a function: it can be called, and has nothing else."""
+
+    __slots__ = ("make",)
+
+    def __init__(self, make: Callable[..., Any]) -> None:
+        self.make = make
+
+    def __call__(self, *args: Any) -> Any:
+        return self.make(*args)
+
+
+def _text(word: Any) -> Any:
+    return word.decode("ascii") if isinstance(word, bytes) else word
+
+
+_HARMLESS: dict[tuple[str, str], Callable[..., Any]] = {
+    ("numpy", "dtype"): _Kind,
+    ("numpy", "ndarray"): _Numbers,
+    ("_codecs", "encode"): lambda text, _: text.encode("latin-1"),
 }
+for package in ("numpy.core", "numpy._core"):
+    _HARMLESS[f"{package}.multiarray", "_reconstruct"] = lambda *_: _Numbers()
+    _HARMLESS[f"{package}.numeric", "_frombuffer"] = lambda *parts: _Numbers().fill(*parts)
 
 
 class _Arrays(pickle.Unpickler):
-    """Finds what rebuilds a NumPy array, by its name of any NumPy, and no other function or class."""
+    """Finds stand-ins for what rebuilds an array, and no function or class of any module."""
 
     def find_class(self, module: str, name: str, /) -> Any:
-        short = module.removeprefix("numpy.core.").removeprefix("numpy._core.")
-        if (short, name) not in _HARMLESS or (short == module) != (module in ("numpy", "_codecs")):
+        if (module, name) not in _HARMLESS:
             raise BadInput(f"it wants to run {module}.{name}, which no file of plain arrays does: it was not opened")
-        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+        return _Maker(_HARMLESS[module, name])
 
 
-def read_pickle(file: IO[bytes]) -> Any:
-    """What is pickled in `file`: numbers, strings, containers and NumPy arrays. Strings of Python 2 come as bytes.
+def read_pickle(content: bytes) -> dict[str, Any]:
+    """The pickled dictionary by its names, arrays of whole numbers as NumPy's. Strings of Python 2 come as bytes.
 
     Raises: BadInput before anything else is built or run.
     """
-    return _Arrays(file, encoding="bytes").load()
+    stream, tuples = io.BytesIO(content), 0
+    for code, _, _ in pickletools.genops(stream):
+        tuples += code.name.startswith("TUPLE")
+        if tuples > _MOST_TUPLES:
+            raise BadInput("it nests tuples as no file of plain arrays does: it was not opened")
+    if stream.read(1):
+        raise BadInput("bytes follow its end")
+    held = _Arrays(io.BytesIO(content), encoding="bytes").load()
+    if not isinstance(held, dict):
+        raise BadInput(f"it holds a {type(held).__name__} where a dictionary is expected")
+    named = {_text(key): value.array if isinstance(value, _Numbers) else value for key, value in held.items()}
+    if len(named) != len(held):
+        raise BadInput("it holds one name twice")
+    return named

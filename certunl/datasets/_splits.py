@@ -23,20 +23,23 @@ def limited(size: int | None, available: int, split: str) -> int:
 
     Raises: BadInput unless `size` is None (all) or from 1 to `available`.
     """
+    if available == 0:
+        raise BadInput(f"the {split} part of these files holds no example")
     size = available if size is None else size
     if not (isinstance(size, int) and not isinstance(size, bool) and 0 < size <= available):
         raise BadInput(f"{split} must be a number of examples from 1 to {available}, got {size!r}")
     return size
 
 
-def checked_labels(labels: np.ndarray, classes: int, where: Any) -> np.ndarray:
-    """`labels` as i32[n]. Raises: BadInput where one is not a whole number in 0 .. classes - 1."""
-    whole = np.isin(labels, np.arange(classes))
-    if len(wrong := np.flatnonzero(~whole)):
+def checked_labels(labels: np.ndarray, classes: int, where: Any, first: int = 0) -> np.ndarray:
+    """Labels from `first` to first + classes - 1 as i32[n] from 0. Raises: BadInput where one is another."""
+    allowed = np.arange(first, first + classes)
+    if len(wrong := np.flatnonzero(~np.isin(labels, allowed))):
         raise BadInput(
-            f"{where}: label outside its {classes} classes in example {wrong[0]}, which has {labels[wrong[0]]}"
+            f"{where}: the label of example {wrong[0]} is {labels[wrong[0]]}, expected is one of the whole numbers "
+            f"from {first} to {first + classes - 1}"
         )
-    return labels.astype(np.int32)
+    return labels.astype(np.int32) - first
 
 
 def every_fifth(count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -31,19 +31,19 @@ _UNKNOWN = "?"
 # Units: what the field can hold by its meaning (a century, the grades of school, the hours of a full week and more), or
 # its decades where it is money or a count of people.
 _COLUMNS: Columns = {
-    "age": number(100.0),
+    "age": number(100.0, 150),
     "workclass": category(*_WORK.split(", "), _UNKNOWN),
-    "fnlwgt": number(6.0, logarithm=True),
+    "fnlwgt": number(6.0, 1e9, logarithm=True),
     "education": category(*_EDUCATION.split(", ")),
-    "education-num": number(16.0),
+    "education-num": number(16.0, 16, least=1),
     "marital-status": category(*_MARRIAGE.split(", ")),
     "occupation": category(*_OCCUPATION.split(", "), _UNKNOWN),
     "relationship": category(*_RELATIONSHIP.split(", ")),
     "race": category(*_RACE.split(", ")),
     "sex": category("Female", "Male"),
-    "capital-gain": number(5.0, logarithm=True),
-    "capital-loss": number(5.0, logarithm=True),
-    "hours-per-week": number(100.0),
+    "capital-gain": number(5.0, 1e9, logarithm=True),
+    "capital-loss": number(5.0, 1e9, logarithm=True),
+    "hours-per-week": number(100.0, 168),
     "native-country": category(*_COUNTRY.split(", "), _UNKNOWN),
 }
 _CLASSES = ("<=50K", ">50K")

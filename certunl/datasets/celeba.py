@@ -1,5 +1,6 @@
 """Faces of celebrities, with forty attributes and whose they are."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,7 @@ def _attribute(path: Path, label: str) -> dict[str, str]:
     with opened(path, "a table of CelebA") as file:
         lines = [line.split() for line in file.read().decode().splitlines() if line.strip()]
     names = lines[1] if len(lines) > 1 else []
-    if label not in names:
+    if label not in names or len(set(names)) != len(names):
         raise BadInput(f"{path} has no attribute {label!r}; it has {', '.join(names) or 'none'}")
     column = 1 + names.index(label)
     for number, fields in enumerate(lines[2:], 3):
@@ -71,7 +72,7 @@ def _attribute(path: Path, label: str) -> dict[str, str]:
             raise BadInput(f"{path}, line {number}: a name and {len(names)} times 1 or -1 are expected")
     if lines[0] != [str(len(lines) - 2)]:
         raise BadInput(f"{path} announces {' '.join(lines[0])} rows and holds {len(lines) - 2}; fetch it again")
-    return {fields[0]: fields[column] for fields in lines[2:]}
+    return _by_name(path, lines[2:], column)
 
 
 def _table(path: Path, known: tuple[str, ...] = ()) -> dict[str, str]:
@@ -81,4 +82,14 @@ def _table(path: Path, known: tuple[str, ...] = ()) -> dict[str, str]:
     for number, fields in enumerate(lines, 1):
         if len(fields) != 2 or not fields[1].isdecimal() or len(fields[1]) > 9 or (known and fields[1] not in known):
             raise BadInput(f"{path}, line {number}: a photograph's name and a number are expected, got {fields}")
-    return {name: number for name, number in lines}
+    return _by_name(path, lines, 1)
+
+
+def _by_name(path: Path, lines: list[list[str]], column: int) -> dict[str, str]:
+    """{photograph: field}, each a file name and named once."""
+    table: dict[str, str] = {}
+    for name, *fields in lines:
+        if name in table or re.fullmatch(r"[\w.-]+", name) is None:
+            raise BadInput(f"{path} names {name!r}, which {'it named before' if name in table else 'is no file name'}")
+        table[name] = fields[column - 1]
+    return table

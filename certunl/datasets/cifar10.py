@@ -1,6 +1,6 @@
 """32 x 32 colour photographs."""
 
-from certunl.datasets._cifar import FORMS, read_splits
+from certunl.datasets._cifar import FOLDERS, FORMS, read_splits
 from certunl.datasets._files import Original
 from certunl.datasets._images import ImageSet
 from certunl.datasets._splits import Splits
@@ -8,7 +8,12 @@ from certunl.datasets._splits import Splits
 __all__ = ["cifar10"]
 
 _SET = ImageSet(
-    Original("cifar10", "A. Krizhevsky (The CIFAR-10 dataset)", FORMS),
+    Original(
+        "cifar10",
+        "A. Krizhevsky (The CIFAR-10 dataset)",
+        FORMS,
+        (*FOLDERS, *(f"cifar10/{folder}" for folder in FOLDERS)),
+    ),
     prepared="cifar10",
     read=read_splits,
     mean=(0.5, 0.5, 0.5),

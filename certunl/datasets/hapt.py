@@ -27,7 +27,8 @@ _ORIGINAL = Original(
 def hapt(
     train: int | None = None, test: int | None = None, data_dir: str | None = None, transitions: bool = True
 ) -> Splits:
-    """7,767 training and 3,162 test windows f32[n, 561] within [-1, 1] as the authors scaled them, 12 classes.
+    """7,767 training and 3,162 test windows f32[n, 561] as the authors scaled them (to [-1, 1], which is not
+    checked), 12 classes.
 
     Owners are the subjects, numbered from 1 to 30 by the authors; no subject is in both parts. With
     `transitions=False` only the windows of the six activities stay, and there are 6 classes.
@@ -50,7 +51,7 @@ def _read(paths: list[Path], transitions: bool) -> list[np.ndarray]:
             f"{paths[0]} holds numbers of shape {list(x.shape)}, {paths[1]} {list(labels.shape)} and {paths[2]} "
             f"{list(subjects.shape)}; [n, {_FEATURES}], [n, 1] and [n, 1] are expected"
         )
-    y = checked_labels(labels[:, 0] - 1, _ACTIVITIES + _TRANSITIONS, paths[1])
+    y = checked_labels(labels[:, 0], _ACTIVITIES + _TRANSITIONS, paths[1], first=1)
     if len(wrong := np.flatnonzero(~np.isin(subjects, np.arange(1, _SUBJECTS + 1)))):
         raise BadInput(
             f"{paths[2]}, row {wrong[0]}: a subject from 1 to {_SUBJECTS} is expected, got {subjects[wrong[0], 0]}"
@@ -60,7 +61,7 @@ def _read(paths: list[Path], transitions: bool) -> list[np.ndarray]:
 
 
 def _numbers(path: Path) -> np.ndarray:
-    with opened(path, "lines of numbers") as file:
+    with opened(path, "lines of numbers") as file, np.errstate(over="ignore"):
         numbers = np.array([line.split() for line in file if line.strip()], np.float32)
     if numbers.ndim != 2 or not np.isfinite(numbers).all():
         raise BadInput(f"{path} holds no rows of finite numbers; fetch it again")

@@ -38,7 +38,10 @@ def lfw(
     people = [sorted(p for p in person.iterdir() if p.suffix == ".jpg") for person in _people(folder)]
     people = [files for files in people if len(files) >= photos]
     if len(people) < 2:
-        raise BadInput(f"{folder} has fewer than two people with at least {photos} photographs (NAME/NAME_0001.jpg)")
+        raise BadInput(
+            f"{folder} has fewer than two people with at least {photos} photographs (NAME/NAME_0001.jpg); "
+            "unpack it there"
+        )
     chosen = [every_fifth(len(files)) for files in people]
     parts = []
     for part, (split, limit) in enumerate((("train", train), ("test", test))):

@@ -7,7 +7,7 @@ import numpy as np
 
 from certunl.datasets._files import Original, opened
 from certunl.datasets._images import ImageSet, Pixels
-from certunl.datasets._splits import Splits
+from certunl.datasets._splits import Splits, checked_labels
 from certunl.errors import BadInput
 
 __all__ = ["svhn"]
@@ -26,8 +26,8 @@ def _read(paths: dict[str, Path]) -> dict[str, Pixels]:
         pixels, labels = (np.asarray(content.get(key)) for key in ("X", "y"))
         if pixels.dtype != np.uint8 or pixels.shape != (32, 32, 3, labels.size) or labels.dtype.kind not in "iuf":
             raise BadInput(f"{paths[name]} holds no images of SVHN: X u8[32, 32, 3, n] and y[n, 1] are expected")
-        labels = labels.reshape(-1).astype(float)
-        parts[split] = pixels.transpose(3, 0, 1, 2), np.where(labels == 10, 0, np.where(labels == 0, -1, labels))
+        digits = 1 + checked_labels(labels.reshape(-1), 10, paths[name], first=1)
+        parts[split] = pixels.transpose(3, 0, 1, 2), digits % 10
     return parts
 
 

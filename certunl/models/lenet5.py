@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from certunl.errors import BadInput
 from certunl.models._layers import Dense, activate, convolve_and_pool
 
 __all__ = ["LeNet5"]
@@ -28,6 +29,8 @@ class LeNet5(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        if x.ndim != 4:
+            raise BadInput(f"LeNet-5 needs images [n, h, w, c], got inputs of shape {list(x.shape)}")
         missing = [max(_FIELD - side, 0) for side in x.shape[1:3]]
         x = jnp.pad(x, ((0, 0), *((side // 2, side - side // 2) for side in missing), (0, 0)))
         for features in (6, 16):

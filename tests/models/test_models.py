@@ -171,3 +171,8 @@ def test_a_convolution_of_averages_is_the_average_of_a_convolution(channels):
     np.testing.assert_allclose(averaged.apply(variables, x), expected, rtol=1e-12, atol=1e-13)
     with pytest.raises(cu.BadInput, match="even height"):
         averaged.init(jax.random.key(1), x[:, 1:])
+
+
+def test_lenet5_refuses_a_table():
+    with pytest.raises(cu.BadInput, match=r"LeNet-5 needs images \[n, h, w, c\], got inputs of shape \[2, 30\]"):
+        cu.models.LeNet5().init(KEY, jnp.zeros((2, 30)))
