@@ -62,9 +62,7 @@ def hold(folder: Path) -> Iterator[None]:
     except filelock.Timeout:
         raise BadInput(f"another certunl is working on {folder}; wait for it to end, then ask again") from None
     except (OSError, NotImplementedError) as error:
-        raise BadInput(
-            f"{folder} cannot be held against a second certunl ({error}); it must not be written to"
-        ) from error
+        raise BadInput(f"{folder} cannot be held against a second writer ({error})") from error
     try:
         yield
     finally:

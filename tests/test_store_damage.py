@@ -103,7 +103,7 @@ def test_a_second_writer_is_refused_but_readers_are_not(tmp_path):
 
 
 def test_a_folder_that_cannot_be_held_gets_one_sentence(tmp_path):
-    with pytest.raises(cu.BadInput, match="there is no folder .*absent"), hold(tmp_path / "absent"):
+    with pytest.raises(cu.BadInput, match=r"there is no folder .*absent"), hold(tmp_path / "absent"):
         pass
     (tmp_path / ".lock").mkdir()
     with pytest.raises(cu.BadInput, match="cannot be held against a second writer"), hold(tmp_path):
