@@ -140,7 +140,7 @@ def ask(stage: Stage, *, save: bool = False, small: bool = False) -> dict[str, A
             # rows of everyone are prepared for many requests: one vector is enough for this one
             prepared = None if isinstance(entry.method, cu.HessianFree) else entry.method.prepare(run)
             update = entry.method.forget(run, prepared, request, forget_key)
-            releases = [released(update, entry) for _ in range(1 if update.noise else DRAWS)]
+            releases = [released(update, entry) for _ in range(1 if update.guarantee.own_noise else DRAWS)]
         except (cu.BadInput, cu.Diverged) as refusal:
             refused[name] = str(refusal)
             continue
@@ -150,7 +150,7 @@ def ask(stage: Stage, *, save: bool = False, small: bool = False) -> dict[str, A
             refused[name] = f"its bound exceeds the distance {entry.distance:g}"
         rows[name] = {
             "accuracy": statistics.mean(accuracy(problem, release.params, test) for release in releases),
-            "accuracy_without_noise": None if update.noise else accuracy(problem, update.params, test),
+            "accuracy_without_noise": None if update.guarantee.own_noise else accuracy(problem, update.params, test),
             "distance_to_replay": apart(update.params, truths[entry.ball]),
             "signal_to_noise": facts.signal_to_noise,
             "bound": facts.bound,

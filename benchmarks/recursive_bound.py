@@ -58,9 +58,9 @@ def ask(data: cu.Dataset, setting: dict[str, float], epochs: int, size: int, see
         found = {"doing nothing": gap(run.params, truth)}
         for form in ("first_order", "retained"):
             update = cu.HessianFree(assumed="linear", form=form).forget(run, None, request, key)
-            assert update.bound is not None and update.nothing is not None
+            assert update.bound is not None and update.guarantee.doing_nothing is not None
             found |= {form: gap(update.params, truth), f"{form}, bound": update.bound}
-            found["doing nothing, bound"] = update.nothing
+            found["doing nothing, bound"] = update.guarantee.doing_nothing
         for name in ("doing nothing", "first_order", "retained"):
             if found[name] > found[f"{name}, bound"]:
                 raise RuntimeError(f"a bound does not hold: {found}")

@@ -26,7 +26,12 @@ from certunl.certificates.calibration import certify as certify
 from certunl.certificates.calibration import secret_key as secret_key
 from certunl.certificates.certificate import Certificate as Certificate
 from certunl.certificates.certificate import Release as Release
+from certunl.certificates.guarantee import REPLAY as REPLAY
 from certunl.certificates.guarantee import Assumption as Assumption
+from certunl.certificates.guarantee import Guarantee as Guarantee
+from certunl.certificates.statement import Distance as Distance
+from certunl.certificates.statement import OwnNoise as OwnNoise
+from certunl.certificates.statement import Pairs as Pairs
 from certunl.certificates.update import Update as Update
 from certunl.errors import BadInput as BadInput
 from certunl.errors import Diverged as Diverged

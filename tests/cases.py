@@ -64,3 +64,17 @@ def trained(problem: cu.Problem, seed: int = 0, **recipe) -> cu.Run:
 
 
 KEY = jax.random.key(7)
+
+
+def claimed(params, *, bound=None, nothing=None, exact=False, noise=0.0, pairs=(), radius=None, method="m", **facts):
+    """An update of which a distance `bound` is claimed, or that its own `noise` stands so far apart or proves `pairs`;
+    `facts` are the guarantee's."""
+    says = None
+    if pairs:
+        says = cu.Pairs(pairs, noise)
+    elif noise:
+        says = cu.OwnNoise(bound, noise)
+    elif bound is not None:
+        says = cu.Distance(bound, doing_nothing=nothing, exact=exact)
+    guarantee = cu.Guarantee(says=says, **{"reference": "r"} | facts)
+    return cu.Update(params=params, method=method, guarantee=guarantee, radius=radius)

@@ -10,6 +10,7 @@ import pytest
 import certunl as cu
 from certunl.audits.audit import Audit, epsilon_lower_bound, gaussian_release_lower_bound, one_run_lower_bound
 from certunl.certificates.gaussian import read_epsilon
+from tests.cases import claimed
 
 BUDGET = cu.Budget(epsilon=1.0, delta=1e-5, distance=1.0)
 SEEDS = range(10)
@@ -18,7 +19,7 @@ SEEDS = range(10)
 def releases(seed, true_distance=1.0, of_sigma=1.0):
     """(300,000 releases of a one-parameter model at `true_distance` from its reference, as many of the reference), with
     a share `of_sigma` of the noise that `certify` adds."""
-    update = cu.Update(params=jnp.zeros(300_000), method="m", reference="r", bound=1.0)
+    update = claimed(jnp.zeros(300_000), bound=1.0)
     noises = [cu.certify(update, BUDGET, key).params for key in jax.random.split(jax.random.key(seed))]
     return of_sigma * np.asarray(noises[0]) + true_distance, of_sigma * np.asarray(noises[1])
 

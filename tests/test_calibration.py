@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import certunl as cu
-from tests.cases import KEY, vector
+from tests.cases import KEY, claimed, vector
 from tests.test_certificate import BUDGET, PROVED, update
 
 
@@ -34,7 +34,7 @@ def test_noise_is_drawn_only_where_it_is_added(monkeypatch):
 
 
 def test_equal_layers_get_unrelated_noise():
-    twins = cu.Update(params={"a": jnp.zeros(4000), "b": jnp.zeros(4000)}, method="m", reference="r", bound=1.0)
+    twins = claimed({"a": jnp.zeros(4000), "b": jnp.zeros(4000)}, bound=1.0)
     noise = cu.certify(twins, BUDGET, KEY).params
     assert abs(np.corrcoef(noise["a"], noise["b"])[0, 1]) < 5 / np.sqrt(4000)
 
@@ -49,7 +49,7 @@ def test_two_secret_keys_give_unrelated_noise_and_one_key_the_same():
 
 
 def test_releases_are_projected_before_noise_and_the_update_is_kept():
-    far = cu.Update(params={"w": jnp.array([3.0, 4.0])}, method="m", reference="r", radius=1.0)
+    far = claimed({"w": jnp.array([3.0, 4.0])}, radius=1.0)
     release = cu.certify(far, BUDGET, KEY)
     np.testing.assert_allclose(release.params["w"], [0.6, 0.8], rtol=1e-12)
     np.testing.assert_allclose(release.update.params["w"], [3.0, 4.0])
@@ -62,6 +62,6 @@ def test_the_norm_a_certificate_tells_is_the_releases_not_the_secrets():
 
 
 def test_noise_of_sixteen_bits_is_refused():
-    half = cu.Update(params={"w": jnp.zeros(4, jnp.float16)}, method="m", reference="r", bound=1.0)
+    half = claimed({"w": jnp.zeros(4, jnp.float16)}, bound=1.0)
     with pytest.raises(cu.BadInput, match="16 bits is no Gaussian"):
         cu.certify(half, BUDGET, KEY)

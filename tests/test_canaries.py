@@ -11,7 +11,7 @@ import pytest
 import certunl as cu
 from certunl.bounds.linear_risk import linear_risk
 from certunl.certificates.guarantee import REPLAY
-from tests.cases import KEY, gap, ridge, trained, vector
+from tests.cases import KEY, claimed, gap, ridge, trained, vector
 
 BUDGET = cu.Budget(epsilon=1.0, delta=1e-5)
 SEEDS = range(20)
@@ -43,13 +43,13 @@ def overfit(problem, **recipe):
 class Nothing:
     """It forgets nothing, and says that it is near retraining."""
 
-    facts: dict = field(default_factory=lambda: {"bound": 1e-3, "uniform": True})
+    facts: dict = field(default_factory=lambda: {"bound": 1e-3, "every_request": True})
 
     def prepare(self, run, *, progress=None):
         return None
 
     def forget(self, run, prepared, request, key):
-        return cu.Update(params=run.params, method="nothing", **{"reference": REPLAY} | self.facts)
+        return claimed(run.params, method="nothing", **{"reference": REPLAY} | self.facts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +106,7 @@ def test_where_nothing_is_claimed_nothing_is_refuted_but_the_bound_is_told(run):
 
 
 def test_all_that_a_solver_may_fail_with_is_part_of_the_claim(run):
-    facts = {"bound": 1e-3, "uniform": True, "failure_probability": 1e-3}
+    facts = {"bound": 1e-3, "every_request": True, "failure_probability": 1e-3}
     assert audit(run, Nothing(facts=facts), 0).delta == 1e-5 + 1e-3
 
 

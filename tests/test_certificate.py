@@ -5,7 +5,7 @@ import pytest
 
 import certunl as cu
 from certunl.certificates.gaussian import noise_ratio, read_epsilon
-from tests.cases import KEY
+from tests.cases import KEY, claimed
 
 BUDGET = cu.Budget(epsilon=1.0, delta=1e-5)
 PROVED = (cu.Assumption("C", 2.0, "proved"),)
@@ -14,7 +14,7 @@ GIVEN = (cu.Assumption("M", 1.0, "given"),)
 
 def update(**facts):
     params = {"a": jnp.zeros((100, 50)), "b": jnp.ones(10)}
-    return cu.Update(params=params, method="m", reference="r", **facts)
+    return claimed(params, **facts)
 
 
 def test_noise_at_the_published_bounds():
@@ -27,9 +27,9 @@ def test_noise_at_the_published_bounds():
     ("facts", "budget", "verdict"),
     [
         ({"bound": None}, BUDGET, "NOT CERTIFIED"),
-        ({"bound": 5.0, "radius": 2.0, "uniform": True}, BUDGET, "VACUOUS"),
-        ({"bound": 4.0, "radius": 2.0, "uniform": True}, BUDGET, "VACUOUS"),
-        ({"bound": 1.0, "radius": 2.0, "assumptions": PROVED, "uniform": True}, BUDGET, "PROVED"),
+        ({"bound": 5.0, "radius": 2.0, "every_request": True}, BUDGET, "VACUOUS"),
+        ({"bound": 4.0, "radius": 2.0, "every_request": True}, BUDGET, "VACUOUS"),
+        ({"bound": 1.0, "radius": 2.0, "assumptions": PROVED, "every_request": True}, BUDGET, "PROVED"),
         ({"bound": 1.0, "radius": 2.0, "assumptions": PROVED}, BUDGET, "CONDITIONAL"),
         ({"bound": 1.0, "assumptions": PROVED}, cu.Budget(epsilon=1, delta=1e-5, distance=1.5), "PROVED"),
         ({"bound": 1.0, "assumptions": PROVED}, cu.Budget(delta=1e-5, sigma=2.0), "PROVED"),
@@ -38,9 +38,9 @@ def test_noise_at_the_published_bounds():
             cu.Budget(epsilon=1, delta=1e-5, distance=4.0),
             "VACUOUS",
         ),
-        ({"bound": 1.0, "nothing": 0.9, "assumptions": PROVED, "uniform": True}, BUDGET, "VACUOUS"),
-        ({"bound": 1.0, "uniform": True}, BUDGET, "CONDITIONAL"),
-        ({"bound": 1.0, "assumptions": PROVED + GIVEN, "uniform": True}, BUDGET, "CONDITIONAL"),
+        ({"bound": 1.0, "nothing": 0.9, "assumptions": PROVED, "every_request": True}, BUDGET, "VACUOUS"),
+        ({"bound": 1.0, "every_request": True}, BUDGET, "CONDITIONAL"),
+        ({"bound": 1.0, "assumptions": PROVED + GIVEN, "every_request": True}, BUDGET, "CONDITIONAL"),
     ],
 )
 def test_verdicts(facts, budget, verdict):
@@ -68,7 +68,7 @@ def test_epsilon_is_read_off_a_fixed_sigma():
 def test_the_smaller_of_theorem_and_trivial_bound_sets_the_noise():
     certificate = cu.certify(update(bound=59.0, radius=20.0), BUDGET, KEY).certificate
     assert certificate.sigma == pytest.approx(40 * noise_ratio(1.0, 1e-5))
-    assert (certificate.bound, certificate.trivial_bound) == (59.0, 40.0)
+    assert (certificate.bound, certificate.ceiling) == (59.0, 40.0)
 
 
 def test_without_a_theorem_there_is_no_noise_unless_sigma_is_given_or_the_trivial_bound_asked_for():
@@ -85,7 +85,7 @@ def test_without_a_theorem_there_is_no_noise_unless_sigma_is_given_or_the_trivia
 
 def test_a_methods_own_noise_is_not_added_again():
     wide = cu.Budget(epsilon=9.0, delta=1e-5)
-    release = cu.certify(update(bound=1.0, noise=2.0, assumptions=PROVED, uniform=True), wide, KEY)
+    release = cu.certify(update(bound=1.0, noise=2.0, assumptions=PROVED, every_request=True), wide, KEY)
     assert (release.params["a"] == 0).all()
     assert release.certificate.sigma == 2.0
     assert release.certificate.epsilon == pytest.approx(read_epsilon(2.0, 1e-5))
@@ -98,7 +98,7 @@ def test_an_epsilon_that_the_request_decides_is_stated_as_the_budgets():
     """Noise fixed before, a bound measured for this request: the epsilon read off would tell of the request."""
     facts, budget = {"bound": 1.0, "noise": 2.0}, cu.Budget(epsilon=9.0, delta=1e-5)
     exact = read_epsilon(2.0, 1e-5)
-    assert cu.certify(update(**facts, uniform=True), budget, KEY).certificate.epsilon == pytest.approx(exact)
+    assert cu.certify(update(**facts, every_request=True), budget, KEY).certificate.epsilon == pytest.approx(exact)
     told = cu.certify(update(**facts), budget, KEY).certificate
     assert told.epsilon == 9.0 and told.account.epsilon(1e-5) == pytest.approx(9.0, rel=1e-6)
     fixed = cu.Budget(epsilon=9.0, delta=1e-5, sigma=2.0)
@@ -109,8 +109,8 @@ def test_an_epsilon_that_the_request_decides_is_stated_as_the_budgets():
 
 
 def test_noise_that_is_no_gaussian_is_certified_by_the_pairs_it_proves():
-    facts = {"bound": 2.0, "noise": 1.0, "profile": ((0.5, 1e-3), (1.0, 2e-6), (2.0, 1e-9)), "assumptions": PROVED}
-    release = cu.certify(update(**facts, uniform=True, compared="unlearner"), BUDGET, KEY)
+    facts = {"noise": 1.0, "pairs": ((0.5, 1e-3), (1.0, 2e-6), (2.0, 1e-9)), "assumptions": PROVED}
+    release = cu.certify(update(**facts, every_request=True, sense="unlearner"), BUDGET, KEY)
     assert (release.params["a"] == 0).all() and release.certificate.verdict == "PROVED"
     assert release.certificate.epsilon == 1.0 and release.certificate.account.pairs == ((1.0, 1e-5),)
     assert "no Gaussian trade-off" in str(release.certificate)
@@ -118,8 +118,8 @@ def test_noise_that_is_no_gaussian_is_certified_by_the_pairs_it_proves():
         cu.certify(update(**facts), cu.Budget(epsilon=1.0, delta=1e-6), KEY)
     with pytest.raises(cu.BadInput, match="gives epsilon inf"):
         cu.certify(update(**facts), cu.Budget(epsilon=1.0, delta=1e-12), KEY)
-    with pytest.raises(cu.BadInput, match="compared must be one of"):
-        update(compared="hope")
+    with pytest.raises(cu.BadInput, match="sense must be one of"):
+        update(sense="hope")
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_impossible_budgets_are_refused(settings):
 
 
 def test_updates_that_are_not_numbers_are_refused():
-    broken = cu.Update(params={"w": jnp.array([jnp.nan])}, method="m", reference="r")
+    broken = claimed({"w": jnp.array([jnp.nan])})
     with pytest.raises(cu.BadInput, match="NaN"):
         cu.certify(broken, BUDGET, KEY)
     with pytest.raises(cu.BadInput, match="no noise"):

@@ -66,7 +66,7 @@ def test_a_method_keeps_the_contract(name, run, convex):
     assert (vector(run.params) == before).all()
     assert (vector(method.forget(run, prepared, [21, 3, 8, 3], KEY).params) == vector(first.params)).all()
     chex.assert_trees_all_equal_shapes_and_dtypes(run.params, first.params)
-    assert first.method == name and first.reference and first.cost["seconds"] > 0
+    assert first.method == name and first.guarantee.reference and first.cost["seconds"] > 0
     with Stopwatch() as watch:
         other = method.forget(run, prepared, [4, 9, 22], KEY)
     assert watch.compilations == 0

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import certunl as cu
-from tests.cases import KEY, classes, network, ridge, trained, vector
+from tests.cases import KEY, claimed, classes, network, ridge, trained, vector
 
 IDS = [1, 2, 9, 14]
 
@@ -117,7 +117,7 @@ def test_a_certificate_whose_noise_is_ten_times_too_small_is_refuted_and_the_rig
     """Where the bound is the distance itself, nothing of epsilon is spare."""
     truth = cu.Retrain().forget(run, None, IDS, KEY)
     distance = float(np.linalg.norm(vector(run.params) - vector(truth.params)))
-    nothing = replace(truth, params=run.params, method="nothing", bound=distance, exact=False)
+    nothing = claimed(run.params, method="nothing", reference=cu.REPLAY, bound=distance)
     for seed in range(20):
         release = cu.certify(nothing, cu.Budget(epsilon=1.0, delta=1e-5), jax.random.key(seed))
         quiet = jax.tree.map(lambda p, o: o + 0.1 * (p - o), release.params, run.params)

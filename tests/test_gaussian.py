@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 import certunl as cu
+from certunl.certificates.budget import Charge
 from certunl.certificates.gaussian import classical_ratio, noise_ratio, read_epsilon, zcdp_epsilon
-from tests.cases import KEY
+from tests.cases import KEY, claimed
 
 EPSILONS = st.floats(0.05, 50)
 DELTAS = st.floats(-12, -0.5).map(lambda power: 10**power)
@@ -86,7 +87,7 @@ def test_sigma_falls_with_epsilon_and_with_delta(epsilon, delta, more):
 @given(st.floats(1e-6, 1e3), st.floats(1.01, 100), EPSILONS)
 def test_sigma_rises_with_the_bound_and_not_beyond_the_trivial_one(bound, more, epsilon):
     def sigma(bound, radius=None):
-        update = cu.Update(params={"w": np.zeros(2)}, method="m", reference="r", bound=bound, radius=radius)
+        update = claimed({"w": np.zeros(2)}, bound=bound, radius=radius)
         return cu.certify(update, cu.Budget(epsilon=epsilon, delta=1e-5), KEY).certificate.sigma
 
     assert sigma(bound * more) == pytest.approx(more * sigma(bound), rel=1e-9)
@@ -110,13 +111,13 @@ def test_pairs_are_added_to_gaussians_and_their_deltas_taken_from_the_total():
     assert math.isinf(account.epsilon(4e-6)) and math.isinf(account.epsilon(3e-6))
     assert cu.Account(pairs=((0.5, 1e-6),)).epsilon(1e-6) == 0.5
     total = cu.Account(total=cu.Budget(epsilon=1.0, delta=1e-5), pairs=((0.5, 1e-6),))
-    assert total.charge(None, 0.0, pair=(0.5, 1e-6)).releases == 2
+    assert total.charge(Charge(pairs=((0.5, 1e-6),))).releases == 2
     with pytest.raises(cu.BadInput, match=r"the line would reach epsilon 1\.1"):
-        total.charge(None, 0.0, pair=(0.6, 1e-6))
+        total.charge(Charge(pairs=((0.6, 1e-6),)))
 
 
 def test_the_classical_rule_is_for_epsilon_up_to_one_and_states_the_exact_epsilon():
-    update = cu.Update(params={"w": np.zeros(2)}, method="m", reference="r", bound=46.512)
+    update = claimed({"w": np.zeros(2)}, bound=46.512)
     certificate = cu.certify(update, cu.Budget(epsilon=1.0, delta=1e-5, calibration="classical"), KEY).certificate
     assert certificate.sigma == pytest.approx(225.34, abs=0.005)
     assert (

@@ -72,7 +72,8 @@ def test_what_data_leave_unchecked_stays_with_them_is_on_the_certificate_and_com
     assert fingerprint(run) == fingerprint(same)
     prepared = cu.HessianFree().prepare(run)
     update = cu.HessianFree().forget(run, prepared, [3], KEY)
-    release = cu.certify(replace(update, bound=1e-9), cu.Budget(epsilon=1.0, delta=1e-5, distance=1.0), KEY)
+    small = replace(update, guarantee=replace(update.guarantee, says=cu.Distance(1e-9)))
+    release = cu.certify(small, cu.Budget(epsilon=1.0, delta=1e-5, distance=1.0), KEY)
     assert release.certificate.verdict == "CONDITIONAL"
     assert "unchecked      features of unknown making" in str(release.certificate)
     with Stopwatch() as watch:

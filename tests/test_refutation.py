@@ -11,7 +11,7 @@ import pytest
 import certunl as cu
 from certunl.certificates.gaussian import read_epsilon
 from certunl.certificates.guarantee import REPLAY, minimiser
-from tests.cases import KEY, ridge, trained, vector
+from tests.cases import KEY, claimed, ridge, trained, vector
 
 BUDGET = cu.Budget(epsilon=1.0, delta=1e-5)
 IDS = np.array([3, 8])
@@ -31,7 +31,7 @@ def truth(run):
 def nothing(run, truth, of_bound=1.0, **facts):
     """Doing nothing, with a share `of_bound` of its true distance as its bound."""
     bound = of_bound * np.linalg.norm(vector(run.params) - vector(truth.params))
-    return cu.Update(params=run.params, method="planted", **{"reference": REPLAY, "bound": bound} | facts)
+    return claimed(run.params, method="planted", **{"reference": REPLAY, "bound": bound} | facts)
 
 
 def release(update, seed, budget=BUDGET):
@@ -70,9 +70,9 @@ def test_whoever_was_forgotten_before_is_out_of_the_reference_too(run):
     later = run.minus(np.array([4]), first.params)
     exact = cu.Retrain().forget(later, None, IDS, KEY)
     claim = cu.Budget(delta=1e-5, sigma=1e-3)
-    told = cu.audit_release(later, IDS, release(replace(exact, exact=False, bound=1e-4), 0, claim))
+    told = cu.audit_release(later, IDS, release(claimed(exact.params, reference=REPLAY, bound=1e-4), 0, claim))
     assert told.lower == 0
-    assert cu.audit_release(run, IDS, release(replace(exact, exact=False, bound=1e-4), 0, claim)).refuted
+    assert cu.audit_release(run, IDS, release(claimed(exact.params, reference=REPLAY, bound=1e-4), 0, claim)).refuted
 
 
 def test_rounding_in_float32_refutes_nothing():
@@ -94,8 +94,8 @@ def test_rounding_in_float32_refutes_nothing():
 
 
 def test_nothing_is_said_where_nothing_is_claimed_or_something_else_is(run, truth):
-    own = {"noise": 1.0, "compared": "unlearner"}
-    for facts in ({"bound": None}, {"reference": minimiser(None), "compared": "minimiser"}, own):
+    own = {"noise": 1.0, "sense": "unlearner"}
+    for facts in ({"bound": None}, {"reference": minimiser(None), "sense": "minimiser"}, own):
         wide = cu.Budget(epsilon=1e3, delta=1e-5)
         assert cu.audit_release(run, IDS, release(nothing(run, truth, **facts), 0, wide)) is None
     chance = release(nothing(run, truth, failure_probability=1e-3), 0)
@@ -115,19 +115,19 @@ def test_noise_ten_times_too_small_is_found_behind_a_loose_bound_and_so_is_a_bou
     """At a tenth of the noise epsilon is still kept where the bound is twenty times the distance."""
     away = np.linalg.norm(vector(run.params) - vector(truth.params))
     for seed in SEEDS:
-        loose = release(replace(nothing(run, truth), bound=20 * away), seed)
+        loose = release(nothing(run, truth, bound=20 * away), seed)
         quiet = jax.tree.map(lambda p, o: o + 0.1 * (p - o), loose.params, loose.update.params)
         found = cu.audit_release(run, IDS, replace(loose, params=quiet), confidence=0.999)
         assert found.refuted and found.lower < 1 and "the noise has sigma" in found.broken
         assert not cu.audit_release(run, IDS, loose, confidence=0.999).refuted
-    short = release(replace(nothing(run, truth), bound=0.5 * away), 0)
+    short = release(nothing(run, truth, bound=0.5 * away), 0)
     assert "retraining is" in cu.audit_release(run, IDS, short).broken
 
 
 def test_a_certificate_that_may_fail_by_chance_is_not_held_to_a_gaussian_trade_off():
     """Distance 1 but for a chance of 5%, when it is 60: the claim, at delta 5% larger, is true."""
     certificate = cu.certify(
-        cu.Update(params={"w": jnp.zeros(1)}, method="x", reference="y", bound=1.0, failure_probability=0.05),
+        claimed({"w": jnp.zeros(1)}, bound=1.0, failure_probability=0.05),
         cu.Budget(epsilon=1.0, delta=1e-5),
         KEY,
     ).certificate
@@ -175,7 +175,8 @@ def test_more_runs_come_nearer_to_the_truth_and_a_statistic_may_be_given(run, tr
 def test_a_trade_off_that_is_no_gaussian_one_is_not_taken_for_one(run, truth):
     make, reference, certificate = sampled(nothing(run, truth, 0.1), truth)
     gaussian = cu.audit_runs(make, reference, certificate, runs=400, key=KEY)
-    for other in (replace(certificate, profiled=True), replace(certificate, sigma=0.0)):
+    pairs = replace(certificate.guarantee, says=cu.Pairs(((1.0, 1e-5),), certificate.sigma))
+    for other in (replace(certificate, guarantee=pairs), replace(certificate, sigma=0.0)):
         assert 1 < cu.audit_runs(make, reference, other, runs=400, key=KEY).lower < gaussian.lower
     silent = cu.audit_runs(make, reference, replace(certificate, epsilon=None), runs=400, key=KEY)
     assert silent.lower > 1 and silent.epsilon == float("inf") and not silent.refuted

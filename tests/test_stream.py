@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import certunl as cu
+from certunl.certificates.budget import Charge
 from certunl.timing import Stopwatch
 from tests.cases import KEY, classes, gap, ridge, trained, vector
 
@@ -17,7 +18,7 @@ from tests.cases import KEY, classes, gap, ridge, trained, vector
 def test_releases_of_epsilon_one_compose_to_the_known_table(count, epsilon):
     account = cu.Account()
     for _ in range(count):
-        account = account.charge(0.2680511232, 0.0)
+        account = account.charge(Charge(ratios=(0.2680511232,)))
     assert account.epsilon(1e-5) == pytest.approx(epsilon, abs=1e-3)
 
 
@@ -117,25 +118,29 @@ def test_streams_of_requests_are_disjoint_and_leave_someone():
             cu.requests.stream(KEY, run, sizes)
 
 
+def with_unchecked(update, unchecked):
+    return replace(update, guarantee=replace(update.guarantee, unchecked=unchecked))
+
+
 def test_retraining_on_data_with_anything_unchecked_restores_nothing_and_the_refusal_says_so():
-    account = cu.Account(total=cu.Budget(epsilon=1.2, delta=1e-5)).charge(0.25, 0.0)
+    account = cu.Account(total=cu.Budget(epsilon=1.2, delta=1e-5)).charge(Charge(ratios=(0.25,)))
     for unchecked in ((), ("statistics",)):
-        update = replace(cu.Retrain().forget(convex_run(), None, [1], KEY), unchecked=unchecked)
+        update = with_unchecked(cu.Retrain().forget(convex_run(), None, [1], KEY), unchecked)
         after = cu.certify(update, BUDGET, KEY, account=account).certificate.account
         if not unchecked:
-            assert after.charge(0.25, 0.0).epsilon(1e-5) == pytest.approx(account.epsilon(1e-5))
+            assert after.charge(Charge(ratios=(0.25,))).epsilon(1e-5) == pytest.approx(account.epsilon(1e-5))
     with pytest.raises(cu.BadInput, match=r"restores the 0\.92.*, unless the data or the model leave something unchec"):
-        after.charge(0.25, 0.0)
+        after.charge(Charge(ratios=(0.25,)))
 
 
 def test_a_zero_bound_that_is_no_retraining_does_not_start_a_new_account():
     spent = cu.Account(ratios=(0.3,), failures=1e-7)
-    assert spent.charge(0.0, 1e-7).ratios == (0.3, 0.0)
-    assert spent.charge(0.0, 1e-7).failures == pytest.approx(2e-7)
-    assert spent.charge(0.0, 0.0, exact=True) == cu.Account(before=spent)
+    assert spent.charge(Charge(ratios=(0.0,), failures=1e-7)).ratios == (0.3, 0.0)
+    assert spent.charge(Charge(ratios=(0.0,), failures=1e-7)).failures == pytest.approx(2e-7)
+    assert spent.charge(Charge(ratios=(0.0,)), exact=True) == cu.Account(before=spent)
     run = convex_run()
     for unchecked, kept in (((), 0), (("statistics",), 2)):
-        update = replace(cu.Retrain().forget(run, None, [1], KEY), unchecked=unchecked)
+        update = with_unchecked(cu.Retrain().forget(run, None, [1], KEY), unchecked)
         assert len(cu.certify(update, BUDGET, KEY, account=spent).certificate.account.ratios) == kept
 
 
@@ -147,11 +152,13 @@ def test_a_total_once_set_is_kept_and_not_changed():
 
 
 def test_a_total_that_is_set_after_a_retraining_limits_what_looks_back_as_well():
-    retrained = cu.Account(ratios=(0.3,)).charge(0.0, 0.0, exact=True).limited(cu.Budget(epsilon=1.5, delta=1e-5))
-    assert retrained.charge(0.3, 0.0).epsilon(1e-5) < 1.5
+    retrained = (
+        cu.Account(ratios=(0.3,)).charge(Charge(ratios=(0.0,)), exact=True).limited(cu.Budget(epsilon=1.5, delta=1e-5))
+    )
+    assert retrained.charge(Charge(ratios=(0.3,))).epsilon(1e-5) < 1.5
     with pytest.raises(cu.BadInput, match=r"would exceed the total budget of epsilon 1\.5"):
-        retrained.charge(0.3, 0.0, looks_back=True)
-    assert retrained.charge(0.1, 0.0, looks_back=True).total == retrained.total
+        retrained.charge(Charge(ratios=(0.3,)), from_training=True)
+    assert retrained.charge(Charge(ratios=(0.1,)), from_training=True).total == retrained.total
 
 
 def test_what_looks_back_to_training_is_counted_with_everything_before_a_retraining():

@@ -204,9 +204,9 @@ def test_a_networks_newton_and_hessian_free_certificates_are_never_proved_and_sa
                 assert "closed form" in str(refusal)
                 continue
             certificate = cu.certify(update, cu.Budget(delta=1e-5, sigma=1.0), KEY).certificate
-            left = [a.symbol for a in certificate.assumptions if a.status != "proved"]
+            left = [a.symbol for a in certificate.guarantee.assumptions if a.status != "proved"]
             if certificate.verdict == "NOT CERTIFIED":
-                assert certificate.missing and "missing  " in str(certificate)
+                assert certificate.guarantee.missing and "missing  " in str(certificate)
             else:
                 assert certificate.verdict in ("VACUOUS", "CONDITIONAL") and left
 

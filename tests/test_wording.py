@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import pytest
 
 import certunl as cu
-from tests.cases import KEY
+from tests.cases import KEY, claimed
 from tests.test_certificate import BUDGET, GIVEN, PROVED, update
 
 
@@ -26,7 +26,7 @@ def test_failure_probability_is_added_to_delta_and_everything_is_printed():
 
 
 def test_a_release_that_is_mostly_noise_says_so():
-    big = cu.Update(params={"w": jnp.full(10000, 3.0)}, method="m", reference="r", bound=1.0)
+    big = claimed({"w": jnp.full(10000, 3.0)}, bound=1.0)
     for sigma, mostly in ((1.0, False), (30.0, True)):
         certificate = cu.certify(big, cu.Budget(delta=1e-5, sigma=sigma), KEY).certificate
         assert certificate.signal_to_noise == pytest.approx(3 / sigma, abs=0.2)
@@ -39,7 +39,7 @@ def test_the_certificate_says_where_the_noise_comes_from_and_what_it_hangs_on():
     for facts, budget, said in (
         ({}, BUDGET, "true of this request alone, whose own bound decides the noise"),
         ({}, BUDGET, "analytic calibration to the bound, which is this request's own"),
-        ({"uniform": True}, BUDGET, "calibration to the bound, the same for every such request"),
+        ({"every_request": True}, BUDGET, "calibration to the bound, the same for every such request"),
         ({}, fixed, "calibration to the distance 2, fixed before the request"),
         ({}, cu.Budget(delta=1e-5, sigma=2.0), "sigma fixed before the request"),
         (
@@ -47,7 +47,7 @@ def test_the_certificate_says_where_the_noise_comes_from_and_what_it_hangs_on():
             BUDGET,
             "if the constants marked given are, and if what is unchecked",
         ),
-        ({"compared": "minimiser"}, BUDGET, "exact minimisation on who is left"),
+        ({"sense": "minimiser"}, BUDGET, "exact minimisation on who is left"),
     ):
         assert said in str(cu.certify(update(**{"bound": 1.0, "assumptions": PROVED} | facts), budget, KEY).certificate)
     with pytest.raises(cu.BadInput, match="nothing is proved of this update"):

@@ -128,7 +128,7 @@ def _forgotten(run: Run, method: Unlearner, budget: Budget, request: np.ndarray,
     schedule says so; to others, who count whom training visited, being forgotten before."""
     masked = replace(run, schedule=run.schedule.masked(~run.present[run.schedule.indices]))
     update = method.forget(masked, _prepared(method, masked), request, key)
-    if update.compared == "minimiser" and run.recipe.denominator == "batch":
+    if update.guarantee.sense == "minimiser" and run.recipe.denominator == "batch":
         update = method.forget(run, _prepared(method, run), request, key)
     release = certify(update, budget, noise_key)
     if not _fixed(release.certificate):
@@ -146,8 +146,8 @@ def _prepared(method: Any, run: Run) -> Any:
 
 def _fixed(c: Certificate) -> bool:
     """Whether noise and claim are known before the coins."""
-    fixed = c.budget.epsilon is not None and bool(c.budget.sigma or c.budget.distance or c.own_noise)
-    return c.epsilon is None or c.uniform or fixed
+    fixed = c.budget.epsilon is not None and bool(c.budget.sigma or c.budget.distance or c.guarantee.own_noise)
+    return c.epsilon is None or c.guarantee.every_request or fixed
 
 
 def _losses(problem: Problem, params: Params, ids: np.ndarray) -> np.ndarray:

@@ -40,10 +40,11 @@ def audit_release(
     if not isinstance(release, Release):
         raise BadInput(f"an audit looks at a Release, as certify gives it, got {type(release).__name__}")
     certificate, update = release.certificate, release.update
-    replayed = certificate.reference == REPLAY and certificate.compared == "retraining"
-    if certificate.epsilon is None or not replayed or update.noise or certificate.failure_probability:
+    guarantee = certificate.guarantee
+    replayed = guarantee.reference == REPLAY and guarantee.sense == "retraining"
+    if certificate.epsilon is None or not replayed or guarantee.own_noise or guarantee.failure_probability:
         return None
-    if reference is not None and not reference.exact:
+    if reference is not None and not reference.guarantee.exact:
         raise BadInput(f"the reference must be an Update of Retrain, got one of {reference.method}")
     centre, truth = update.projected(), retrained(run, request) if reference is None else reference.projected()
     if not _shapes(centre) == _shapes(truth) == _shapes(release.params) == _shapes(run.params):
@@ -94,7 +95,8 @@ def audit_runs(
     else:
         seen = [np.array([statistic(params) for params in models]) for models in pair]
     delta = certificate.total_delta
-    exact = certificate.sigma and not certificate.profiled and not certificate.failure_probability
+    guarantee = certificate.guarantee
+    exact = certificate.sigma and guarantee.gaussian and not guarantee.failure_probability
     ways = (False, True) if exact else (False,)
     each = 1 - (1 - confidence) / len(ways)
     lower = max(epsilon_lower_bound(seen[0], seen[1], delta, confidence=each, gaussian=way) for way in ways)

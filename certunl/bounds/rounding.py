@@ -1,12 +1,14 @@
 """What floating point does to parameters."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 
 from certunl.base import Params
 from certunl.errors import BadInput
 
-__all__ = ["clip_rounding", "coarsest"]
+__all__ = ["clip_rounding", "coarsest", "longest_noise"]
 
 
 def coarsest(params: Params) -> float:
@@ -26,3 +28,8 @@ def clip_rounding(params: Params) -> float:
     if lost >= 0.5:
         raise BadInput(f"{d} parameters are too many to clip in this precision; train in float64 (jax_enable_x64)")
     return lost
+
+
+def longest_noise(params: Params, noise: float) -> float:
+    """10 noise √d: no noise of a step is longer, since floating-point normals end before 10."""
+    return 10 * noise * math.sqrt(sum(leaf.size for leaf in jax.tree.leaves(params)))

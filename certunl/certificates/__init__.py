@@ -2,21 +2,23 @@
 
     gaussian       the noise that (epsilon, delta) asks for, and the reverse
     budget         Budget, Account: what a release may spend, and what its line has spent
-    guarantee      Assumption, the references and senses that a bound speaks of
+    statement      Distance, OwnNoise, Pairs: the three things a theorem can say, and what a budget makes of each
+    guarantee      Guarantee, Assumption: a statement, the reference it speaks of, and what it rests on
     update         Update, Unlearner: what forgetting gives, and the contract of whatever forgets
     calibration    certify, secret_key: check, calibrate, draw, sign
     certificate    Certificate, Release, and the certificate in words
 
 An update of any origin can be certified:
 
-    update = Update(params=params, method="mine", reference=REPLAY, bound=0.1, assumptions=(...,))
-    release = certify(update, Budget(epsilon=1.0, delta=1e-5), secret_key())
+    guarantee = Guarantee(says=Distance(0.1), reference=REPLAY, assumptions=(...,))
+    release = certify(Update(params=params, method="mine", guarantee=guarantee), Budget(...), secret_key())
 """
 
 from certunl.certificates.budget import Account, Budget
 from certunl.certificates.calibration import certify, secret_key
 from certunl.certificates.certificate import Certificate, Release
-from certunl.certificates.guarantee import REPLAY, Assumption, minimiser
+from certunl.certificates.guarantee import REPLAY, Assumption, Guarantee, minimiser
+from certunl.certificates.statement import Distance, OwnNoise, Pairs
 from certunl.certificates.update import Unlearner, Update
 
 __all__ = [
@@ -25,6 +27,10 @@ __all__ = [
     "Assumption",
     "Budget",
     "Certificate",
+    "Distance",
+    "Guarantee",
+    "OwnNoise",
+    "Pairs",
     "Release",
     "Unlearner",
     "Update",

@@ -4,11 +4,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from numbers import Real
+from typing import NamedTuple
 
 from certunl.certificates.gaussian import read_epsilon, zcdp_epsilon
 from certunl.errors import BadInput
 
-__all__ = ["Account", "Budget"]
+__all__ = ["UNPROVED", "Account", "Budget", "Charge"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,24 @@ class Budget:
             raise BadInput(f"calibration must be analytic or classical, got {self.calibration!r}")
         if self.calibration == "classical" and (self.epsilon is None or self.epsilon > 1):
             raise BadInput("the classical rule is proved for epsilon up to 1 only; use analytic calibration beyond")
+
+
+class Charge(NamedTuple):
+    """What one release spends.
+
+    Args:
+        ratios: the proved distance over the noise's standard deviation; inf where nothing is proved.
+        pairs: the (epsilon, delta) of noise that is no Gaussian.
+        failures: the probability that the statement fails by the method's own randomness.
+    """
+
+    ratios: tuple[float, ...] = ()
+    pairs: tuple[tuple[float, float], ...] = ()
+    failures: float = 0.0
+
+
+UNPROVED = Charge(ratios=(math.inf,))
+"""The charge of a release without a theorem."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,43 +120,34 @@ class Account:
             return math.inf
         return added + (gaussian(ratio, left) if ratio else 0.0)
 
-    def charge(
-        self,
-        ratio: float | None,
-        failure: float,
-        *,
-        pair: tuple[float, float] | None = None,
-        exact: bool = False,
-        looks_back: bool = False,
-    ) -> "Account":
-        """The account after one more release, of this `ratio` (None: no theorem) or this `pair`; `exact`: it retrained
-        exactly, with nothing unchecked; `looks_back`: to everyone since training, retrained or not.
+    def charge(self, charge: Charge, *, exact: bool = False, from_training: bool = False) -> "Account":
+        """The account after one more release.
 
-        Raises: BadInput where it would exceed the total, with what is spent and whether retraining restores it: not to
-        what looks back, and not where anything is unchecked.
+        Args:
+            charge: what the release spends.
+            exact: the release is an exact retraining with nothing unchecked. It begins a new account.
+            from_training: the release depends on the original training run. It is counted with every release since,
+                even if the model was retrained in between.
+
+        Raises: BadInput where the total would be exceeded. The sentence says what is spent, and whether an exact
+        retraining restores it.
         """
         if exact:
             return Account(total=self.total, before=self)
-        if looks_back and self.before is not None:
-            old = self.before
-            ratios, pairs = (*old.ratios, *self.ratios), (*old.pairs, *self.pairs)
-            failed = old.failures + self.failures
-            whole = replace(old, total=self.total, ratios=ratios, pairs=pairs, failures=failed)
-            return whole.charge(ratio, failure, pair=pair, looks_back=True)
-        failures = self.failures + failure
-        if pair is None:
-            after = replace(self, ratios=(*self.ratios, math.inf if ratio is None else ratio), failures=failures)
-        else:
-            after = replace(self, pairs=(*self.pairs, pair), failures=failures)
+        if from_training and self.before is not None:
+            since = self.before._with(Charge(self.ratios, self.pairs, self.failures))
+            return replace(since, total=self.total).charge(charge, from_training=True)
+        after = self._with(charge)
         if self.total is None:
             return after
-        assert self.total.epsilon is not None
+        assert self.total.epsilon is not None  # __post_init__ checks it
         if (reached := after.epsilon(self.total.delta)) > self.total.epsilon * (1 + 1e-9):
             spent = self.epsilon(self.total.delta)
-            unproved = ratio is None and pair is None
-            what = "it has no proved distance" if unproved else f"the line would reach epsilon {reached:.4g}"
+            what = f"the line would reach epsilon {reached:.4g}"
+            if charge.ratios == UNPROVED.ratios:
+                what = "it has no proved distance"
             restored = f"and restores the {spent:.4g}, unless the data or the model leave something unchecked"
-            if looks_back:
+            if from_training:
                 restored = "but restores nothing to a method that goes back to training as it was"
             raise BadInput(
                 f"this release would exceed the total budget of epsilon {self.total.epsilon:g} at delta "
@@ -145,3 +155,11 @@ class Account:
                 f"retrain, distance 0) spends nothing, {restored}"
             )
         return after
+
+    def _with(self, charge: Charge) -> "Account":
+        return replace(
+            self,
+            ratios=(*self.ratios, *charge.ratios),
+            pairs=(*self.pairs, *charge.pairs),
+            failures=self.failures + charge.failures,
+        )

@@ -1,14 +1,17 @@
 """A release, and its certificate in words: what is compared, what was proved, from what, and what is not covered."""
 
 import math
+import warnings
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from flax import struct
 
 from certunl.base import Params
+from certunl.certificates._moved import moved
 from certunl.certificates.budget import Account, Budget
 from certunl.certificates.gaussian import noise_ratio
-from certunl.certificates.guarantee import SENSES, Assumption
+from certunl.certificates.guarantee import SENSES, Guarantee
 from certunl.certificates.update import Update
 
 __all__ = ["EXPLAINED", "NOT_COVERED", "Certificate", "Release", "printed"]
@@ -16,39 +19,52 @@ __all__ = ["EXPLAINED", "NOT_COVERED", "Certificate", "Release", "printed"]
 
 @dataclass(frozen=True, kw_only=True)
 class Certificate:
-    """What may be said of a release. `bound` is the theorem's, `trivial_bound` 2·radius (output perturbation: doing
-    nothing); noise is calibrated to the smaller, or to the distance that the budget fixed; `epsilon` is exact for
-    `sigma` at `delta`; the guarantee fails with probability `failure_probability` more. `own_noise`: sigma is of the
-    method's own steps, `profiled`: whose guarantee is no Gaussian one; `uniform`: the bound is the same for every
-    request of the size. `account` has the line's releases, this one included; `parameter_norm` is the released model's,
-    noise and all. Bounds and assumptions measured for one request describe it: they are the owner's, not part of the
-    release."""
+    """What may be said of a release. A guarantee measured for one request describes it: it is the owner's, not part of
+    the release.
+
+    Args:
+        verdict: PROVED, CONDITIONAL, VACUOUS or NOT CERTIFIED.
+        method: the name of the method that made the update.
+        guarantee: what is proved of the update, or of output perturbation where that was asked for.
+        budget: what the release may reveal.
+        ceiling: 2·radius, the trivial bound of doing nothing; inf without a ball.
+        sigma: standard deviation of the noise in the release.
+        epsilon: what `sigma` is worth at `delta`, exactly; None where nothing is proved.
+        account: the releases of the line, this one included.
+        parameter_norm: norm of the released parameters, noise and all.
+        dimension: the number of released parameters.
+    """
 
     verdict: str
     method: str
-    reference: str
-    compared: str
+    guarantee: Guarantee
     budget: Budget
-    bound: float | None
-    trivial_bound: float
+    ceiling: float
     sigma: float
-    own_noise: bool
-    profiled: bool
-    uniform: bool
     epsilon: float | None
-    delta: float
-    failure_probability: float
-    assumptions: tuple[Assumption, ...]
-    unchecked: tuple[str, ...]
-    missing: tuple[str, ...]
     account: Account
     parameter_norm: float
     dimension: int
 
     @property
+    def bound(self) -> float | None:
+        """`guarantee.bound`."""
+        return self.guarantee.bound
+
+    @property
+    def unchecked(self) -> tuple[str, ...]:
+        """`guarantee.unchecked`."""
+        return self.guarantee.unchecked
+
+    @property
+    def delta(self) -> float:
+        """The budget's."""
+        return self.budget.delta
+
+    @property
     def total_delta(self) -> float:
         """delta + failure probability of the method's own randomness."""
-        return self.delta + self.failure_probability
+        return self.delta + self.guarantee.failure_probability
 
     @property
     def noise_norm(self) -> float:
@@ -65,6 +81,17 @@ class Certificate:
 
     def __str__(self) -> str:
         return printed(self)
+
+    @property
+    def trivial_bound(self) -> float:
+        """`ceiling`, under its name of 0.1."""
+        warnings.warn("certificate.trivial_bound is certificate.ceiling", DeprecationWarning, stacklevel=2)
+        return self.ceiling
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):
+            return moved("certificate", self.__dict__.get("guarantee"), name)
 
 
 @struct.dataclass
@@ -96,56 +123,63 @@ NOT_COVERED = (
 
 def printed(certificate: Certificate) -> str:
     """The certificate as it is shown: a line of what each part of it says."""
-    c = certificate
-    lines = [f"{c.verdict}: {c.method}, {EXPLAINED[c.verdict].format(_conditions(c))}"]
+    c, g = certificate, certificate.guarantee
+    lines = [f"{c.verdict}: {c.method}, {EXPLAINED[c.verdict].format(_conditions(g))}"]
 
     def add(name: str, text: str) -> None:
         lines.append(f"  {name:<14} {text}".rstrip())
 
     if c.epsilon is not None:
-        solver = f", of delta {c.failure_probability:.3g} for the solver" if c.failure_probability else ""
+        solver = f", of delta {g.failure_probability:.3g} for the solver" if g.failure_probability else ""
         lines.append(f"  (epsilon, delta) = ({c.epsilon:.4g}, {c.total_delta:.4g}){solver}")
-    same = ", plus the same noise" if c.sigma and not c.own_noise else ""
-    add("compared with", c.reference + same)
+    same = ", plus the same noise" if c.sigma and not g.own_noise else ""
+    add("compared with", g.reference + same)
     if c.epsilon is not None:
         add("in the sense", "P(A in E) <= e^epsilon P(B in E) + delta, and the reverse, for every event E")
-        add("", f"A: this release    B: {SENSES[c.compared]}")
+        add("", f"A: this release    B: {SENSES[g.sense]}")
     add(f"release {c.account.releases}", _account(c))
-    if c.own_noise:
-        add("bound", _against_own_noise(c))
-    else:
-        bound = "none" if c.bound is None else f"{c.bound:.5g}"
-        add("distance bound", f"{bound}    trivial bound 2C = {c.trivial_bound:.5g}")
+    add(*_bound(c))
     add("noise", _noise(c))
     add("", _fixed(c))
-    for a in c.assumptions:
+    for a in g.assumptions:
         add(a.symbol, f"{a.value:<10.5g} {a.status:<10} {a.meaning}")
-    for what in c.unchecked:
+    for what in g.unchecked:
         add("unchecked", what)
-    for what in c.missing:
+    for what in g.missing:
         add("missing", what)
     add("not covered", NOT_COVERED)
     return "\n".join(line for line in lines if line.strip())
 
 
-def _conditions(c: Certificate) -> str:
+def _conditions(guarantee: Guarantee) -> str:
     """What a CONDITIONAL certificate hangs on."""
-    open_ = sorted({a.status for a in c.assumptions if a.status != "proved"}, reverse=True)
+    open_ = sorted({a.status for a in guarantee.assumptions if a.status != "proved"}, reverse=True)
     reasons = [f"if the constants marked {' or '.join(open_)} are"] if open_ else []
-    reasons += ["if what is unchecked holds"] if c.unchecked else []
+    reasons += ["if what is unchecked holds"] if guarantee.unchecked else []
     return ", and ".join(reasons or ["of this request alone, whose own bound decides the noise"])
+
+
+def _bound(c: Certificate) -> tuple[str, str]:
+    """What the statement says, beside what output perturbation would take."""
+    if c.guarantee.says is None:
+        return "distance bound", f"none    trivial bound 2C = {c.ceiling:.5g}"
+    name, text = c.guarantee.says.line(c.ceiling)
+    if c.guarantee.own_noise and c.epsilon and math.isfinite(c.ceiling):
+        text += f"    output perturbation: sigma {noise_ratio(c.epsilon, c.delta) * c.ceiling:.5g}"
+    return name, text
 
 
 def _fixed(c: Certificate) -> str:
     """Where the amount of noise comes from."""
-    if c.own_noise or not c.sigma:
+    if c.guarantee.own_noise or not c.sigma:
         return ""
     if c.budget.sigma is not None:
         return "sigma fixed before the request"
     rule = f"{c.budget.calibration} calibration to"
     if c.budget.distance is not None:
         return f"{rule} the distance {c.budget.distance:.5g}, fixed before the request"
-    return f"{rule} the bound, " + ("the same for every such request" if c.uniform else "which is this request's own")
+    whose = "the same for every such request" if c.guarantee.every_request else "which is this request's own"
+    return f"{rule} the bound, {whose}"
 
 
 def _account(c: Certificate) -> str:
@@ -159,21 +193,8 @@ def _account(c: Certificate) -> str:
     return f"since training or the last exact retraining: composed epsilon {exact:.4g}{of} at delta {delta:.4g}{zcdp}"
 
 
-def _against_own_noise(c: Certificate) -> str:
-    held = "(epsilon, delta) pairs of the method's own noise, no Gaussian trade-off" if c.profiled else _chain(c)
-    if c.epsilon is None or not c.epsilon or c.trivial_bound == float("inf"):
-        return held
-    return f"{held}    output perturbation: sigma {noise_ratio(c.epsilon, c.delta) * c.trivial_bound:.5g}"
-
-
-def _chain(c: Certificate) -> str:
-    if c.bound is None:
-        return "none"
-    return f"as two Gaussians {c.bound:.5g} apart, of sigma {c.sigma:.5g}: the method's own steps"
-
-
 def _noise(c: Certificate) -> str:
-    if c.compared == "learner":
+    if c.guarantee.sense == "learner":
         return f"sigma {c.sigma:.5g}, of the objective: none is added to the parameters"
     if not c.sigma:
         return "none: the release is the un-noised model"

@@ -12,7 +12,7 @@ from certunl.audits.audit import Audit
 from certunl.audits.refutation import audit_release
 from certunl.base import Key, Params
 from certunl.certificates.certificate import Release
-from certunl.certificates.guarantee import REPLAY
+from certunl.certificates.guarantee import REPLAY, Guarantee
 from certunl.certificates.update import Unlearner, Update
 from certunl.errors import BadInput
 from certunl.evaluation._attacks import chosen_attacks
@@ -85,14 +85,14 @@ def evaluate(
             certificate = item.certificate
             verdicts[name] = certificate.verdict
             if (
-                truth.exact
+                truth.guarantee.exact
                 and (audit := audit_release(run, request, item, reference=truth, confidence=_SURE)) is not None
             ):
                 audits[name] = audit
                 verdicts[name] = "REFUTED" if audit.refuted else certificate.verdict
-            if certificate.bound is not None and name in rows and not item.update.noise:
-                rows[name] |= {"bound_to_its_reference": certificate.bound, "trivial_bound": certificate.trivial_bound}
-            if certificate.sigma > item.update.noise:
+            if certificate.bound is not None and name in rows and not certificate.guarantee.own_noise:
+                rows[name] |= {"bound_to_its_reference": certificate.bound, "trivial_bound": certificate.ceiling}
+            if certificate.sigma > certificate.guarantee.own_noise:
                 noised = f"{name} + noise"
                 models[noised], rows[noised] = item.params, judge.row(item.params, update.cost)
                 rows[noised]["sigma"] = certificate.sigma
@@ -145,7 +145,8 @@ class _Nothing:
         """Nothing to prepare."""
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
-        return Update(params=run.params, method="original", reference=REPLAY, radius=run.recipe.radius)
+        nothing_proved = Guarantee(says=None, reference=REPLAY)
+        return Update(params=run.params, method="original", guarantee=nothing_proved, radius=run.recipe.radius)
 
 
 def evaluate_all(

@@ -1,23 +1,18 @@
 """Lines of requests in a run folder: each method's (or name's) requests follow one another from its un-noised state."""
 
-import dataclasses
-import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from certunl import disk
-from certunl.certificates.budget import Account, Budget
-from certunl.certificates.certificate import Certificate, Release
-from certunl.certificates.guarantee import Assumption
+from certunl.certificates.budget import Account
+from certunl.certificates.certificate import Release
 from certunl.certificates.update import Update
 from certunl.errors import BadInput
 from certunl.folders import parts
+from certunl.folders._guarantees import account_of, certificate_of, guarantee_of, noted
 from certunl.training.run import Run
-
-_PUBLIC = ("verdict", "method", "reference", "compared", "sigma", "epsilon", "delta", "failure_probability")
-"""What a release says of itself: nothing that was measured on the un-noised model."""
 
 __all__ = ["certificates", "forgotten", "load_releases", "made_by", "resume", "save_release", "stale", "warnings"]
 
@@ -35,7 +30,7 @@ def resume(folder: Path, run: Run, line: str, made_by: dict[str, Any]) -> tuple[
         if "retrain" not in (held["method"], made_by["method"]) and held != disk.as_json(made_by):
             raise BadInput(f"the line {line!r} was begun with {held}; give the new one its own --name")
         run = run.minus(np.asarray(facts["request"]), params)
-        account = _account(facts["certificate"]["account"])
+        account = account_of(facts["certificate"]["account"])
     return run, len(earlier), account
 
 
@@ -43,16 +38,27 @@ def save_release(
     folder: Path, line: str, number: int, release: Release, request: np.ndarray, made_by: dict[str, Any]
 ) -> str:
     """Writes the update (secret), then the release (public); returns their name, `line`-`number`."""
-    name, update = f"{line}-{number}", release.update
-    noted = {f.name: getattr(update, f.name) for f in dataclasses.fields(update) if f.name != "params"}
-    noted["assumptions"] = [dataclasses.asdict(a) for a in update.assumptions]
-    certificate = dataclasses.asdict(release.certificate)
-    noted |= made_by | {"request": request, "certificate": certificate, "printed": str(release.certificate)}
-    parts.save_part(folder, "updates", name, update.params, noted)
-    told = {n: certificate[n] for n in _PUBLIC}
-    if release.certificate.budget.epsilon is None and not update.uniform:
-        told["epsilon"] = None  # read off the bound of this one request: the owner's
-    parts.save_part(folder, "releases", name, release.params, told)
+    name, update, certificate = f"{line}-{number}", release.update, release.certificate
+    facts = {
+        "method": update.method,
+        "radius": update.radius,
+        "cost": update.cost,
+        "guarantee": noted(update.guarantee),
+    }
+    facts |= made_by | {"request": request, "certificate": noted(certificate), "printed": str(certificate)}
+    parts.save_part(folder, "updates", name, update.params, facts)
+    guarantee, alone = certificate.guarantee, certificate.budget.epsilon is None and not update.guarantee.every_request
+    public = {
+        "verdict": certificate.verdict,
+        "method": certificate.method,
+        "reference": guarantee.reference,
+        "compared": guarantee.sense,
+        "sigma": certificate.sigma,
+        "epsilon": None if alone else certificate.epsilon,  # else read off the bound of this one request: the owner's
+        "delta": certificate.delta,
+        "failure_probability": guarantee.failure_probability,
+    }  # nothing that was measured on the un-noised model
+    parts.save_part(folder, "releases", name, release.params, public)
     return name
 
 
@@ -61,22 +67,16 @@ def load_releases(folder: Path, run: Run) -> dict[str, tuple[np.ndarray, Release
     releases: dict[str, tuple[np.ndarray, Release]] = {}
     forgotten: dict[str, np.ndarray] = {}
     for name in parts.part_names(folder, "updates"):
-        line, noted = name.rpartition("-")[0], parts.load_facts(folder, "updates", name)
-        gone = np.union1d(forgotten.get(line, np.zeros(0, np.int32)), noted["request"]).astype(np.int32)
+        line, facts = name.rpartition("-")[0], parts.load_facts(folder, "updates", name)
+        gone = np.union1d(forgotten.get(line, np.zeros(0, np.int32)), facts["request"]).astype(np.int32)
         forgotten[line] = gone
         if not parts.exists(folder, "releases", name):  # moved away to be published
             continue
         secret, _ = parts.load_part(folder, "updates", name)
         params, _ = parts.load_part(folder, "releases", name)
-        assumed: dict[str, Any] = {"assumptions": _assumptions(noted["assumptions"])}
-        kept = [f.name for f in dataclasses.fields(Update) if f.name != "params"]
-        told = {name: _tuples(noted[name]) for name in kept} | assumed
-        update = Update(params=secret, **told)
-        held = {name: _tuples(value) for name, value in noted["certificate"].items()}
-        held |= assumed | {"budget": Budget(**held["budget"]), "account": _account(held["account"])}
-        if held["trivial_bound"] is None:
-            held["trivial_bound"] = math.inf
-        releases[name] = gone, Release(params=params, update=update, certificate=Certificate(**held))
+        made = {"method": facts["method"], "radius": facts["radius"], "cost": facts["cost"]}
+        update = Update(params=secret, guarantee=guarantee_of(facts), **made)
+        releases[name] = gone, Release(params=params, update=update, certificate=certificate_of(facts))
     return releases
 
 
@@ -121,20 +121,3 @@ def stale(folder: Path) -> bool:
     place = folder / "evaluation.json"
     made = [(folder / "releases" / name).stat().st_mtime for name in parts.part_names(folder, "releases")]
     return not place.exists() or max(made, default=0.0) > place.stat().st_mtime
-
-
-def _assumptions(held: list[dict[str, Any]]) -> tuple[Assumption, ...]:
-    return tuple(Assumption(**a) for a in held)
-
-
-def _account(held: dict[str, Any]) -> Account:
-    """As it was before JSON, which has no infinity."""
-    total = None if held["total"] is None else Budget(**held["total"])
-    ratios = tuple(math.inf if ratio is None else ratio for ratio in held["ratios"])
-    before = None if held["before"] is None else _account(held["before"])
-    return Account(total=total, ratios=ratios, pairs=_tuples(held["pairs"]), failures=held["failures"], before=before)
-
-
-def _tuples(value: Any) -> Any:
-    """Tuples, as they were before JSON."""
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value

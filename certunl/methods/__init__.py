@@ -6,7 +6,8 @@ A method is a frozen dataclass of settings with
     forget(run, prepared, request, key) -> Update         `prepared` may be None
 
 `forget` checks the request with `run.check`, never changes `run`, waits for its result and puts the seconds it
-took, compilation apart, into `Update.cost`. `Update.bound` is None unless a theorem of `bounds/` applies.
+took, compilation apart, into `Update.cost`. Its guarantee comes from `bounds.theorems`, and says None where none
+applies.
 """
 
 from certunl.methods.certified_removal import CertifiedRemoval

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from certunl.base import Key, Params
-from certunl.certificates.guarantee import REPLAY
 from certunl.certificates.update import Update
 from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
@@ -42,7 +41,7 @@ def continued(
     schedule = replace(schedule, weights=sign * schedule.weights)
     with Stopwatch() as watch:
         params = followed(run.problem, recipe, run.params, schedule)
-    return updated(run, params, watch, method=method, reference=REPLAY)
+    return updated(run, params, watch, method)
 
 
 def followed(problem: Problem, recipe: Recipe, start: Params, schedule: Schedule) -> Params:

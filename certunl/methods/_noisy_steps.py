@@ -19,7 +19,7 @@ from certunl.training.recipe import Recipe
 from certunl.training.run import Run
 from certunl.training.schedule import Schedule, draw
 
-__all__ = ["clip", "draw_steps", "longest_noise", "steps_recipe", "walk"]
+__all__ = ["clip", "draw_steps", "steps_recipe", "walk"]
 
 Move = Callable[[Params, Callable[[Params], Params], Any], Params]
 """(w, the batch's mean gradient as a function, limits) -> where the step goes, before its noise."""
@@ -72,11 +72,6 @@ def _steps(
         return jax.tree.map(lambda w, m, z: (m + noise * z).astype(w.dtype), w, moved, fresh), None
 
     return jax.lax.scan(step, start, (jnp.arange(len(schedule)), schedule))[0]
-
-
-def longest_noise(params: Params, noise: float) -> float:
-    """10 noise √d: no noise of a step is longer, since floating-point normals end before 10."""
-    return 10 * noise * math.sqrt(sum(leaf.size for leaf in jax.tree.leaves(params)))
 
 
 @jax.jit

@@ -6,15 +6,13 @@ from numbers import Integral, Real
 from typing import Any
 
 import jax
-import numpy as np
 import optax
 from flax import struct
 
 from certunl.base import Key, Params, Progress
+from certunl.bounds import theorems
 from certunl.bounds.linear_risk import LinearRisk, linear_risk
-from certunl.bounds.residual import published_pairs, residual_bound
 from certunl.certificates.calibration import secret_key
-from certunl.certificates.guarantee import Assumption
 from certunl.certificates.update import Update
 from certunl.errors import BadInput
 from certunl.methods._descent import Descent, descend
@@ -41,11 +39,12 @@ class CertifiedRemoval:
     """w <- w − H⁻¹ grad L(w, retained) from the trained w until ‖grad L(w, retained)‖ <= `tolerance`, for softmax and
     least-squares regression with weight decay (or l2); L is the risk retraining minimises (`risk.Risk`).
 
-    The gradient is measured at the released point, in float64 with its rounding bounded, so Update.bound is
+    The gradient is measured at the released point, in float64 with its rounding bounded, so the bound is
     tolerance/mu (`bounds.residual`), mu the strong convexity: settings alone, whoever asks and whatever the data, and
     PROVED with weight decay and nothing else; inputs need no bound, since convexity is all that enters. `tolerance` is
     by default mu/100, a distance of 0.01: choose it before any request. What is measured decides only whether the
-    update passes (and is kept in Update.cost, the owner's). It is measured anew for each request: nothing adds up.
+    update passes (and is kept in the update's cost, the owner's). It is measured anew for each request, so nothing
+    adds up.
     At least one step is taken; one that does not lower the gradient is shortened, and counts among the `steps`.
     `solver` solves on the full data (`CG`, `Dense`). Gradients are float64, so only the parameters' own rounding limits
     how small they become. Where `Diverged` is raised, retrain to the minimiser and release that: who learns that it was
@@ -55,8 +54,8 @@ class CertifiedRemoval:
     `objective_noise` > 0 is the method as published. `prepare` draws b ~ N(0, objective_noise² I) from the system's
     entropy and finds the minimiser of F_b(w; S) = L(w, S) + <b, w>/n_S; `forget` takes its steps on F_b(.; retained),
     and nothing is added to the release. objective_noise is in the paper's units, those of the *sum* n_S F_b over the
-    examples (n_S is the divisor of L): Update.bound is n_S tolerance, Update.noise is objective_noise, and
-    Update.profile what the paper says of them (`bounds.residual.published_pairs`). Its argument takes the remaining
+    examples (n_S is the divisor of L): the guarantee is the `Pairs` that the paper
+    states of n_S tolerance and objective_noise (`bounds.residual.published_pairs`). Its argument takes the remaining
     gradient for independent of b, which it is not (tests/methods/test_perturbed_objective.py has a case where the
     claimed delta is exceeded): CONDITIONAL at best. One b serves one release, so there is no bound for a run in which
     anyone was forgotten before.
@@ -102,58 +101,18 @@ class CertifiedRemoval:
         with Stopwatch() as watch:
             end = self._descend(risk, start, b, key)
         cost = {"residual": end.slope.most, "newton_steps": float(end.steps), "solver_steps": float(end.products)}
-        stated = self._perturbed(risk) if self.objective_noise else self._distance(risk)
-        return updated(run, end.params, watch, method="certified_removal", cost=cost, **stated)
+        tolerance = self._tolerance(risk)
+        if self.objective_noise:
+            guarantee = theorems.perturbed_objective(risk, tolerance, self.objective_noise)
+        else:
+            guarantee = theorems.tested_residual(risk, tolerance)
+        return updated(run, end.params, watch, "certified_removal", guarantee, cost=cost)
 
     def _descend(self, risk: LinearRisk, start: Params, b: Params, key: Key) -> Descent:
         return descend(risk, start, b, self._tolerance(risk), int(self.steps), self.solver, key)
 
     def _tolerance(self, risk: LinearRisk) -> float:
         return risk.least_convexity / 100 if self.tolerance is None else float(self.tolerance)
-
-    def _distance(self, risk: LinearRisk) -> dict[str, Any]:
-        """What is proved of the released point."""
-        tolerance, mu = self._tolerance(risk), risk.least_convexity
-        tested = "gradient norm of the retained risk where it is released, at most: tested in float64, with rounding"
-        return {
-            "bound": residual_bound(residual=tolerance, rounding=0.0, strong_convexity=mu),
-            "uniform": True,
-            "reference": risk.reference,
-            "compared": "minimiser",
-            "assumptions": (
-                Assumption("tolerance", tolerance, "proved", tested),
-                Assumption("mu", mu, "proved", "strong convexity of the retained risk, at least"),
-            ),
-        }
-
-    def _perturbed(self, risk: LinearRisk) -> dict[str, Any]:
-        """What the published argument says of it: nothing where b has served before."""
-        reference = "the minimiser of the retained risk with a fresh perturbation b"
-        if not np.asarray(risk.run.present).all():
-            missing = ("a perturbation b that has not served an earlier request",)
-            return {"reference": reference, "missing": missing, "unchecked": _UNCHECKED}
-        budget = risk.divisor * self._tolerance(risk)
-        return {
-            "bound": budget,
-            "noise": float(self.objective_noise),
-            "profile": published_pairs(budget / self.objective_noise),
-            "compared": "learner",
-            "unchecked": _UNCHECKED,
-            "uniform": True,
-            "reference": reference,
-            "assumptions": (
-                Assumption("tolerance", budget, "proved", "norm of the summed gradient of F_b where it is released"),
-                Assumption(
-                    "sigma_b", float(self.objective_noise), "proved", "of b, in that gradient: not in the release"
-                ),
-            ),
-        }
-
-
-_UNCHECKED = (
-    "the gradient residual is independent of the perturbation b: false in general",
-    "no other model made with this b is released, the one before the request included",
-)
 
 
 def _allow(run: Run) -> None:

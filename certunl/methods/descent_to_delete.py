@@ -1,7 +1,7 @@
 """Descent-to-delete (Neel, Roth and Sharifi-Malvajerdi, ALT 2021): gradient steps on the retained risk."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
 from typing import Any
@@ -12,11 +12,9 @@ import optax
 from optax.projections import projection_l2_ball
 
 from certunl.base import Key, Params, Progress
+from certunl.bounds import theorems
 from certunl.bounds.constants import NewtonConstants
-from certunl.bounds.descent import descent_bound, descent_contraction
-from certunl.bounds.linear import linear_constants
-from certunl.bounds.theorems.assumed import step_rounding
-from certunl.certificates.guarantee import REPLAY, Assumption, minimiser
+from certunl.bounds.theorems.descent import convex_constants
 from certunl.certificates.update import Update
 from certunl.errors import BadInput, Diverged
 from certunl.methods._updated import updated
@@ -34,7 +32,7 @@ class DescentToDelete:
     """`steps` of w <- project(w − learning_rate grad L(w, retained)), L the risk retraining minimises (`risk.Risk`).
 
     With `assumed`, the constants of a mu-strongly convex risk (`NewtonConstants`: smoothness, strong_convexity; or
-    "linear", in closed form for softmax and least-squares regression with weight decay), Update.bound is q^steps D and
+    "linear", in closed form for softmax and least-squares regression with weight decay), the bound is q^steps D and
     rounding, against the minimiser of the retained risk (`bounds.descent`). `start` says where D comes from: "ball",
     2 C, the same whoever asks (PROVED for "linear" where the budget fixes the noise); or "gradient",
     ‖grad L(w, retained)‖/mu, measured for this request: smaller, CONDITIONAL. Default: "ball" where there is one.
@@ -64,64 +62,33 @@ class DescentToDelete:
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
         """`key` is not used. Raises: BadInput where the constants do not fit; Diverged where the steps blow up."""
-        retained = run.retained(run.check(request))
-        constants, filled = self._constants(run, retained)
-        decay, rate = run.recipe.weight_decay, self.learning_rate
+        request = run.check(request)
+        constants, _ = convex_constants(run, request, self.assumed)
+        rate = self.learning_rate
         if rate is None:
             rate = float(run.schedule.rates[-1])
             if constants is not None:
-                rate = 2 / (constants.smoothness + decay + constants.strong_convexity)
+                rate = 2 / (constants.smoothness + run.recipe.weight_decay + constants.strong_convexity)
         with Stopwatch() as watch:
-            params, slope, largest = jax.block_until_ready(_descend(run, retained, rate, int(self.steps)))
+            params, slope, largest = jax.block_until_ready(_descend(run, run.retained(request), rate, int(self.steps)))
         if not math.isfinite(float(largest)):
             raise Diverged(
                 f"the parameters left the finite numbers in {self.steps} steps of {rate:g}; lower learning_rate"
             )
-        theorem: dict[str, Any] = {"reference": REPLAY}
-        if constants is not None:
-            theorem = self._theorem(run, constants, rate, filled, float(slope), float(largest))
-        return updated(run, params, watch, method="descent_to_delete", **theorem)
-
-    def _constants(self, run: Run, retained: jax.Array) -> tuple[NewtonConstants | None, float]:
-        """(the constants, the sum of the retained examples' shares)."""
-        if self.assumed is None:
-            return None, 1.0
-        risk = Risk(run)
-        left, visited = int(risk.count(retained)), int(risk.count(jnp.ones_like(retained)))
-        if not left:
-            raise BadInput("no example that training visited is left; there is nothing to retain")
-        filled = left / visited if run.recipe.denominator == "batch" else 1.0
-        if isinstance(self.assumed, NewtonConstants):
-            return replace(self.assumed), filled  # proved is only what the code derives here, for this run
-        return linear_constants(run, filled), filled
-
-    def _theorem(
-        self, run: Run, constants: NewtonConstants, rate: float, filled: float, slope: float, largest: float
-    ) -> dict[str, Any]:
-        mu, L, radius = constants.strong_convexity, constants.smoothness + run.recipe.weight_decay, run.recipe.radius
-        q = descent_contraction(learning_rate=rate, strong_convexity=mu, smoothness=L)
-        start = self.start or ("gradient" if radius is None else "ball")
-        if start == "ball" and radius is None:
-            raise BadInput('start="ball" needs a model trained in a ball: set Recipe(radius=...), or start="gradient"')
-        sizes = {"slots": len(run.present), "share": filled}
-        rounding, status = step_rounding(run, self.assumed, rate=rate, radius=radius, reach=largest, **sizes)
-        measured = Assumption("gradient", slope, "estimated", "gradient norm of the retained risk before the steps")
-        ball = Assumption("C", radius or math.inf, "proved", "radius of the ball, projected after each step")
-        D, rests = (2 * (radius or math.inf) + rounding, ball) if start == "ball" else (slope / mu, measured)
-        return {
-            "bound": descent_bound(distance=D, contraction=q, steps=int(self.steps), rounding=rounding),
-            "uniform": start == "ball" and self.learning_rate is not None and self.assumed != "linear",
-            "nothing": D if start == "gradient" else None,
-            "reference": minimiser(radius),
-            "compared": "minimiser",
-            "assumptions": (
-                rests,
-                Assumption("mu", mu, constants.status("strong_convexity"), "strong convexity of the retained risk"),
-                Assumption("L", L, constants.status("smoothness"), "largest eigenvalue of its Hessian, at most"),
-                Assumption("q", q, "proved", "contraction of a step, for these constants"),
-                Assumption("rounding", rounding, status, "of one step, in floating point"),
-            ),
-        }
+        guarantee = None
+        if self.assumed is not None:
+            guarantee = theorems.descent(
+                run,
+                request,
+                assumed=self.assumed,
+                steps=int(self.steps),
+                rate=rate,
+                start=self.start or ("gradient" if run.recipe.radius is None else "ball"),
+                slope=float(slope),
+                largest=float(largest),
+                rate_given=self.learning_rate is not None,
+            )
+        return updated(run, params, watch, "descent_to_delete", guarantee)
 
 
 @partial(jax.jit, static_argnames="steps")

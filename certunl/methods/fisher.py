@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import optax
 
 from certunl.base import Key, Params, Progress
-from certunl.certificates.guarantee import REPLAY
 from certunl.certificates.update import Update
 from certunl.errors import BadInput
 from certunl.methods._updated import updated
@@ -49,7 +48,7 @@ class FisherForgetting:
         request = run.check(request)
         with Stopwatch() as watch:
             params = jax.block_until_ready(_noised(run, run.retained(request), key, self.alpha, self.floor))
-        return updated(run, params, watch, method="fisher", reference=REPLAY)
+        return updated(run, params, watch, "fisher")
 
 
 @partial(jax.jit)

@@ -9,10 +9,8 @@ import jax
 import numpy as np
 
 from certunl.base import Key, Params, Progress
-from certunl.bounds import HessianFreeConstants
+from certunl.bounds import HessianFreeConstants, theorems
 from certunl.bounds.theorems.assumed import check_assumed
-from certunl.bounds.theorems.hessian_free import theorem
-from certunl.certificates.guarantee import REPLAY
 from certunl.certificates.update import Update
 from certunl.errors import BadInput
 from certunl.methods._continued import continuation
@@ -52,7 +50,7 @@ class HessianFree:
     parameter, cheaper where there are fewer parameters than units; first order only); both give the same rows.
 
     `assumed` are the constants of the theorem (`bounds.HessianFreeConstants`, or "linear": in closed form for softmax
-    and least-squares regression); without them, and for any recipe but plain SGD, `Update.bound` is None. `capacity`
+    and least-squares regression); without them, and for any recipe but plain SGD, there is no theorem. `capacity`
     says for how many examples, whoever they are, the bound is to hold: noise for it does not depend on the request. The
     theorem speaks of training plus the vector of everyone gone; it takes one pass to measure how far the update is from
     that, and to add it.
@@ -124,8 +122,8 @@ class HessianFree:
                 self.check(run, prepared)
                 correction = prepared.correction(request)
             params = jax.block_until_ready(_added(run.params, correction))
-        fields = theorem(run, ~run.retained(request), params, self.assumed, self.form, self.capacity)
-        return updated(run, params, watch, method="hessian_free", reference=REPLAY, looks_back=True, **fields)
+        settings = {"assumed": self.assumed, "form": self.form, "capacity": self.capacity}
+        return updated(run, params, watch, "hessian_free", theorems.hessian_free(run, request, params, **settings))
 
     def repair(
         self,

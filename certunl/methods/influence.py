@@ -11,7 +11,6 @@ import optax
 from optax.projections import projection_l2_ball
 
 from certunl.base import Key, Params, Progress
-from certunl.certificates.guarantee import REPLAY
 from certunl.certificates.update import Update
 from certunl.errors import BadInput
 from certunl.methods._updated import updated
@@ -54,7 +53,7 @@ class DiagonalInfluence:
             params = jax.block_until_ready(
                 _step(run, run.retained(request), key, self.damping, self.probes, self.operator)
             )
-        return updated(run, params, watch, method="influence", reference=REPLAY)
+        return updated(run, params, watch, "influence")
 
 
 @partial(jax.jit, static_argnames=("probes", "operator"))

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from certunl.base import Key, Params, Progress
-from certunl.certificates.guarantee import minimiser
+from certunl.certificates.guarantee import Guarantee, minimiser
 from certunl.certificates.update import Update
 from certunl.errors import BadInput, Diverged
 from certunl.methods._definite import check, dimension, explained, refusal, solver_for
@@ -77,7 +77,8 @@ class Jackknife:
             else:
                 raise BadInput("these statistics belong to another run; prepare this one")
             params = jax.block_until_ready(optax.tree.add(run.params, correction))
-        return updated(run, params, watch, method="jackknife", reference=minimiser(run.recipe.radius), cost=cost)
+        guarantee = Guarantee(says=None, reference=minimiser(run.recipe.radius))
+        return updated(run, params, watch, "jackknife", guarantee, cost=cost)
 
     def _origin(self, run: Run) -> Origin:
         return Origin.of(run, f"jackknife, {self.operator}, damping {self.damping:g}")

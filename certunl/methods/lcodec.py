@@ -13,7 +13,6 @@ import optax
 from optax.projections import projection_l2_ball
 
 from certunl.base import Key, Params, Progress
-from certunl.certificates.guarantee import REPLAY
 from certunl.certificates.update import Update
 from certunl.errors import BadInput
 from certunl.methods._updated import updated
@@ -88,7 +87,7 @@ class LCODEC:
                 _step(run, run.retained(request), mask, self.damping, self.operator)
             )
         CG().verify(solution)
-        return updated(run, params, watch, method="lcodec", reference=REPLAY, cost={"units": float(len(chosen))})
+        return updated(run, params, watch, "lcodec", cost={"units": float(len(chosen))})
 
 
 @partial(jax.jit, static_argnames="draws")

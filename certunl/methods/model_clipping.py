@@ -4,12 +4,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
-import numpy as np
 
 from certunl.base import Key, Params, Progress
-from certunl.bounds.clipped_chain import clipped_chain
-from certunl.bounds.rounding import clip_rounding
-from certunl.certificates.guarantee import Assumption
+from certunl.bounds import theorems
 from certunl.certificates.update import Update
 from certunl.errors import BadInput
 from certunl.methods._noisy_steps import clip, draw_steps, steps_recipe, walk
@@ -20,10 +17,6 @@ from certunl.training.run import Run
 
 __all__ = ["ModelClipping"]
 
-_GRID = (np.arange(1, 10) / 10, np.arange(1.0, 20), np.arange(20.0, 101, 10), np.geomspace(0.01, 1e3, 121))
-EPSILONS = np.unique([float(f"{epsilon:.3g}") for part in _GRID for epsilon in part])
-"""Those at which a delta is proved."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class ModelClipping:
@@ -32,10 +25,10 @@ class ModelClipping:
         w <- clip(w − learning_rate (g + weight_decay w), radius) + N(0, noise² I)
 
     with clip(v, C) = v min(1, C/‖v‖), and 0 where v is not finite. Whatever the loss, two models are at most 2 C apart
-    before each noise (`bounds.clipped_chain`), which proves a delta for every epsilon of a grid: `Update.profile`. No
-    Gaussian trade-off, so that releases compose by adding epsilons and deltas; `Update.bound` is 2 C and `Update.noise`
-    that of the last step, which alone is output perturbation. The reference is the same steps from any other model; all
-    constants are settings, as in `NoisyFineTuning`, and the same is outside.
+    before each noise (`bounds.clipped_chain`), which proves a delta for every epsilon of a grid. The guarantee is
+    `Pairs`, no Gaussian trade-off, so that releases compose by adding epsilons and deltas; the noise of the last step
+    alone is output perturbation. The reference is the same steps from any other model; all constants are settings, as
+    in `NoisyFineTuning`, and the same is outside.
 
     `key` draws batches and noise: a release is private only if it is secret (`secret_key()`) and used once. The run's
     recipe is not used except for its batch size and for `learning_rate` (default: the run's last rate). In d dimensions
@@ -66,32 +59,11 @@ class ModelClipping:
         """`key` draws batches and noise; keep it secret. Raises: Diverged where the result is not finite."""
         retained, recipe = run.retained(run.check(request)), self._recipe(run)
         schedule, noise_key = draw_steps(run, retained, recipe, key)
-        K, rounding = len(schedule), clip_rounding(run.params)
-        apart = 2 * self.radius * (1 + rounding)
-        deltas = clipped_chain(EPSILONS, ratio=apart / self.noise, steps=K)
+        guarantee = theorems.clipped_models(run, radius=self.radius, noise=self.noise, steps=len(schedule))
         with Stopwatch() as watch:
             limits = (self.radius, recipe.learning_rate, recipe.weight_decay)
             params = walk(run, run.params, schedule, noise_key, self.noise, _move, limits)
-        said = (
-            ("C", self.radius, "radius to which the model is clipped in every step"),
-            ("K", K, "noisy steps"),
-            ("s", self.noise, "noise of each step, fresh"),
-            ("rounding", rounding, "of a clipped norm, relative"),
-        )
-        return updated(
-            run,
-            params,
-            watch,
-            method="model_clipping",
-            reference="the same noisy steps from any other model",
-            bound=apart,
-            noise=float(self.noise),
-            profile=tuple(zip(EPSILONS.tolist(), deltas.tolist(), strict=True)),
-            compared="unlearner",
-            radius=self.radius,
-            uniform=True,
-            assumptions=tuple(Assumption(name, float(value), "proved", what) for name, value, what in said),
-        )
+        return updated(run, params, watch, "model_clipping", guarantee, radius=self.radius)
 
     def _recipe(self, run: Run | None) -> Recipe:
         return steps_recipe(

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from certunl.base import Key, Progress
-from certunl.certificates.guarantee import REPLAY
 from certunl.certificates.update import Update
 from certunl.errors import BadInput
 from certunl.methods._continued import continuation, followed
@@ -56,7 +55,7 @@ class NegGradPlus:
         schedule = _opposed(retain, jax.tree.map(lambda a: a[: len(retain)], forgotten), self.retain_share)
         with Stopwatch() as watch:
             params = followed(run.problem, recipe, run.params, schedule)
-        return updated(run, params, watch, method="neggrad_plus", reference=REPLAY)
+        return updated(run, params, watch, "neggrad_plus")
 
 
 def _opposed(retain: Schedule, forgotten: Schedule, share: float) -> Schedule:

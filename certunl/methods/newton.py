@@ -6,10 +6,10 @@ from numbers import Integral, Real
 from typing import Any
 
 from certunl.base import Key, Progress
+from certunl.bounds import theorems
 from certunl.bounds.constants import NewtonConstants
-from certunl.bounds.theorems.newton import Chains, distance
-from certunl.bounds.theorems.residual import residual
-from certunl.certificates.guarantee import REPLAY, minimiser
+from certunl.bounds.theorems.newton import Chains
+from certunl.certificates.guarantee import Guarantee
 from certunl.certificates.update import Update
 from certunl.errors import BadInput
 from certunl.methods._newton_program import Settings, solved
@@ -95,23 +95,26 @@ class Newton:
         with Stopwatch() as watch:
             settings = Settings(self.solver, self.gradient, self.operator, self.steps)
             params, solution, facts, cost = solved(run, retained, key, self.damping, settings, self.fallback)
-        measured = self.assumed == "residual"
-        theorem = residual(run, retained, params) if measured else self._distance(run, facts, solution)
-        replayed = REPLAY if self.gradient == "difference" else minimiser(run.recipe.radius)
-        return updated(run, params, watch, **{"method": "newton", "reference": replayed, "cost": cost} | theorem)
+        if self.assumed == "residual":
+            guarantee = theorems.residual(run, ~retained, params)
+        else:
+            guarantee = self._guarantee(run, facts, solution)
+        return updated(run, params, watch, "newton", guarantee, cost=cost)
 
-    def _distance(self, run: Run, facts: dict[str, float], solution: Solution) -> dict[str, Any]:
+    def _guarantee(self, run: Run, facts: dict[str, float], solution: Solution) -> Guarantee:
         """What a theorem says of the last step."""
+        assert self.assumed != "residual"
         solver, scale, chains = self.solver, float(solution.scale), None
         if isinstance(solver, LiSSA) and math.isfinite(scale):  # NaN where the fallback solved
             chains = Chains(solver.depth, solver.repeats, scale, solver.scale is not None)
-        return distance(
+        return theorems.newton(
             run,
             facts,
             float(solution.highest),
             chains,
             assumed=self.assumed,
             operator=self.operator,
+            gradient=self.gradient,
             damping=self.damping,
             inverse=self.inverse,
         )

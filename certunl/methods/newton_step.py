@@ -5,7 +5,7 @@ from typing import Any
 
 from certunl.base import Key, Progress
 from certunl.bounds.theorems.newton import CONSTANTS
-from certunl.certificates.guarantee import minimiser
+from certunl.certificates.guarantee import Guarantee, minimiser
 from certunl.certificates.update import Update
 from certunl.errors import Diverged
 from certunl.methods._definite import check, explained, solver_for
@@ -53,5 +53,5 @@ class NewtonStep:
                 params, _, _, cost = solved(run, retained, key, self.damping, settings)
         except Diverged as error:
             raise explained(error, run, retained, self.damping, self.operator, key) from error
-        reference = minimiser(run.recipe.radius)
-        return updated(run, params, watch, method="newton_step", reference=reference, cost=cost, missing=(CONSTANTS,))
+        guarantee = Guarantee(says=None, reference=minimiser(run.recipe.radius), missing=(CONSTANTS,))
+        return updated(run, params, watch, "newton_step", guarantee, cost=cost)

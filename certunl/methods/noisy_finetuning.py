@@ -6,12 +6,10 @@ from typing import Any, ClassVar
 import jax
 
 from certunl.base import Key, Params, Progress
-from certunl.bounds.noisy_chain import noisy_chain
-from certunl.bounds.rounding import clip_rounding, coarsest
-from certunl.certificates.guarantee import Assumption
+from certunl.bounds import theorems
 from certunl.certificates.update import Update
 from certunl.errors import BadInput
-from certunl.methods._noisy_steps import clip, draw_steps, longest_noise, steps_recipe, walk
+from certunl.methods._noisy_steps import clip, draw_steps, steps_recipe, walk
 from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
 from certunl.training.recipe import Recipe
@@ -28,7 +26,7 @@ class NoisyFineTuning:
 
     with clip(v, C) = v min(1, C/‖v‖), and 0 where v is not finite. Whatever the loss, this is a noisy chain
     (`bounds.noisy_chain`) with z_0 = 2 radius, c = |1 − learning_rate weight_decay|, u = 2 learning_rate clip_norm:
-    `Update.bound` is its Z and `Update.noise` its √S, to which `certify` adds nothing. The reference is the same steps
+    the guarantee is `OwnNoise` of its Z and √S, and `certify` adds nothing. The reference is the same steps
     started at any other model in the ball, retrained or random: no distance of parameters is claimed. All constants are
     settings, so no assumption is left open, for ReLU networks neither; what the step sees besides w are the retained
     examples, so preprocessing fitted on the forgotten ones is outside, and so are Adam, momentum and batch statistics.
@@ -68,51 +66,20 @@ class NoisyFineTuning:
         """
         retained, recipe = run.retained(run.check(request)), self._recipe(run)
         rate, decay = recipe.learning_rate, recipe.weight_decay
-        contraction = abs(1 - rate * decay)
-        if contraction > 1:
-            raise BadInput(f"learning_rate times weight_decay is {rate * decay:.4g}, more than 2: lower one of them")
         schedule, noise_key = draw_steps(run, retained, recipe, key)
-        K, rounding = len(schedule), clip_rounding(run.params)
-        step = self._step_rounding(run, contraction, rate, decay, K)
-        Z, noise = noisy_chain(
-            start=2 * self.radius * (1 + rounding),
-            contractions=[contraction] * K,
-            shifts=[2 * (rate * self.clip_norm * (1 + rounding) + step)] * K,
-            noises=[self.noise] * K,
+        guarantee = theorems.clipped_gradients(
+            run,
+            radius=self.radius,
+            clip_norm=self.clip_norm,
+            noise=self.noise,
+            steps=len(schedule),
+            rate=rate,
+            weight_decay=decay,
         )
         with Stopwatch() as watch:
             start, limits = clip(run.params, self.radius), (self.clip_norm, rate, decay)
             params = walk(run, start, schedule, noise_key, self.noise, _move, limits)
-        said = (
-            ("C", self.radius, "radius to which the model is clipped before the first step"),
-            ("C_1", self.clip_norm, "norm to which every gradient is clipped"),
-            ("c", contraction, "contraction of a step, without its gradient"),
-            ("K", K, "noisy steps"),
-            ("s", self.noise, "noise of each step, fresh"),
-            ("rounding", rounding, "of a clipped norm, relative"),
-            ("of a step", step, "rounding of one step besides, at most"),
-        )
-        return updated(
-            run,
-            params,
-            watch,
-            method="noisy_finetuning",
-            reference=f"the same noisy steps from any other model of norm at most {self.radius:g}",
-            bound=Z,
-            noise=noise,
-            compared="unlearner",
-            radius=self.radius,
-            uniform=True,
-            assumptions=tuple(Assumption(name, float(value), "proved", what) for name, value, what in said),
-        )
-
-    def _step_rounding(self, run: Run, contraction: float, rate: float, decay: float, steps: int) -> float:
-        """4 eps ((1 + rate decay) W + rate C_1 + the longest noise), W the longest parameters:
-        W' = c W + rate C_1 + the longest noise."""
-        added = rate * self.clip_norm + longest_noise(run.params, self.noise)
-        powers = steps if contraction == 1 else (1 - contraction**steps) / (1 - contraction)
-        longest = 2 * (self.radius + added * powers)  # twice: rounding adds to it as well
-        return 4 * coarsest(run.params) * ((1 + rate * decay) * longest + added)
+        return updated(run, params, watch, "noisy_finetuning", guarantee, radius=self.radius)
 
     def _recipe(self, run: Run | None) -> Recipe:
         return steps_recipe(

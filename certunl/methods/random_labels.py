@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from certunl.base import Key, Progress
-from certunl.certificates.guarantee import REPLAY
 from certunl.certificates.update import Update
 from certunl.methods._continued import followed, relabelled
 from certunl.methods._updated import updated
@@ -40,4 +39,4 @@ class RandomLabels:
         problem, recipe, schedule = relabelled(run, request, self.epochs, self.learning_rate, key, "random_labels")
         with Stopwatch() as watch:
             params = followed(problem, recipe, run.params, schedule)
-        return updated(run, params, watch, method="random_labels", reference=REPLAY)
+        return updated(run, params, watch, "random_labels")

@@ -6,7 +6,8 @@ from typing import Any
 import jax
 
 from certunl.base import Key, Progress
-from certunl.certificates.guarantee import REPLAY
+from certunl.certificates.guarantee import REPLAY, Guarantee
+from certunl.certificates.statement import Distance
 from certunl.certificates.update import Update
 from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
@@ -29,13 +30,5 @@ class Retrain:
         with Stopwatch() as watch:
             params, risks = jax.block_until_ready(replay(run, run.retained(request)))
         check_finite(risks, params, run.recipe)
-        return updated(
-            run,
-            params,
-            watch,
-            method="retrain",
-            reference=REPLAY,
-            bound=0.0,
-            uniform=True,
-            exact=True,
-        )
+        exact = Guarantee(says=Distance(0.0, exact=True), reference=REPLAY, every_request=True)
+        return updated(run, params, watch, "retrain", exact)

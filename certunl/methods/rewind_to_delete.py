@@ -5,14 +5,11 @@ from numbers import Integral
 from typing import Any
 
 import jax
-import numpy as np
 
 from certunl.base import Key, Progress
+from certunl.bounds import theorems
 from certunl.bounds.constants import HessianFreeConstants
-from certunl.bounds.rewind import rewind_bound
-from certunl.bounds.steps import batches
-from certunl.bounds.theorems.assumed import FINITE, check_assumed, constants_for, lacking
-from certunl.certificates.guarantee import REPLAY, Assumption
+from certunl.bounds.theorems.assumed import check_assumed
 from certunl.certificates.update import Update
 from certunl.errors import BadInput
 from certunl.methods._checkpoint import Checkpoint
@@ -32,7 +29,7 @@ class RewindToDelete:
     recomputed from start and schedule, or kept by `prepare`; it depends on the forgotten, so erase it after a request.
     `assumed` are the constants of `bounds.rewind` (`HessianFreeConstants`, or "linear": in closed form for softmax and
     least-squares regression, rounding included); without them, and for any recipe but plain SGD without clip_norm,
-    Update.bound is None. The bound is of the request and those forgotten before, as their places in the
+    there is no theorem. The bound is of the request and those forgotten before, as their places in the
     batches are: PROVED where the budget fixes the noise. It is worth having for convex losses; without convexity a few
     steps outgrow it.
     Source: Mu and Klabjan 2025, algorithm 1.  Differs: mini-batches; training's own schedule is followed, so that the
@@ -54,7 +51,8 @@ class RewindToDelete:
     def forget(self, run: Run, prepared: Checkpoint | None, request: Any, key: Key) -> Update:
         """`key` is not used. Raises: BadInput for another run's checkpoint, and where the recipe's optimizer has a
         memory; Diverged as training does."""
-        retained, rewound = run.retained(run.check(request)), self._rewound(run)
+        request, rewound = run.check(request), self._rewound(run)
+        retained = run.retained(request)
         if run.recipe.optimizer != "sgd":
             raise BadInput('a checkpoint holds parameters, not an optimizer\'s memory: train with optimizer="sgd"')
         with Stopwatch() as watch:
@@ -63,8 +61,8 @@ class RewindToDelete:
             last = last.masked(~retained[last.indices])
             params, risks = jax.block_until_ready(follow(run.problem, run.recipe, checkpoint.params, last))
         check_finite(risks, params, run.recipe)
-        theorem = self._theorem(run, ~np.asarray(retained), rewound)
-        return updated(run, params, watch, method="rewind_to_delete", reference=REPLAY, looks_back=True, **theorem)
+        guarantee = theorems.rewind(run, request, steps=rewound, assumed=self.assumed)
+        return updated(run, params, watch, "rewind_to_delete", guarantee)
 
     def _rewound(self, run: Run) -> int:
         """K, the steps after the checkpoint."""
@@ -73,21 +71,3 @@ class RewindToDelete:
         if rewound > total:
             raise BadInput(f"the schedule has {total} steps, {rewound} cannot be rewound; lower steps, or retrain")
         return rewound
-
-    def _theorem(self, run: Run, gone: np.ndarray, rewound: int) -> dict[str, Any]:
-        known = constants_for(run, self.assumed, ball=True)
-        if known is None:
-            return {"missing": lacking(run, self.assumed, ball=True)}
-        bound, nothing = rewind_bound(known, **batches(run, gone), rewound=rewound, radius=run.recipe.radius)
-        if not np.isfinite(bound):
-            return {"missing": (FINITE,)}
-        pace = ["smoothness", "convexity"] if known.retained_contraction is None else ["retained_contraction"]
-        said = (
-            ("beta", known.smoothness, known.status(*pace), "norm of the Hessian of each example's loss, at most"),
-            ("G", known.gradient_bound, known.status("gradient_bound"), "norm of each example's gradient, at most"),
-            ("rounding", known.rounding, known.status("rounding"), "of one step, in floating point"),
-            ("K", rewound, "proved", "steps taken again without the request"),
-            ("D_T", nothing, known.status("gradient_bound", *pace), "proved distance of doing nothing, for comparison"),
-        )
-        told = tuple(Assumption(symbol, float(value), status, meaning) for symbol, value, status, meaning in said)
-        return {"bound": bound, "nothing": nothing, "assumptions": told}

@@ -12,7 +12,6 @@ import optax
 from optax.projections import projection_l2_ball
 
 from certunl.base import Key, Params, Progress
-from certunl.certificates.guarantee import REPLAY
 from certunl.certificates.update import Update
 from certunl.errors import BadInput
 from certunl.methods._continued import relabelled
@@ -61,7 +60,7 @@ class SalUn:
             moves = _largest(run.problem, run.params, request, self.quantile)
             params, risks = jax.block_until_ready(_follow(problem, recipe, run.params, schedule, moves))
         check_finite(risks, params, recipe)
-        return updated(run, params, watch, method="salun", reference=REPLAY)
+        return updated(run, params, watch, "salun")
 
 
 @jax.jit

@@ -10,7 +10,6 @@ import numpy as np
 from flax import struct
 
 from certunl.base import Key, Params, Progress
-from certunl.certificates.guarantee import REPLAY
 from certunl.certificates.update import Update
 from certunl.errors import BadInput
 from certunl.methods._continued import continuation, followed
@@ -68,7 +67,7 @@ class SCRUB:
             lessons = _Lessons(run.problem.data, _outputs(run.problem, run.params), forgotten)
             losses = _Distilled(run.problem.losses, float(self.alpha), float(self.gamma))
             params = followed(replace(run.problem, losses=losses, data=lessons), recipe, run.params, schedule)
-        return updated(run, params, watch, method="scrub", reference=REPLAY)
+        return updated(run, params, watch, "scrub")
 
     def _alternating(self, run: Run, request: np.ndarray, key: Key) -> tuple[Recipe, Schedule]:
         """Epochs over the forgotten and the retained in turn, the last over the retained only."""

@@ -11,7 +11,7 @@ import certunl as cu
 from certunl.bounds import linear_loss, residual_bound
 from certunl.bounds.linear_risk import linear_risk
 from certunl.training.risk import Risk
-from tests.cases import classes, network, ridge, trained, vector
+from tests.cases import claimed, classes, network, ridge, trained, vector
 
 GONE = np.array([1, 4, 17])
 
@@ -96,7 +96,7 @@ def test_the_rounding_covers_the_distance_to_extended_precision(kind, dtype):
 def test_the_gradient_is_that_of_the_point_released_and_a_point_outside_the_ball_pays_for_it(monkeypatch):
     run = made(radius=0.3)
     risk, far = linear_risk(run, run.present), moved(run.params, 5.0)
-    projected = cu.Update(far, "m", "r", radius=0.3).projected()
+    projected = claimed(far, radius=0.3).projected()
     assert risk.slope(far).norm == risk.slope(projected).norm
     inside = risk.slope(jax.tree.map(lambda leaf: 0.9 * leaf, projected)).rounding
     assert inside < 1e-12

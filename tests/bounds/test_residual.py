@@ -10,7 +10,7 @@ from certunl.bounds import residual_after_step, residual_before_step, residual_b
 from certunl.bounds.linear_risk import linear_risk
 from certunl.training.risk import Risk
 from tests.bounds.test_linear_risk import GONE, made, moved
-from tests.cases import trained, vector
+from tests.cases import claimed, trained, vector
 
 
 @jax.jit
@@ -75,7 +75,7 @@ def test_over_a_ball_too_the_minimiser_is_within_the_bound_for_every_point_of_th
         point = unravel(
             jnp.asarray(np.asarray(w) + np.random.default_rng(seed).normal(size=w.shape) * 10 ** -(seed / 10))
         )
-        measured, inside = risk.slope(point), vector(cu.Update(point, "m", "r", radius=0.3).projected())
+        measured, inside = risk.slope(point), vector(claimed(point, radius=0.3).projected())
         ratios.append(np.linalg.norm(inside - np.asarray(w)) / (measured.most / risk.strong_convexity))
     assert 0.05 < max(ratios) <= 1, max(ratios)
     assert risk.reference == "the minimiser of the retained risk over the ball of radius 0.3"

@@ -40,7 +40,7 @@ def test_from_the_minimum_of_a_quadratic_a_newton_step_is_exact(denominator, wei
     truth = quadratic(np.setdiff1d(np.arange(24), IDS), denominator, weight_decay, l2)[1]
     update = cu.NewtonStep(solver=solver).forget(run, None, IDS, KEY)
     assert np.linalg.norm(update.params["w"] - truth) < 1e-10
-    assert update.bound is None and update.reference == minimiser(run.recipe.radius)
+    assert update.bound is None and update.guarantee.reference == minimiser(run.recipe.radius)
 
 
 @each_target
@@ -56,7 +56,7 @@ def test_the_jackknife_is_its_closed_form_prepared_or_not(denominator, weight_de
     for prepared in (None, method.prepare(run)):
         update = method.forget(run, prepared, IDS, KEY)
         assert np.linalg.norm(update.params["w"] - expected) < 1e-10
-        assert update.bound is None and update.reference == minimiser(run.recipe.radius)
+        assert update.bound is None and update.guarantee.reference == minimiser(run.recipe.radius)
 
 
 @each_target

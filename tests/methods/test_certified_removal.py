@@ -43,8 +43,8 @@ def test_the_release_lies_within_its_bound_whoever_asks_and_the_bound_is_of_sett
             assert update.cost["residual"] == linear_risk(run, mask).slope(update.params).most <= 1e-3
             ratios.append(np.linalg.norm(vector(update.params) - minimiser(run, mask)) / update.bound)
             bounds.add(update.bound)
-    assert bounds == {1e-3 / (0.1 + 0.1)} and update.uniform and verdict(update) == "PROVED"
-    assert update.reference == "the minimiser of the retained risk"
+    assert bounds == {1e-3 / (0.1 + 0.1)} and update.guarantee.every_request and verdict(update) == "PROVED"
+    assert update.guarantee.reference == "the minimiser of the retained risk"
     assert 0.1 < max(ratios) <= 1, max(ratios)
 
 
@@ -101,7 +101,7 @@ def test_in_a_ball_what_is_measured_is_what_is_released():
     slope = linear_risk(run, mask).slope(released)
     assert slope.norm <= 1e-6 and np.linalg.norm(vector(released)) <= 0.7 * (1 + 1e-12)
     assert np.linalg.norm(vector(released) - minimiser(run, mask)) <= update.bound
-    assert update.reference.endswith("over the ball of radius 0.7") and verdict(update) == "PROVED"
+    assert update.guarantee.reference.endswith("over the ball of radius 0.7") and verdict(update) == "PROVED"
     assert verdict(forget(run, tolerance=2 * 0.7 * 0.5)) == "VACUOUS"
     with pytest.raises(cu.Diverged, match="a ball that does not hold the minimiser"):
         forget(made(radius=0.1, weight_decay=0.5), tolerance=1e-6)

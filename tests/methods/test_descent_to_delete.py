@@ -69,7 +69,7 @@ def test_the_minimiser_keeps_every_bound_and_a_squared_contraction_is_caught(den
             update = forget(run, ids, steps=5, start=start, **moving)
             off = np.linalg.norm(vector(update.params) - vector(best))
             assert off <= update.bound
-        q = {a.symbol: a.value for a in update.assumptions}["q"]
+        q = {a.symbol: a.value for a in update.guarantee.assumptions}["q"]
         caught += off > update.bound * q**15
     assert caught > 0
 
@@ -93,7 +93,9 @@ def test_verdicts_proved_where_the_noise_is_fixed_and_conditional_for_what_was_m
         update = forget(run, steps=30, start=start, **RATE)
         verdict[start] = cu.certify(update, fixed, KEY).certificate.verdict
         free = cu.certify(update, cu.Budget(epsilon=1.0, delta=1e-5), KEY).certificate
-        assert free.verdict == "CONDITIONAL" and update.reference.startswith("the minimiser of the retained risk over")
+        assert free.verdict == "CONDITIONAL" and update.guarantee.reference.startswith(
+            "the minimiser of the retained risk over"
+        )
     assert verdict == {"ball": "PROVED", "gradient": "CONDITIONAL"}
     q = 1 - 0.3 * 0.5
     assert forget(run, steps=30, **RATE).bound == pytest.approx(q**30 * 10, rel=1e-9)
@@ -109,7 +111,7 @@ def test_the_rounding_of_float32_is_in_the_bound():
     )
     update, best = forget(run, steps=300, **RATE), forget(exact, steps=300, **RATE)
     assert 0 < np.linalg.norm(vector(update.params) - vector(best.params)) <= update.bound < 0.01
-    assert {a.symbol: a.status for a in update.assumptions}["rounding"] == "proved"
+    assert {a.symbol: a.status for a in update.guarantee.assumptions}["rounding"] == "proved"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 import certunl as cu
 from certunl.bounds import HessianFreeConstants, hessian_free_constants, measured_contractions
-from certunl.bounds.theorems.hessian_free import distance
+from certunl.bounds.theorems.hessian_free import of_vector
 from tests.bounds.test_hessian_free_constants import linear
 from tests.cases import KEY, network, trained, vector
 
@@ -19,8 +19,8 @@ def gone(run, ids=IDS):
     return np.isin(np.arange(len(run.problem.data)), ids)
 
 
-def facts(update):
-    return {a.symbol: a for a in update["assumptions"]}
+def facts(guarantee):
+    return {a.symbol: a for a in guarantee.assumptions}
 
 
 TARGETS = {
@@ -39,30 +39,33 @@ def test_retraining_lies_within_both_distances(target):
     for ids in ([4], IDS, list(range(12)), np.unique(run.schedule.indices[0])):
         update = cu.HessianFree().forget(run, None, ids, KEY).params
         truth = vector(cu.Retrain().forget(run, None, ids, KEY).params)
-        known = distance(run, gone(run, ids), "linear", "first_order", None)
-        assert norm(vector(update) - truth) <= known["bound"]
-        ratios.append(norm(vector(update) - truth) / known["bound"])
+        known = of_vector(run, gone(run, ids), assumed="linear", form="first_order", capacity=None)
+        assert norm(vector(update) - truth) <= known.bound
+        ratios.append(norm(vector(update) - truth) / known.bound)
         assert norm(vector(run.params) - truth) <= facts(known)["D_T"].value
-        everyone = distance(run, gone(run, ids), "linear", "first_order", len(ids) + 1)
-        assert known["bound"] < everyone["bound"]
-        retained = distance(run, gone(run, ids), "linear", "retained", None)
-        assert retained["bound"] < known["bound"]
+        everyone = of_vector(run, gone(run, ids), assumed="linear", form="first_order", capacity=len(ids) + 1)
+        assert known.bound < everyone.bound
+        retained = of_vector(run, gone(run, ids), assumed="linear", form="retained", capacity=None)
+        assert retained.bound < known.bound
     assert max(ratios) > 0.02
 
 
 def test_a_bound_in_closed_form_is_proved_where_the_budget_fixed_the_distance_and_conditional_where_not():
     run = linear(weight_decay=0.5, learning_rate=0.1)
-    known = distance(run, gone(run), "linear", "first_order", 3)
-    assert {a.status for a in known["assumptions"]} == {"proved"} and not known["uniform"]
+    known = of_vector(run, gone(run), assumed="linear", form="first_order", capacity=3)
+    assert {a.status for a in known.assumptions} == {"proved"} and not known.every_request
     assert facts(known)["m"].value == 3
     method = cu.HessianFree(assumed="linear", capacity=3)
     update = method.forget(run, None, IDS, KEY)
-    assert update.bound == pytest.approx(1.001 * known["bound"]) and update.nothing == facts(known)["D_T"].value
-    fixed = cu.Budget(epsilon=1.0, delta=1e-5, distance=2 * known["bound"])
+    assert (
+        update.bound == pytest.approx(1.001 * known.bound)
+        and update.guarantee.doing_nothing == facts(known)["D_T"].value
+    )
+    fixed = cu.Budget(epsilon=1.0, delta=1e-5, distance=2 * known.bound)
     for budget, verdict in ((fixed, "PROVED"), (cu.Budget(epsilon=1.0, delta=1e-5), "CONDITIONAL")):
         assert cu.certify(update, budget, KEY).certificate.verdict == verdict
     with pytest.raises(cu.BadInput, match="3 examples are gone, the capacity that was promised is 2"):
-        distance(run, gone(run), "linear", "first_order", 2)
+        of_vector(run, gone(run), assumed="linear", form="first_order", capacity=2)
 
 
 def test_inputs_bounded_by_the_model_make_noise_that_does_not_depend_on_the_data():
@@ -102,7 +105,7 @@ def test_a_subclass_that_computes_something_else_has_no_closed_form():
 def test_a_bound_above_that_of_doing_nothing_is_vacuous():
     run = linear(weight_decay=0.001, learning_rate=0.5, epochs=30)
     update = cu.HessianFree(assumed="linear").forget(run, None, list(range(12)), KEY)
-    assert update.bound > update.nothing
+    assert update.bound > update.guarantee.doing_nothing
     assert cu.certify(update, cu.Budget(epsilon=1.0, delta=1e-5), KEY).certificate.verdict == "VACUOUS"
 
 
@@ -126,17 +129,22 @@ def test_an_update_that_is_not_what_the_theorem_speaks_of_pays_for_the_differenc
 
 def test_the_bound_for_every_request_does_not_depend_on_who_asks():
     run = linear(weight_decay=0.5, learning_rate=0.1)
-    bounds = {distance(run, gone(run, ids), "linear", "first_order", 3)["bound"] for ids in ([1], IDS, [7, 8, 29])}
+    bounds = {
+        of_vector(run, gone(run, ids), assumed="linear", form="first_order", capacity=3).bound
+        for ids in ([1], IDS, [7, 8, 29])
+    }
     assert len(bounds) == 1
 
 
 def test_everyone_gone_since_training_counts_and_a_slot_of_padding_does_not():
     run = linear(weight_decay=0.5, batch_size=7, batches="fixed")
-    first, both = (distance(run, gone(run, ids), "linear", "first_order", None) for ids in ([3], [3, 0]))
-    assert first["bound"] < both["bound"]
+    first, both = (
+        of_vector(run, gone(run, ids), assumed="linear", form="first_order", capacity=None) for ids in ([3], [3, 0])
+    )
+    assert first.bound < both.bound
     assert not np.asarray(run.schedule.weights).all()
-    empty = distance(run, gone(run, []), "linear", "first_order", None)
-    assert empty["bound"] < 1e-11 and facts(empty)["D_T"].value < 1e-11
+    empty = of_vector(run, gone(run, []), assumed="linear", form="first_order", capacity=None)
+    assert empty.bound < 1e-11 and facts(empty)["D_T"].value < 1e-11
 
 
 def test_there_is_no_theorem_for_other_recipes_weights_and_unbounded_growth():
@@ -147,17 +155,19 @@ def test_there_is_no_theorem_for_other_recipes_weights_and_unbounded_growth():
         {"clip_norm": 5.0},
         {"radius": 50.0},
     ):
-        held = distance(run.replace(recipe=cu.Recipe(**recipe)), asked, "linear", "first_order", None)
-        assert list(held) == ["missing"] and "plain SGD" in held["missing"][0]
+        held = of_vector(
+            run.replace(recipe=cu.Recipe(**recipe)), asked, assumed="linear", form="first_order", capacity=None
+        )
+        assert held.says is None and "plain SGD" in held.missing[0]
     for schedule, why in (
         (run.schedule.replace(weights=run.schedule.weights * 2), "weights of 0 and 1"),
         (run.schedule.replace(rates=-run.schedule.rates), "plain SGD"),
         (run.schedule.replace(rates=jnp.full_like(run.schedule.rates, 1e60)), "finite bound"),
     ):
-        held = distance(run.replace(schedule=schedule), asked, "linear", "first_order", None)
-        assert list(held) == ["missing"] and why in held["missing"][0]
+        held = of_vector(run.replace(schedule=schedule), asked, assumed="linear", form="first_order", capacity=None)
+        assert held.says is None and why in held.missing[0]
     with pytest.raises(cu.BadInput, match='"linear" or None, got'):
-        distance(run, asked, "closed", "first_order", None)
+        of_vector(run, asked, assumed="closed", form="first_order", capacity=None)
 
 
 def test_a_user_s_constants_are_never_called_proved_and_measured_ones_are_called_estimated():
@@ -172,15 +182,15 @@ def test_a_user_s_constants_are_never_called_proved_and_measured_ones_are_called
         retained_contraction=measured[1],
         estimated=("contraction", "retained_contraction"),
     )
-    known = distance(run, asked, constants, "first_order", None)
+    known = of_vector(run, asked, assumed=constants, form="first_order", capacity=None)
     said = {symbol: a.status for symbol, a in facts(known).items()}
     assert said == {
         "beta": "given", "M": "given", "G": "given", "rho": "estimated", "rounding": "estimated", "D_T": "estimated",
     }  # fmt: skip
     assert facts(known)["rho"].value == max(measured[0].max(), measured[1].max())
     closed = hessian_free_constants(linear(weight_decay=0.1))
-    borrowed = distance(run, asked, closed, "first_order", None)
-    assert "proved" not in {a.status for a in borrowed["assumptions"]}
+    borrowed = of_vector(run, asked, assumed=closed, form="first_order", capacity=None)
+    assert "proved" not in {a.status for a in borrowed.assumptions}
 
 
 def test_the_bound_counts_rounding_in_float32():
@@ -190,7 +200,9 @@ def test_the_bound_counts_rounding_in_float32():
     asked = gone(single, [4])
     update = vector(cu.HessianFree().forget(single, None, [4], KEY).params)
     truth = vector(cu.Retrain().forget(single, None, [4], KEY).params)
-    bounds = [distance(run, asked, "linear", "first_order", None)["bound"] for run in (single, double)]
+    bounds = [
+        of_vector(run, asked, assumed="linear", form="first_order", capacity=None).bound for run in (single, double)
+    ]
     assert np.linalg.norm(update - truth) <= bounds[0]
     assert bounds[0] > bounds[1] + 20 * jnp.finfo(jnp.float32).eps
     one_step = jax.tree.map(lambda a: a[:1], single.schedule)

@@ -70,7 +70,8 @@ def test_certify_gives_the_epsilon_of_the_recursion_and_adds_nothing(steps, nois
     assert (vector(release.params) == vector(update.params)).all()
     certificate = release.certificate
     assert certificate.verdict == "PROVED" and certificate.epsilon == 1.0
-    assert (certificate.bound, certificate.sigma, certificate.trivial_bound) == (pytest.approx(4.0), update.noise, 4.0)
+    assert certificate.bound is None and certificate.ceiling == 4.0
+    assert certificate.sigma == update.guarantee.own_noise == 2 * noise * (1 + 1e-4)
     assert certificate.account.pairs == ((1.0, 1e-5),) and not certificate.account.ratios
     with pytest.raises(cu.BadInput, match="more than the budget's 1"):
         cu.certify(forget(run, epochs=steps, noise=2 * noise * (1 - 1e-4), radius=2.0), budget, KEY)
@@ -78,16 +79,19 @@ def test_certify_gives_the_epsilon_of_the_recursion_and_adds_nothing(steps, nois
 
 def test_the_profile_is_the_recursion_on_round_epsilons_and_counts_rounding():
     update = forget(trained(network(), epochs=1), epochs=3, noise=1.5)
-    epsilons, deltas = np.array(update.profile).T
+    epsilons, deltas = np.array(update.guarantee.says.pairs).T
     assert set(np.arange(1, 10) / 10) | {1.0, 2.0, 3.0, 10.0} <= set(epsilons.tolist())
     assert (np.diff(epsilons) > 0).all() and (np.diff(deltas) <= 0).all() and (deltas[epsilons <= 10] > 0).all()
-    ratio = 2 * (1 + {a.symbol: a.value for a in update.assumptions}["rounding"]) / 1.5
+    ratio = 2 * (1 + {a.symbol: a.value for a in update.guarantee.assumptions}["rounding"]) / 1.5
     np.testing.assert_array_equal(deltas, clipped_chain(epsilons, ratio=ratio, steps=3))
     single = cu.classification(
         cu.models.Linear(classes=3, dtype=jnp.float32), trained(network(), epochs=1).problem.data
     )
     rough = forget(trained(single, epochs=1), epochs=3, noise=1.5)
-    assert all(more > less for (_, more), (_, less) in zip(rough.profile[:40], update.profile[:40], strict=True))
+    assert all(
+        more > less
+        for (_, more), (_, less) in zip(rough.guarantee.says.pairs[:40], update.guarantee.says.pairs[:40], strict=True)
+    )
 
 
 def test_requests_one_after_another_add_epsilons_and_deltas():

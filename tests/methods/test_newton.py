@@ -136,7 +136,7 @@ def test_each_form_names_what_it_is_compared_with():
     run = trained(ridge())
     for form, word in (("difference", "replayed"), ("retained", "minimiser"), ("forgotten", "minimiser")):
         update = cu.Newton(solver=cu.Dense(), gradient=form).forget(run, None, IDS, KEY)
-        assert word in update.reference
+        assert word in update.guarantee.reference
 
 
 def test_a_second_request_starts_from_the_first_and_knows_who_is_gone():

@@ -43,22 +43,22 @@ def test_no_bound_where_the_scale_was_seen_below_the_top_eigenvalue():
 def test_the_bound_counts_the_gradient_a_form_leaves_out():
     run = trained(network(), radius=5.0)
     retained, difference = (bounded(run, gradient=g, inverse="printed") for g in ("retained", "difference"))
-    assert retained.uniform and not difference.uniform
+    assert retained.guarantee.every_request and not difference.guarantee.every_request
     assert difference.bound > retained.bound
-    assert retained.failure_probability == 0.01
+    assert retained.guarantee.failure_probability == 0.01
     release = cu.certify(retained, cu.Budget(epsilon=1.0, delta=1e-5), KEY)
     assert release.certificate.verdict == "VACUOUS" and release.certificate.total_delta == 0.01001
 
 
 def test_a_deterministic_solver_is_bounded_by_its_residual_and_cannot_fail():
     update = bounded(trained(network(), radius=5.0), solver=cu.CG(tol=1e-2), gradient="retained")
-    residual = {a.symbol: a.value for a in update.assumptions}["residual"]
+    residual = {a.symbol: a.value for a in update.guarantee.assumptions}["residual"]
     assert residual > 0 and update.bound == pytest.approx((10 * (5 + 2) + residual) / 2)
-    assert update.failure_probability == 0 and not update.uniform
+    assert update.guarantee.failure_probability == 0 and not update.guarantee.every_request
 
 
 def test_a_bound_with_a_gradient_residual_names_it():
-    assert "gradient norm <= G = 0" in bounded(trained(ridge(), radius=5.0), solver=cu.Dense()).reference
+    assert "gradient norm <= G = 0" in bounded(trained(ridge(), radius=5.0), solver=cu.Dense()).guarantee.reference
 
 
 def test_a_solution_that_leaves_more_than_three_times_the_right_side_is_refused():

@@ -47,8 +47,10 @@ def test_the_closed_form_bound_holds_against_the_minimiser_for_200_requests(kind
             assert np.linalg.norm(slope(run, minimiser, ids)) < 1e-12
         ratios.append(np.linalg.norm(vector(update.params) - vector(minimiser)) / update.bound)
     assert 1e-4 < max(ratios) <= 1
-    assert {a.symbol: a.status for a in update.assumptions}["M"] == "proved"
-    assert update.reference == "the minimiser of the retained risk" and update.failure_probability == 0
+    assert {a.symbol: a.status for a in update.guarantee.assumptions}["M"] == "proved"
+    assert (
+        update.guarantee.reference == "the minimiser of the retained risk" and update.guarantee.failure_probability == 0
+    )
 
 
 @pytest.mark.parametrize("kind", ["softmax", "least squares"])
@@ -62,8 +64,8 @@ def test_the_bound_holds_against_retraining_with_its_gradient_measured(kind):
         known = replace(closed, gradient_residual=measured, estimated=("gradient_residual",))
         update = cu.Newton(damping=0.01, solver=cu.Dense(), assumed=known).forget(run, None, ids, KEY)
         assert np.linalg.norm(vector(update.params) - vector(retrained)) <= update.bound
-        assert {a.symbol: a.status for a in update.assumptions}["G"] == "estimated"
-        assert "gradient norm <= G" in update.reference
+        assert {a.symbol: a.status for a in update.guarantee.assumptions}["G"] == "estimated"
+        assert "gradient norm <= G" in update.guarantee.reference
 
 
 def test_the_closed_form_constants_bound_what_is_measured():
@@ -118,7 +120,7 @@ def test_with_half_forgotten_the_l2_of_half_the_data_is_left_in_the_curvature():
     problem = cu.classification(cu.models.Linear(classes=3, dtype=jnp.float64), classes(n=60), l2=0.3)
     run = trained(problem, weight_decay=0.1, denominator="batch")
     update = cu.Newton(solver=cu.Dense(), assumed="linear").forget(run, None, np.arange(30), KEY)
-    said = {a.symbol: a for a in update.assumptions}
+    said = {a.symbol: a for a in update.guarantee.assumptions}
     assert said["mu"].value == said["lambda_min"].value == pytest.approx(0.1 + 0.3 * 0.5)
     assert said["mu"].status == "proved"
     flat, unravel = jax.flatten_util.ravel_pytree(run.params)
@@ -146,13 +148,13 @@ def test_the_dimension_free_error_holds_and_lissa_s_conditions_are_stated():
     method = cu.Newton(damping=0.1, solver=lissa, gradient="retained", assumed=constants)
     for key in jax.random.split(KEY, 20):
         update = method.forget(run, None, IDS, key)
-        rest = {a.symbol: a for a in update.assumptions}
+        rest = {a.symbol: a for a in update.guarantee.assumptions}
         gap = 0.1 + constants.smallest_eigenvalue
         error, _ = cu.bounds.dimension_free_error(
             v=rest["v"].value, gap=gap, scale=20.0, depth=40, repeats=3, failure_probability=0.01
         )
         assert np.linalg.norm(vector(update.params) - vector(exact.params)) <= error < update.bound
-    assert update.failure_probability == 0.01 and rest["S"].status == "given"
+    assert update.guarantee.failure_probability == 0.01 and rest["S"].status == "given"
 
 
 def test_the_bound_holds_in_float32_where_rounding_is_all_that_is_left():
@@ -178,7 +180,7 @@ def test_only_what_the_code_derives_for_this_run_is_called_proved():
     assert "proved" in {elsewhere.status("hessian_lipschitz")}
     run = trained(network(), radius=9.0)
     update = cu.Newton(damping=50.0, gradient="retained", assumed=elsewhere).forget(run, None, IDS, KEY)
-    assert {a.symbol: a.status for a in update.assumptions}["M"] == "given"
+    assert {a.symbol: a.status for a in update.guarantee.assumptions}["M"] == "given"
 
 
 @pytest.mark.parametrize("radius", [None, 5.0])
@@ -189,10 +191,10 @@ def test_newton_s_own_gradient_bounds_it_for_the_request_it_was_measured_for(rad
         update = cu.Newton(assumed="residual", **settings).forget(run, None, IDS, KEY)
         off = np.linalg.norm(vector(update.projected()) - minimiser(run, run.retained(np.array(IDS))))
         assert 0 < off <= update.bound < off / 0.05
-        worth = "CONDITIONAL" if update.bound < update.nothing else "VACUOUS"
+        worth = "CONDITIONAL" if update.bound < update.guarantee.doing_nothing else "VACUOUS"
         assert cu.certify(update, cu.Budget(epsilon=1.0, delta=1e-5), KEY).certificate.verdict == worth
     assert worth == "CONDITIONAL"
-    assert cu.certify(update, fixed, KEY).certificate.verdict == "PROVED" and update.failure_probability == 0
+    assert cu.certify(update, fixed, KEY).certificate.verdict == "PROVED" and update.guarantee.failure_probability == 0
     other = cu.LiSSA(depth=50, repeats=1, scale=20.0)
     assert cu.Newton(assumed="residual", solver=other, damping=0.1).forget(run, None, IDS, KEY).bound < 10
     with pytest.raises(cu.BadInput, match="closed form needs"):

@@ -52,10 +52,9 @@ def test_every_step_adds_fresh_noise_of_the_stated_size(flat):
 def test_the_noise_of_the_certificate_is_the_one_measured_at_the_end(flat):
     update = forget(flat, noise=0.3, epochs=7, weight_decay=2.0)
     end = vector(update.params)
-    assert update.noise == pytest.approx(0.3 * np.sqrt((1 - 0.8**14) / (1 - 0.8**2)))
-    assert (
-        accepted(end, update.noise) and not accepted(end, 1.5 * update.noise) and not accepted(end, update.noise / 1.5)
-    )
+    assert update.guarantee.own_noise == pytest.approx(0.3 * np.sqrt((1 - 0.8**14) / (1 - 0.8**2)))
+    noise = update.guarantee.own_noise
+    assert accepted(end, noise) and not accepted(end, 1.5 * noise) and not accepted(end, noise / 1.5)
 
 
 def test_without_noise_it_is_the_naive_clipped_loop():
@@ -110,8 +109,8 @@ def test_clipping_does_not_lower_the_epsilon_to_that_of_the_ball():
     update = forget(run, epochs=20, noise=2.0, clip_norm=5.0)
     epsilon = cu.certify(update, BUDGET, KEY).certificate.epsilon
     assert update.bound == pytest.approx(22) and update.radius == 1.0
-    assert epsilon == pytest.approx(read_epsilon(update.noise / 22, 1e-5))
-    assert epsilon > read_epsilon(update.noise / 2, 1e-5)
+    assert epsilon == pytest.approx(read_epsilon(update.guarantee.own_noise / 22, 1e-5))
+    assert epsilon > read_epsilon(update.guarantee.own_noise / 2, 1e-5)
 
 
 def test_the_rounding_of_a_step_is_counted_in_the_bound_and_never_exceeded(flat):
@@ -121,7 +120,7 @@ def test_the_rounding_of_a_step_is_counted_in_the_bound_and_never_exceeded(flat)
         update, nothing = (
             forget(flat.replace(params={"w": jnp.asarray(p)}), epochs=epochs, **settings) for p in (w, 0 * w)
         )
-        told = {a.symbol: a.value for a in update.assumptions}
+        told = {a.symbol: a.value for a in update.guarantee.assumptions}
         z, lost, step = 2 * (1 + told["rounding"]), 1 + told["rounding"], told["of a step"]
         off = np.linalg.norm(vector(update.params) - vector(nothing.params) - 0.7**epochs * w.astype(float))
         assert 0 < off <= 2 * epochs * step < 0.1  # the same noise in both
@@ -144,7 +143,7 @@ def test_on_a_quadratic_the_two_laws_keep_the_bound():
         for start in (truth, {"w": 1e3 * run.params["w"]}):  # the same key: the noises cancel, the means are left
             other = forget(replace(run, params=start), **settings)
             gap = vector(update.params) - vector(other.params)
-            ratios.append(np.sqrt(gap @ np.linalg.solve(spread, gap)) * update.noise / update.bound)
+            ratios.append(np.sqrt(gap @ np.linalg.solve(spread, gap)) * update.guarantee.own_noise / update.bound)
         first = vector(run.params) - vector(truth)
         gap = vector(update.params) - vector(forget(replace(run, params=truth), **settings).params)
         np.testing.assert_allclose(gap, np.linalg.matrix_power(A, epochs) @ first, atol=1e-10)
@@ -153,7 +152,7 @@ def test_on_a_quadratic_the_two_laws_keep_the_bound():
 
 def test_a_budget_below_its_noise_is_refused_and_the_certificate_says_what_is_compared():
     update = forget(trained(network()), noise=3.0)
-    with pytest.raises(cu.BadInput, match=r"noise of noisy_finetuning's own steps gives epsilon .* more than the bud"):
+    with pytest.raises(cu.BadInput, match=r"noise of the method's own steps gives epsilon .* more than the bud"):
         cu.certify(update, cu.Budget(epsilon=0.5, delta=1e-5), KEY)
     with pytest.raises(cu.BadInput, match="own steps: a budget for it is an epsilon and a delta"):
         cu.certify(update, cu.Budget(delta=1e-5, sigma=1.0), KEY)

@@ -25,7 +25,7 @@ def forget(run, ids=IDS, key=KEY, prepared=None, **settings):
 
 
 def facts(update):
-    return {a.symbol: a for a in update.assumptions}
+    return {a.symbol: a for a in update.guarantee.assumptions}
 
 
 def test_without_noise_it_is_the_naive_projected_loop_from_where_it_starts():
@@ -72,10 +72,10 @@ def test_verdicts():
     run = linear(**BALL)
     for start in ("ball", "trained"):
         certificate, update = verdict(run, start=start, assumed="linear")
-        assert certificate.verdict == "PROVED" and not update.uniform and certificate.epsilon == 3.0
+        assert certificate.verdict == "PROVED" and not update.guarantee.every_request and certificate.epsilon == 3.0
         assert (vector(cu.certify(update, BUDGET, KEY).params) == vector(update.params)).all()
-    assert "from any other model" in forget(run, assumed="linear").reference
-    assert "training replayed" in forget(run, assumed="linear", start="trained").reference
+    assert "from any other model" in forget(run, assumed="linear").guarantee.reference
+    assert "training replayed" in forget(run, assumed="linear", start="trained").guarantee.reference
     known = cu.HessianFreeConstants(**CONVEX, smoothness=1.0, convexity=0.0)
     assert verdict(run, assumed=known)[0].verdict == "CONDITIONAL"
     free = linear(**BALL | {"radius": None})
@@ -89,7 +89,7 @@ def test_verdicts():
         (forget(linear(**BALL, optimizer="adam"), noise=2.0, start="trained", assumed="linear"), "plain SGD"),
         (forget(linear(**BALL, clip_norm=1.0), noise=2.0, start="trained", assumed="linear"), "plain SGD"),
     ):
-        assert nothing.bound is None and nothing.noise == 2.0 and why in nothing.missing[0]
+        assert nothing.bound is None and nothing.guarantee.own_noise == 2.0 and why in nothing.guarantee.missing[0]
         assert cu.certify(nothing, BUDGET, KEY).certificate.verdict == "NOT CERTIFIED"
 
 

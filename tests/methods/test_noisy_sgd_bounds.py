@@ -63,10 +63,11 @@ def test_on_least_squares_the_two_exact_laws_keep_the_bound():
             gap, spread = A @ gap, A @ spread @ A.T + 0.2**2 * np.eye(3)
             settings = {"noise": 0.2, "epochs": K, "batch_size": 100, "learning_rate": rate, "assumed": known}
             update = forget(run, **settings)
-            r = update.bound / update.noise
+            r = update.bound / update.guarantee.own_noise
             assert np.sqrt(gap @ np.linalg.solve(spread, gap)) <= r
             c = facts(update)["c"].value
-            tight = c**K * np.linalg.norm(vector(run.params) - truth) / update.noise  # were z_0 the true distance
+            away = np.linalg.norm(vector(run.params) - truth)
+            tight = c**K * away / update.guarantee.own_noise  # were z_0 the true distance
             ratios.append(np.sqrt(gap @ np.linalg.solve(spread, gap)) / tight)
     assert 0.2 < max(ratios) <= 1
 
@@ -86,10 +87,10 @@ def test_one_weight_attains_the_bound_and_a_broken_one_is_caught(training, K):
     q, truth = 1 - rate * mu, cu.Retrain().forget(run, None, [0], KEY).params
     spread = s**2 * sum(q ** (2 * t) for t in range(K))
     apart = q**K * abs(vector(run.params) - vector(truth))[0]
-    assert apart / np.sqrt(spread) == pytest.approx(update.bound / update.noise, rel=1e-9)
-    assert update.noise == pytest.approx(np.sqrt(spread))
+    assert apart / np.sqrt(spread) == pytest.approx(update.bound / update.guarantee.own_noise, rel=1e-9)
+    assert update.guarantee.own_noise == pytest.approx(np.sqrt(spread))
     ends = jax.vmap(lambda k: _end(run, k, s, K, rate, mu))(jax.random.split(KEY, 20000))
-    assert accepted(np.asarray(ends) - np.asarray(ends).mean(), update.noise)
+    assert accepted(np.asarray(ends) - np.asarray(ends).mean(), update.guarantee.own_noise)
     assert not accepted(np.asarray(ends) - np.asarray(ends).mean(), s if K > 1 else 1.1 * s)
 
 
@@ -114,8 +115,8 @@ def test_from_the_ball_the_bound_is_the_same_whoever_asks_and_whatever_training_
             for ids in ([4, 7, 8], IDS):
                 update = forget(run, ids, noise=1.0, epochs=2, assumed="linear")
                 certificate = cu.certify(update, BUDGET, KEY).certificate
-                assert certificate.verdict == "PROVED" and update.uniform
-                found.append((update.bound, update.noise, certificate.epsilon))
+                assert certificate.verdict == "PROVED" and update.guarantee.every_request
+                found.append((update.bound, update.guarantee.own_noise, certificate.epsilon))
     assert len(set(found)) == 1
     c = 1 / (2 * 0.3 + 1)  # the rate is 2/(2 · 0.3 + 0 + L), L = R²/2 = 1 with the bias
     assert found[0][0] == pytest.approx(4 * c**8) and found[0][2] == pytest.approx(

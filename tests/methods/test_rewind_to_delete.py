@@ -104,7 +104,7 @@ def test_in_a_ball_retraining_keeps_the_bound_and_no_distance_exceeds_twice_its_
         truth = vector(cu.Retrain().forget(run, None, ids, KEY).params)
         update = forget(run, ids, steps=3, assumed="linear")
         off = np.linalg.norm(vector(update.params) - truth)
-        assert 0 < off <= update.bound <= update.nothing <= 0.8 * (1 + 1e-9)
+        assert 0 < off <= update.bound <= update.guarantee.doing_nothing <= 0.8 * (1 + 1e-9)
     known = cu.HessianFreeConstants(
         gradient_bound=9.0, smoothness=1.0, hessian_lipschitz=1.0, convexity=0.0, rounding=1e-3
     )
@@ -129,7 +129,7 @@ def test_the_reach_of_constants_in_closed_form_ends_at_the_ball():
 def test_rounding_of_given_constants_is_estimated_and_unbounded_growth_has_no_theorem():
     run = linear(weight_decay=0.5, learning_rate=0.1)
     known = cu.HessianFreeConstants(gradient_bound=5.0, smoothness=5.0, hessian_lipschitz=5.0, convexity=0.0)
-    rounding = {a.symbol: a for a in forget(run, assumed=known).assumptions}["rounding"]
+    rounding = {a.symbol: a for a in forget(run, assumed=known).guarantee.assumptions}["rounding"]
     assert rounding.status == "estimated" and 1e-16 < rounding.value < 1e-13
     fast = run.replace(schedule=run.schedule.replace(rates=jnp.full_like(run.schedule.rates, 1e60)))
     assert constants_for(fast, "linear") is None and constants_for(run, "linear") is not None

@@ -1,47 +1,87 @@
-"""Where a theorem of `bounds/` speaks of a Hessian-free update, what it says."""
+"""Training's parameters plus the vector of everyone gone end near retraining."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import jax
-import numpy as np
 import optax
 
 from certunl.base import Params
 from certunl.bounds.constants import HessianFreeConstants
 from certunl.bounds.hessian_free import recursive_bound
 from certunl.bounds.steps import Steps, batches
+from certunl.bounds.theorems._gone import everyone_gone
 from certunl.bounds.theorems.assumed import FINITE, constants_for, lacking
 from certunl.bounds.uniform import uniform_bound
-from certunl.certificates.guarantee import Assumption
+from certunl.certificates.guarantee import REPLAY, Assumption, Guarantee
+from certunl.certificates.statement import Distance
 from certunl.errors import BadInput
 from certunl.training import sensitivity
 from certunl.training.run import Run
 
-__all__ = ["distance", "theorem"]
+__all__ = ["hessian_free", "of_vector"]
 
 
-def distance(
-    run: Run, gone: Any, constants: HessianFreeConstants | str | None, form: str, capacity: int | None
-) -> dict[str, Any]:
-    """The fields of Update that a theorem fills for everyone `gone bool[n]` since training; only `missing` where a
-    condition of it is seen to fail: plain SGD without clip_norm and radius, weights of 0 and 1, and a finite bound.
+def hessian_free(
+    run: Run,
+    gone: Any,
+    params: Params,
+    *,
+    assumed: HessianFreeConstants | str | None,
+    form: str = "first_order",
+    capacity: int | None = None,
+) -> Guarantee:
+    """‖params − w'‖ <= Delta of `bounds.recursive_bound` + ‖params − (w_T + a_gone)‖, w' being retraining replayed.
 
-    `constants` "linear" are those in closed form, the only ones called proved. With `capacity` the bound is the one for
-    every set of at most so many, else the one for these; `uniform` (noise may depend on it) only where no constant was
-    measured on the data, as the closed form's largest norm is unless the model bounds its inputs. What it takes for
-    granted: that the update is training's parameters plus the vector of `gone` in this `form` ("first_order", the rows;
-    "retained"), and nothing else.
+    a_gone is the derivative of training with respect to the presence of everyone gone. One pass along the schedule
+    measures the second term.
+
+    Args:
+        run: the run before the request, of plain SGD without clip_norm and radius.
+        gone: the request i32[k], or everyone gone since training as bool[n].
+        params: the parameters to be released, from any method.
+        assumed: constants of the losses, or "linear" for those in closed form, the only ones called proved. None: no
+            theorem.
+        form: the recursion that a_gone follows, "first_order" or "retained".
+        capacity: the bound is the one for every set of at most so many examples, and a thousandth of it is allowed for
+            the second term. An update further off gets the bound for these examples alone. Default: that bound.
+
     Raises: BadInput where more are gone than the capacity, and for "linear" where there is no closed form.
     """
-    known, gone = constants_for(run, constants), np.asarray(gone, bool)
+    mask = everyone_gone(run, gone)
+    guarantee = of_vector(run, mask, assumed=assumed, form=form, capacity=capacity)
+    if guarantee.bound is None:
+        return guarantee
+    row, trained = sensitivity.vector(run, jax.numpy.asarray(mask), form)
+    gap = float(optax.tree.norm(jax.tree.map(lambda p, w, a: p - (w + a), params, trained, row)))
+    allowed = _ALLOWED * guarantee.bound
+    if capacity is not None and gap > allowed:
+        guarantee, capacity = of_vector(run, mask, assumed=assumed, form=form, capacity=None), None
+    off = gap if capacity is None else allowed
+    rests = Assumption("off", off, "proved", "distance of the update from what the theorem speaks of, at most")
+    says = guarantee.says
+    assert isinstance(says, Distance)
+    return replace(guarantee, says=replace(says, bound=says.bound + off), assumptions=(*guarantee.assumptions, rests))
+
+
+def of_vector(
+    run: Run, gone: Any, *, assumed: HessianFreeConstants | str | None, form: str, capacity: int | None
+) -> Guarantee:
+    """The same for w_T + a_gone itself.
+
+    With a capacity it holds for every request only if no constant was measured on the data, as the closed form's
+    largest norm is unless the model bounds its inputs.
+    """
+    known, mask = constants_for(run, assumed), everyone_gone(run, gone)
+    common: dict[str, Any] = {"reference": REPLAY, "from_training": True, "unchecked": run.problem.unchecked}
     if known is None:
-        return {"missing": lacking(run, constants)}
-    if capacity is not None and gone.sum() > capacity:
+        return Guarantee(says=None, missing=lacking(run, assumed), **common)
+    if capacity is not None and mask.sum() > capacity:
         raise BadInput(
-            f"{gone.sum()} examples are gone, the capacity that was promised is {capacity}: retrain, and start again"
+            f"{mask.sum()} examples are gone, the capacity that was promised is {capacity}: retrain, and start again"
         )
-    placed = batches(run, gone)
+    placed = batches(run, mask)
     if capacity is None:
         bound, nothing = recursive_bound(known, **placed, form=form)
     else:
@@ -54,32 +94,13 @@ def distance(
             form=form,
         )
     if not math.isfinite(bound):
-        return {"missing": (FINITE,)}
-    return {
-        "bound": bound,
-        "assumptions": _assumptions(known, Steps.of(known, **placed), nothing, capacity),
-        "uniform": capacity is not None and (constants != "linear" or known.public),
-        "nothing": nothing,
-    }
-
-
-def theorem(
-    run: Run, gone: Any, params: Params, constants: HessianFreeConstants | str | None, form: str, capacity: int | None
-) -> dict[str, Any]:
-    """The same for an update to `params`, however it came about: ‖params − (w_T + a_gone)‖ is measured, by one pass
-    along the schedule, and added to the bound. With `capacity` a thousandth of the bound is added instead, whoever
-    asks; an update that is further off gets the bound for these examples alone."""
-    fields = distance(run, gone, constants, form, capacity)
-    if "bound" not in fields:
-        return fields
-    row, trained = sensitivity.vector(run, jax.numpy.asarray(gone), form)
-    gap = float(optax.tree.norm(jax.tree.map(lambda p, w, a: p - (w + a), params, trained, row)))
-    allowed = _ALLOWED * fields["bound"]
-    if capacity is not None and gap > allowed:
-        fields, capacity = distance(run, gone, constants, form, None), None
-    off = gap if capacity is None else allowed
-    told = Assumption("off", off, "proved", "distance of the update from what the theorem speaks of, at most")
-    return fields | {"bound": fields["bound"] + off, "assumptions": (*fields["assumptions"], told)}
+        return Guarantee(says=None, missing=(FINITE,), **common)
+    return Guarantee(
+        says=Distance(bound, doing_nothing=nothing),
+        every_request=capacity is not None and (assumed != "linear" or known.public),
+        assumptions=_assumptions(known, Steps.of(known, **placed), nothing, capacity),
+        **common,
+    )
 
 
 _ALLOWED = 1e-3

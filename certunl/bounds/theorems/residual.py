@@ -1,36 +1,98 @@
-"""What the gradient at a point proves of it, whichever method led there."""
+"""The gradient of the retained risk at a point bounds the point's distance to the minimiser, however it was found."""
 
 from typing import Any
 
-import jax
 import numpy as np
 
 from certunl.base import Params
-from certunl.bounds.linear_risk import linear_risk
-from certunl.bounds.residual import residual_bound
-from certunl.certificates.guarantee import Assumption
+from certunl.bounds.linear_risk import LinearRisk, linear_risk
+from certunl.bounds.residual import published_pairs, residual_bound
+from certunl.bounds.theorems._gone import everyone_gone
+from certunl.certificates.guarantee import Assumption, Guarantee
+from certunl.certificates.statement import Distance, Pairs
 from certunl.training.run import Run
 
-__all__ = ["residual"]
+__all__ = ["perturbed_objective", "residual", "tested_residual"]
 
 
-def residual(run: Run, retained: jax.Array, params: Params) -> dict[str, Any]:
-    """The fields of Update that the gradient at `params` fills, wherever they come from: true of this request alone.
+def residual(run: Run, gone: Any, params: Params) -> Guarantee:
+    """‖params − w*‖ <= (‖grad L(params, retained)‖ + rounding)/mu, the gradient measured in float64.
 
-    Raises: BadInput for other problems than softmax and least-squares regression, and without weight decay or l2.
+    w* is the minimiser of the retained risk L, mu its strong convexity. The guarantee is of this request alone.
+
+    Args:
+        run: a run of softmax or least-squares regression with weight decay or l2.
+        gone: the request i32[k], or everyone gone since training as bool[n].
+        params: the parameters to be released, from any method.
+
+    Raises: BadInput for other problems, and without weight decay or l2.
     """
-    risk = linear_risk(run, np.asarray(retained))
+    risk = linear_risk(run, ~everyone_gone(run, gone))
     slope, mu = risk.slope(params), risk.strong_convexity
-    return {
-        "bound": residual_bound(residual=slope.norm, rounding=slope.rounding, strong_convexity=mu),
-        "nothing": risk.slope(run.params).most / mu,
-        "reference": risk.reference,
-        "compared": "minimiser",
-        "assumptions": (
-            Assumption(
-                "residual", slope.norm, "proved", "float64 gradient norm of the retained risk, for this request"
-            ),
+    meaning = "float64 gradient norm of the retained risk, for this request"
+    return Guarantee(
+        says=Distance(
+            residual_bound(residual=slope.norm, rounding=slope.rounding, strong_convexity=mu),
+            doing_nothing=risk.slope(run.params).most / mu,
+        ),
+        reference=risk.reference,
+        sense="minimiser",
+        assumptions=(
+            Assumption("residual", slope.norm, "proved", meaning),
             Assumption("rounding", slope.rounding, "proved", "of that number"),
             Assumption("mu", mu, "proved", "strong convexity of the retained risk"),
         ),
-    }
+        unchecked=run.problem.unchecked,
+    )
+
+
+def tested_residual(risk: LinearRisk, tolerance: float) -> Guarantee:
+    """‖w − w*‖ <= tolerance/mu for every w that passed the test ‖grad L(w, retained)‖ + rounding <= `tolerance`.
+
+    The bound rests on settings alone, so it is the same for every request. The caller tests the gradient.
+    """
+    mu = risk.least_convexity
+    tested = "gradient norm of the retained risk where it is released, at most: tested in float64, with rounding"
+    return Guarantee(
+        says=Distance(residual_bound(residual=tolerance, rounding=0.0, strong_convexity=mu)),
+        reference=risk.reference,
+        sense="minimiser",
+        every_request=True,
+        assumptions=(
+            Assumption("tolerance", tolerance, "proved", tested),
+            Assumption("mu", mu, "proved", "strong convexity of the retained risk, at least"),
+        ),
+        unchecked=risk.run.problem.unchecked,
+    )
+
+
+def perturbed_objective(risk: LinearRisk, tolerance: float, noise: float) -> Guarantee:
+    """The published argument for a point that passed that test on the risk with a perturbation b ~ N(0, noise² I).
+
+    It takes the remaining gradient for independent of b, which it is not. Nothing is said where b has served an earlier
+    request.
+    Source: Guo et al. 2020, theorem 3.
+    """
+    unchecked = (*risk.run.problem.unchecked, *_PERTURBED)
+    reference = "the minimiser of the retained risk with a fresh perturbation b"
+    if not np.asarray(risk.run.present).all():
+        missing = ("a perturbation b that has not served an earlier request",)
+        return Guarantee(says=None, reference=reference, missing=missing, unchecked=unchecked)
+    left = risk.divisor * tolerance  # of the sum over the examples
+    return Guarantee(
+        says=Pairs(published_pairs(left / noise), float(noise)),
+        reference=reference,
+        sense="learner",
+        every_request=True,
+        assumptions=(
+            Assumption("tolerance", left, "proved", "norm of the summed gradient of F_b where it is released"),
+            Assumption("sigma_b", float(noise), "proved", "of b, in that gradient: not in the release"),
+        ),
+        unchecked=unchecked,
+    )
+
+
+_PERTURBED = (
+    "the gradient residual is independent of the perturbation b: false in general",
+    "no other model made with this b is released, the one before the request included",
+)

@@ -1,0 +1,34 @@
+"""Names of 0.1 that are the guarantee's now, for one version: update.reference, certificate.compared and the like."""
+
+import warnings
+from typing import Any
+
+from certunl.certificates.guarantee import Guarantee
+from certunl.certificates.statement import Pairs
+
+__all__ = ["moved"]
+
+_NEW = {
+    "reference": "reference",
+    "compared": "sense",
+    "uniform": "every_request",
+    "looks_back": "from_training",
+    "failure_probability": "failure_probability",
+    "assumptions": "assumptions",
+    "missing": "missing",
+    "exact": "exact",
+    "noise": "own_noise",
+    "nothing": "doing_nothing",
+}
+
+
+def moved(owner: str, guarantee: Guarantee | None, name: str) -> Any:
+    """What `owner`.`name` was in 0.1, with a warning. Raises: AttributeError for any other name."""
+    if guarantee is None or name not in (*_NEW, "profile"):
+        raise AttributeError(f"{owner} has no attribute {name!r}")
+    if name == "profile":
+        new, value = "guarantee.says.pairs", guarantee.says.pairs if isinstance(guarantee.says, Pairs) else ()
+    else:
+        new, value = f"guarantee.{_NEW[name]}", getattr(guarantee, _NEW[name])
+    warnings.warn(f"{owner}.{name} is {owner}.{new} since 0.2", DeprecationWarning, stacklevel=3)
+    return value
