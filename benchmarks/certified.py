@@ -73,7 +73,7 @@ def entries(
         "model_clipping": Entry(cu.ModelClipping(radius=1.0, noise=0.42, epochs=2, learning_rate=1.0)),
         "output perturbation": Entry(cu.FineTune(epochs=1, learning_rate=1e-9), ball=True, trivial=True),
         "certified_removal, as published": Entry(
-            cu.CertifiedRemoval(objective_noise=objective_noise, tolerance=tolerance)
+            cu.PerturbedRemoval(objective_noise=objective_noise, tolerance=tolerance)
         ),
     }
 

@@ -55,9 +55,10 @@ def growth(sizes: dict[str, Any], small: bool) -> dict[str, Any]:
     """Seconds for more and more units of one run, in blocks of one size, compiled before."""
     run = trained(sizes["examples"], sizes, small)
     chunk = 2 if small else 29
-    cu.HessianFree(units=range(2 * chunk), chunk=chunk).prepare(run)
+    cu.HessianFree(units=range(2 * chunk), gather=cu.Forward(chunk)).prepare(run)
     seconds = {
-        m: timed(lambda m=m: cu.HessianFree(units=range(m), chunk=chunk).prepare(run).rows) for m in sizes["grow"]
+        m: timed(lambda m=m: cu.HessianFree(units=range(m), gather=cu.Forward(chunk)).prepare(run).rows)
+        for m in sizes["grow"]
     }
     settings = {"parameters": count(run), "steps": len(run.schedule), "chunk": chunk, "units": list(sizes["grow"])}
     each = [1e3 * s / m for m, s in seconds.items()]

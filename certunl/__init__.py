@@ -32,6 +32,7 @@ from certunl.certificates.guarantee import Guarantee as Guarantee
 from certunl.certificates.statement import Distance as Distance
 from certunl.certificates.statement import OwnNoise as OwnNoise
 from certunl.certificates.statement import Pairs as Pairs
+from certunl.certificates.update import Unlearner as Unlearner
 from certunl.certificates.update import Update as Update
 from certunl.errors import BadInput as BadInput
 from certunl.errors import Diverged as Diverged
@@ -59,6 +60,7 @@ from certunl.methods.newton import Newton as Newton
 from certunl.methods.newton_step import NewtonStep as NewtonStep
 from certunl.methods.noisy_finetuning import NoisyFineTuning as NoisyFineTuning
 from certunl.methods.noisy_sgd import NoisySGD as NoisySGD
+from certunl.methods.perturbed_removal import PerturbedRemoval as PerturbedRemoval
 from certunl.methods.random_labels import RandomLabels as RandomLabels
 from certunl.methods.retrain import Retrain as Retrain
 from certunl.methods.rewind_to_delete import RewindToDelete as RewindToDelete
@@ -68,6 +70,8 @@ from certunl.planning import Plan as Plan
 from certunl.planning import plan as plan
 from certunl.rows.attribution import attribute as attribute
 from certunl.rows.attribution import loss_changes as loss_changes
+from certunl.rows.gatherers import Backward as Backward
+from certunl.rows.gatherers import Forward as Forward
 from certunl.rows.staleness import Staleness as Staleness
 from certunl.rows.staleness import measure_staleness as measure_staleness
 from certunl.rows.statistics import Statistics as Statistics

@@ -13,6 +13,7 @@ import numpy as np
 from certunl.base import Params
 from certunl.methods.hessian_free import HessianFree
 from certunl.rows import gathering
+from certunl.rows.gatherers import Backward, Forward
 from certunl.training import sensitivity
 from certunl.training.loop import follow
 from certunl.training.run import Run
@@ -50,15 +51,18 @@ class Plan:
     @property
     def method(self) -> HessianFree:
         """The cheaper way to all rows."""
-        backward = self.orders["backward"].seconds < self.orders["forward"].seconds
-        if backward:
-            return HessianFree(units=self.units, order="backward")
-        return HessianFree(units=self.units, chunk=self.chunk)
+        if self._order == "backward":
+            return HessianFree(units=self.units, gather=Backward())
+        return HessianFree(units=self.units, gather=Forward(self.chunk))
+
+    @property
+    def _order(self) -> str:
+        return min("forward", "backward", key=lambda name: self.orders[name].seconds)
 
     @property
     def break_even(self) -> float:
         """How many requests, each retrained, cost as much as gathering all rows once."""
-        return self.orders[self.method.order].seconds / self.orders["retraining"].seconds
+        return self.orders[self._order].seconds / self.orders["retraining"].seconds
 
     def __str__(self) -> str:
         lines = [f"{'order':<11}{'gives':<34}{'GFLOP':>10}{'memory':>12}{'kept':>12}{'seconds':>10}"]
@@ -67,7 +71,7 @@ class Plan:
             lines.append(f"{name:<11}{o.gives:<34}{o.flops / 1e9:>10.3g}{sizes}{o.seconds:>10.3g}")
         one, again = self.orders["vector"].seconds, self.orders["retraining"].seconds
         better = "retraining, which is exact" if again <= one else "its vector"
-        lines.append(f"cheapest for all rows: {self.method.order}; they cost {self.break_even:.3g} retrainings,")
+        lines.append(f"cheapest for all rows: {self._order}; they cost {self.break_even:.3g} retrainings,")
         lines.append("so retrain where fewer requests will come and each can wait for it")
         lines.append(f"cheapest for one known request: {better}")
         return "\n".join(lines)

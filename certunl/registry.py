@@ -52,10 +52,14 @@ def fill(target: Any, settings: dict[str, Any], title: str) -> Any:
     for setting, value in settings.items():
         if setting not in known:
             raise BadInput(f"{title} has no setting {setting!r}; it has {', '.join(known) or 'none'}")
-        if isinstance(value, dict) and (nested := _dataclass_of(target, setting)):
-            settings = {**settings, setting: fill(nested, value, setting)}
+        kinds = _dataclasses_of(target, setting)
+        inner = dict(value) if isinstance(value, dict) else {"": value}
+        if kinds and (isinstance(value, dict) or (isinstance(value, str) and value in kinds)):
+            kind = inner.pop("", next(iter(kinds)))
+            if kind not in kinds:
+                raise BadInput(f"{setting} must be one of {', '.join(kinds)}, got {kind!r}")
+            settings = {**settings, setting: fill(kinds[kind], inner, setting)}
         elif f"{setting}s" in ROOMS and isinstance(value, str | dict):
-            inner = dict(value) if isinstance(value, dict) else {"": value}
             default = next((f.default for f in dataclasses.fields(target) if f.name == setting), None)
             inner_name = inner.pop("", type(default).__name__.lower())
             settings = {**settings, setting: build(f"{setting}s", inner_name, **inner)}
@@ -65,10 +69,11 @@ def fill(target: Any, settings: dict[str, Any], title: str) -> Any:
         raise BadInput(f"{title} cannot be built from {settings}: {error}") from error
 
 
-def _dataclass_of(target: Any, setting: str) -> Any:
-    """The dataclass that `setting` is declared to hold (or None is)."""
+def _dataclasses_of(target: Any, setting: str) -> dict[str, Any]:
+    """The dataclasses that `setting` is declared to hold, by their names in small letters."""
     hint = typing.get_type_hints(target).get(setting) if dataclasses.is_dataclass(target) else None
-    return next((t for t in typing.get_args(hint) or (hint,) if dataclasses.is_dataclass(t)), None)
+    kinds: list[Any] = [t for t in typing.get_args(hint) or (hint,) if dataclasses.is_dataclass(t)]
+    return {kind.__name__.lower(): kind for kind in kinds}
 
 
 def parse(pairs: Iterable[str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from certunl.base import Key, Params
 from certunl.certificates.budget import Account, Budget
 from certunl.certificates.calibration import certify
 from certunl.certificates.certificate import Release
-from certunl.certificates.update import Unlearner
+from certunl.certificates.update import Unlearner, declared
 from certunl.errors import BadInput
 from certunl.rows.staleness import Staleness, measure_staleness
 from certunl.training.run import Run
@@ -58,14 +58,16 @@ class Stream:
         Raises: BadInput where the release would exceed the account's total; the stream is left as it was.
         """
         ids, prepared = self.run.check(request), self.prepared
-        usable = prepared if not hasattr(prepared, "covers") or prepared.covers(ids) else None
-        update = self.method.forget(self.run, usable, ids, key)
+        method = declared(self.method)
+        rows = prepared if method.keeps_rows else None
+        usable = prepared if rows is None or rows.covers(ids) else None
+        update = method.forget(self.run, usable, ids, key)
         release = certify(update, budget, noise_key, trivial=trivial, account=self.account)
         run, shift = self.run.minus(ids, update.params), optax.tree.sub(update.params, self.run.params)
         if self.shift is not None:
             shift = optax.tree.add(self.shift, shift)
-        if hasattr(prepared, "drop"):
-            prepared = prepared.drop(np.unique(prepared.owners[ids]))
+        if rows is not None:
+            prepared = rows.drop(np.unique(rows.owners[ids]))
         after = replace(self, run=run, prepared=prepared, account=release.certificate.account, shift=shift)
         if after.staleness is not None and after.stale:
             logging.getLogger("certunl").warning(
@@ -83,10 +85,9 @@ class Stream:
 
         Raises: BadInput where the method has no repair, or nothing is prepared.
         """
-        repair = getattr(self.method, "repair", None)
-        if repair is None or self.prepared is None:
+        if self.prepared is None:
             raise BadInput("only a method with rows of its own can be repaired: HessianFree, with what it prepared")
-        run, prepared = repair(self.run, self.prepared, key, **settings)
+        run, prepared = declared(self.method).repair(self.run, self.prepared, key, **settings)
         return replace(self, run=run, prepared=prepared)
 
     def measured(self, key: Key, **settings: Any) -> "Stream":

@@ -39,7 +39,7 @@ def test_a_bound_lists_what_it_gives_and_documents_it(name):
 
 DEFINITE = {"damping": 1.0, "operator": "ggn"}  # the network's Hessian is not
 SOLVING = ("newton", "newton_step", "jackknife")
-CONVEX = ("certified_removal",)  # these refuse a network
+CONVEX = ("certified_removal", "perturbed_removal")  # these refuse a network
 METHODS = {name: DEFINITE if name in SOLVING else {} for name in registry.names("methods")}
 
 

@@ -48,10 +48,10 @@ def test_the_cheaper_order_is_picked_and_retraining_is_named_where_it_is(found):
 
     costs = {"forward": 4.0, "backward": 2.0, "vector": 0.3, "query": 0.1, "retraining": 0.2}
     plan = made(**costs)
-    assert plan.method == cu.HessianFree(order="backward") and plan.break_even == pytest.approx(10)
+    assert plan.method == cu.HessianFree(gather=cu.Backward()) and plan.break_even == pytest.approx(10)
     assert "one known request: retraining, which is exact" in str(plan) and "cost 10 retrainings" in str(plan)
     plan = made(**costs | {"forward": 1.0, "vector": 0.1})
-    assert plan.method.order == "forward" and plan.method.chunk == found.chunk
+    assert plan.method.gather == cu.Forward(found.chunk)
     assert "one known request: its vector" in str(plan)
 
 

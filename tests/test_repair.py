@@ -17,7 +17,7 @@ def distance(a, b):
 
 
 def test_rows_carried_on_through_a_repair_are_the_derivative_of_the_longer_training():
-    run, method = trained(network(), weight_decay=0.05), cu.HessianFree(chunk=8)
+    run, method = trained(network(), weight_decay=0.05), cu.HessianFree(gather=cu.Forward(8))
     repaired, rows = method.repair(run, method.prepare(run), KEY, epochs=2)  # before anyone was forgotten
     assert len(repaired.schedule) == len(run.schedule) + 2 * 4
     assert gap(cu.Retrain().forget(repaired, None, [3], KEY).params, run.params) > 1e-3
@@ -53,7 +53,7 @@ def test_on_a_convex_problem_a_repair_shrinks_the_error_of_what_was_forgotten():
 
 
 def test_a_store_is_repaired_into_another(tmp_path):
-    run, method = trained(network()), cu.HessianFree(chunk=4)
+    run, method = trained(network()), cu.HessianFree(gather=cu.Forward(4))
     store = method.store(run, tmp_path / "a").without([2])
     state = run.minus([2], run.params)
     with pytest.raises(cu.BadInput, match="give its place"):

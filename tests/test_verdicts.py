@@ -85,7 +85,7 @@ METHODS = {
     "jackknife": cu.Jackknife(),
     "newton_step": cu.NewtonStep(),
     "certified_removal": cu.CertifiedRemoval(),
-    "certified_removal, published": cu.CertifiedRemoval(objective_noise=30.0),
+    "perturbed_removal": cu.PerturbedRemoval(objective_noise=30.0),
     "descent_to_delete": cu.DescentToDelete(),
     "descent_to_delete, ball": cu.DescentToDelete(assumed="linear", start="ball"),
     "descent_to_delete, gradient": cu.DescentToDelete(assumed="linear", start="gradient"),
@@ -155,7 +155,7 @@ def verdicts():
         some = METHODS if problem == "bounded softmax" and recipe in ("plain", "ball") else THEOREMS
         for name, method in some.items():
             try:
-                update = method.forget(run, method.prepare(run) if "published" in name else None, [1, 4], KEY)
+                update = method.forget(run, method.prepare(run) if method.serves_once else None, [1, 4], KEY)
             except (cu.BadInput, cu.Diverged) as refusal:
                 found |= {(problem, recipe, name, budget): refusal for budget in BUDGETS}
                 continue

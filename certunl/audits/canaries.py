@@ -13,7 +13,7 @@ from certunl.base import Key, Params
 from certunl.certificates.budget import Budget
 from certunl.certificates.calibration import certify
 from certunl.certificates.certificate import Certificate, Release
-from certunl.certificates.update import Unlearner
+from certunl.certificates.update import Unlearner, declared
 from certunl.errors import BadInput
 from certunl.training.problem import Dataset, Problem
 from certunl.training.run import Run, fit, retrained
@@ -141,7 +141,7 @@ def _forgotten(run: Run, method: Unlearner, budget: Budget, request: np.ndarray,
 
 def _prepared(method: Any, run: Run) -> Any:
     """What the method cannot do without: rows of everyone are for many requests, and this is one."""
-    return method.prepare(run) if getattr(method, "objective_noise", 0) else None
+    return method.prepare(run) if declared(method).serves_once else None
 
 
 def _fixed(c: Certificate) -> bool:

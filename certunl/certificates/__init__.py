@@ -19,7 +19,7 @@ from certunl.certificates.calibration import certify, secret_key
 from certunl.certificates.certificate import Certificate, Release
 from certunl.certificates.guarantee import REPLAY, Assumption, Guarantee, minimiser
 from certunl.certificates.statement import Distance, OwnNoise, Pairs
-from certunl.certificates.update import Unlearner, Update
+from certunl.certificates.update import Unlearner, Update, declared
 
 __all__ = [
     "REPLAY",
@@ -35,6 +35,7 @@ __all__ = [
     "Unlearner",
     "Update",
     "certify",
+    "declared",
     "minimiser",
     "secret_key",
 ]

@@ -41,6 +41,8 @@ class Budget:
             raise BadInput("give distance or sigma, not both: each fixes the noise")
         if self.calibration not in ("analytic", "classical"):
             raise BadInput(f"calibration must be analytic or classical, got {self.calibration!r}")
+        if self.calibration == "classical" and self.sigma is not None:
+            raise BadInput("sigma fixes the noise: there is nothing for the classical rule to calibrate")
         if self.calibration == "classical" and (self.epsilon is None or self.epsilon > 1):
             raise BadInput("the classical rule is proved for epsilon up to 1 only; use analytic calibration beyond")
 

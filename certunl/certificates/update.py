@@ -1,6 +1,7 @@
 """What forgetting gives, un-noised, and the contract of whatever forgets."""
 
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from flax import struct
 from optax.projections import projection_l2_ball
@@ -8,12 +9,13 @@ from optax.projections import projection_l2_ball
 from certunl.base import Key, Params, Progress
 from certunl.certificates._moved import moved
 from certunl.certificates.guarantee import Guarantee
+from certunl.errors import BadInput
 
 if TYPE_CHECKING:
     from certunl.training.run import Run
 
 
-__all__ = ["Unlearner", "Update"]
+__all__ = ["Unlearner", "Update", "declared"]
 
 
 @struct.dataclass
@@ -57,9 +59,48 @@ class Update:
             return moved("update", self.__dict__.get("guarantee"), name)
 
 
-class Unlearner(Protocol):
-    """Settings of one way to forget."""
+class Unlearner:
+    """The contract of a way to forget: a frozen dataclass of settings that names this class as its base.
 
-    def prepare(self, run: "Run", *, progress: Progress | None = None) -> Any: ...
+    `forget` is its own; the rest has defaults. What it can do is declared:
 
-    def forget(self, run: "Run", prepared: Any, request: Any, key: Key) -> Update: ...
+        own_noise      its steps carry the noise, so that `key` must be a secret (`secret_key()`)
+        keeps_rows     `prepare` gives rows (`rows.Rows`), or None
+        stores_rows    `store` and `open` keep those rows on disk
+        serves_once    `forget` needs what `prepare` gives, a secret that serves one release
+    """
+
+    own_noise: ClassVar[bool] = False
+    keeps_rows: ClassVar[bool] = False
+    stores_rows: ClassVar[bool] = False
+    serves_once: ClassVar[bool] = False
+
+    def prepare(self, run: "Run", *, progress: Progress | None = None) -> Any:
+        """What can be made ready before anyone asks: nothing."""
+        return None
+
+    def forget(self, run: "Run", prepared: Any, request: Any, key: Key) -> Update:
+        """`run` without `request`, `prepared` or not (None). `run` is not changed."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how it forgets")
+
+    def repair(self, run: "Run", prepared: Any, key: Key, **settings: Any) -> tuple["Run", Any]:
+        """(the run trained on, its rows carried on). Raises: BadInput for a method without rows of its own."""
+        raise BadInput("only a method with rows of its own can be repaired: HessianFree, with what it prepared")
+
+
+@dataclass(frozen=True)
+class _Adopted(Unlearner):
+    """A method that names no base: it declares nothing."""
+
+    method: Any
+
+    def prepare(self, run: "Run", *, progress: Progress | None = None) -> Any:
+        return self.method.prepare(run, progress=progress)
+
+    def forget(self, run: "Run", prepared: Any, request: Any, key: Key) -> Update:
+        return self.method.forget(run, prepared, request, key)
+
+
+def declared(method: Any) -> Unlearner:
+    """`method` itself, or one that has its `prepare` and `forget` and the defaults where it names no base."""
+    return method if isinstance(method, Unlearner) else _Adopted(method)

@@ -7,7 +7,6 @@ from certunl import disk, folders, registry, requests
 from certunl.certificates.budget import Budget
 from certunl.certificates.calibration import certify, secret_key
 from certunl.cli._words import Folder, Settings, rows, say, seeded
-from certunl.methods import HessianFree
 from certunl.report.console import progress
 
 __all__ = ["forget"]
@@ -62,12 +61,12 @@ def forget(
         ask_key, forget_key = jax.random.split(jax.random.fold_in(key, earlier))
         ids = requests.parse(request, ask_key, state, known["mislabelled"])
         held, prepared = None, None
-        if isinstance(unlearner, HessianFree) and (place := rows(folder, unlearner)).exists():
+        if unlearner.stores_rows and (place := rows(folder, unlearner)).exists():
             held = unlearner.open(run, place)
             held.drop(np.unique(held.owners[folders.forgotten(folder, method)]))
             prepared = held if held.covers(ids) else None
         with progress(f"forgetting by {method}"):
-            own = secret_key() if getattr(unlearner, "own_noise", False) else forget_key
+            own = secret_key() if unlearner.own_noise else forget_key
             update = unlearner.forget(state, prepared, ids, own)
         release = certify(update, budget, secret_key(), trivial=trivial, account=account)
         made = folders.save_release(folder, line, earlier + 1, release, ids, {"method": method, "settings": chosen})

@@ -11,7 +11,6 @@ from certunl import disk, folders, registry
 from certunl.cli._words import Folder, Settings, rows, say, seeded
 from certunl.errors import BadInput
 from certunl.folders.settings import adopt, compose
-from certunl.methods import HessianFree
 from certunl.planning import plan as make_plan
 from certunl.report.console import progress
 from certunl.training.run import train as train_run
@@ -80,9 +79,9 @@ def prepare(folder: Folder, /, method: str = "hessian_free", set: Settings = ())
     unlearner = registry.build("methods", method, **chosen)
     with disk.lock(folder):
         run, _, _ = folders.load_run(folder)
-        if getattr(unlearner, "objective_noise", 0):
-            raise BadInput("objective_noise is for the library: what it prepares is a secret that no run folder keeps")
-        if not isinstance(unlearner, HessianFree):
+        if unlearner.serves_once:
+            raise BadInput(f"{method} is for the library: what it prepares is a secret that no run folder keeps")
+        if not unlearner.stores_rows:
             say(f"only rows of hessian_free are kept here: {method} prepares what it needs when it forgets")
             return
         start, place = time.perf_counter(), rows(folder, unlearner)

@@ -12,7 +12,7 @@ from certunl.base import Key
 from certunl.certificates.budget import Budget
 from certunl.certificates.calibration import certify
 from certunl.certificates.certificate import Release
-from certunl.certificates.update import Unlearner
+from certunl.certificates.update import Unlearner, declared
 from certunl.errors import BadInput, Diverged
 from certunl.evaluation._attacks import chosen_attacks
 from certunl.evaluation.counterfactuals import klom_splits, leave_one_out
@@ -29,8 +29,12 @@ _TRIES = 16
 
 
 def every_method(settings: Mapping[str, Any] | None = None, names: Any = None) -> dict[str, Unlearner]:
-    """Methods by name (default: every file of the room but retraining), built with `settings[name]`."""
-    chosen = [name for name in registry.names("methods") if name != "retrain"] if names is None else list(names)
+    """Methods by name, built with `settings[name]`. Default: every file of the room but retraining, and methods that
+    need what they prepare for each release."""
+    chosen = list(names or [])
+    if names is None:
+        known = {name: registry.find("methods", name) for name in registry.names("methods")}
+        chosen = [name for name, method in known.items() if name != "retrain" and not method.serves_once]
     given = dict(settings or {})
     if unknown := [name for name in given if name not in chosen]:
         raise BadInput(
@@ -138,7 +142,7 @@ def _loud_enough(
     run: Run, request: np.ndarray, method: Any, budget: Budget, key: Key, noise_key: Key
 ) -> tuple[Release, Any]:
     """The release, and the method that made it: one with own noise is given as much as the budget asks for."""
-    if not getattr(method, "own_noise", False):
+    if not declared(method).own_noise:
         return certify(method.forget(run, None, request, key), budget, noise_key), method
     tries = _TRIES
     while True:

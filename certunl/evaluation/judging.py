@@ -138,11 +138,8 @@ def _interrogated(
     return replace(report, attacks=found, controls=controls, tradeoffs=tradeoffs, left_out=missing, settings=settings)
 
 
-class _Nothing:
+class _Nothing(Unlearner):
     """Forgets nothing: U-LiRA is then LiRA."""
-
-    def prepare(self, run: Run, *, progress: Any = None) -> None:
-        """Nothing to prepare."""
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
         nothing_proved = Guarantee(says=None, reference=REPLAY)

@@ -25,6 +25,7 @@ from certunl.methods.newton import Newton
 from certunl.methods.newton_step import NewtonStep
 from certunl.methods.noisy_finetuning import NoisyFineTuning
 from certunl.methods.noisy_sgd import NoisySGD
+from certunl.methods.perturbed_removal import PerturbedRemoval
 from certunl.methods.random_labels import RandomLabels
 from certunl.methods.retrain import Retrain
 from certunl.methods.rewind_to_delete import RewindToDelete
@@ -48,6 +49,7 @@ __all__ = [
     "NewtonStep",
     "NoisyFineTuning",
     "NoisySGD",
+    "PerturbedRemoval",
     "RandomLabels",
     "Retrain",
     "RewindToDelete",

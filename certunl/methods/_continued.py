@@ -13,21 +13,11 @@ from certunl.timing import Stopwatch
 from certunl.training.loop import check_finite, follow
 from certunl.training.problem import Problem
 from certunl.training.recipe import Recipe
-from certunl.training.run import Run
-from certunl.training.schedule import Schedule, draw
+from certunl.training.run import Run, continuation
+from certunl.training.schedule import Schedule
 from certunl.training.supervised import classes, wrong_labels
 
-__all__ = ["continuation", "continued", "followed", "relabelled"]
-
-
-def continuation(
-    run: Run, rows: np.ndarray, epochs: int, learning_rate: float | None, key: Key
-) -> tuple[Recipe, Schedule]:
-    """The run's recipe at a constant rate (default: that of its last step), and a schedule of `epochs` on `rows`."""
-    rate = float(run.schedule.rates[-1]) if learning_rate is None else learning_rate
-    recipe = replace(run.recipe, epochs=epochs, learning_rate=rate, decay=1.0)
-    schedule = draw(key, recipe, len(rows))
-    return recipe, replace(schedule, indices=jax.numpy.asarray(rows, "int32")[schedule.indices])
+__all__ = ["continued", "followed", "relabelled"]
 
 
 def continued(

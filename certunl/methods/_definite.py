@@ -29,7 +29,7 @@ def check(method: Any) -> None:
     if not (isinstance(method.max_dimension, Integral) and int(method.max_dimension) >= 1):
         raise BadInput(f"max_dimension must be a whole number of at least 1, got {method.max_dimension!r}")
     solver = method.solver
-    if solver is not None and (not hasattr(solver, "verify") or hasattr(solver, "batch_size")):
+    if solver is not None and (not isinstance(solver, Solver) or solver.batch_size):
         raise BadInput(f"solver must be Dense(), CG() or None for the one that fits, got {solver!r}")
 
 

@@ -1,19 +1,21 @@
 """Newton steps on the retained risk until its float64 gradient is small."""
 
+import math
 from functools import partial
-from typing import NamedTuple
+from numbers import Integral, Real
+from typing import Any, NamedTuple
 
 import jax
 from optax.projections import projection_l2_ball
 
 from certunl.base import Key, Params
 from certunl.bounds.linear_risk import LinearRisk, Slope
-from certunl.errors import Diverged
+from certunl.errors import BadInput, Diverged
 from certunl.solvers import Solution, Solver
 from certunl.training.risk import Risk
 from certunl.training.run import Run
 
-__all__ = ["Descent", "descend"]
+__all__ = ["Descent", "check", "descend", "tolerance_of"]
 
 _SHORTEST = 1e-5
 """A step shortened below this share of Newton's is rounding."""
@@ -26,6 +28,31 @@ class Descent(NamedTuple):
     slope: Slope
     steps: int
     products: int
+
+    @property
+    def cost(self) -> dict[str, float]:
+        """What it took, and what gradient is left."""
+        return {
+            "residual": self.slope.most,
+            "newton_steps": float(self.steps),
+            "solver_steps": float(self.products),
+        }
+
+
+def check(method: Any) -> None:
+    """Raises BadInput where tolerance, steps or solver of `method` do not fit."""
+    tolerance, steps, solver = method.tolerance, method.steps, method.solver
+    if tolerance is not None and not (isinstance(tolerance, Real) and 0 < float(tolerance) < math.inf):
+        raise BadInput(f"tolerance must be a positive number, or None for mu/100, got {tolerance!r}")
+    if not (isinstance(steps, Integral) and int(steps) >= 1):
+        raise BadInput(f"steps must be a whole number of at least 1, got {steps!r}")
+    if not isinstance(solver, Solver) or solver.batch_size:
+        raise BadInput(f"solver must be CG() or Dense(), which solve on the full data, got {solver!r}")
+
+
+def tolerance_of(method: Any, risk: LinearRisk) -> float:
+    """That of the method, or mu/100."""
+    return risk.least_convexity / 100 if method.tolerance is None else float(method.tolerance)
 
 
 def descend(

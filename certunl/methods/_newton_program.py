@@ -40,9 +40,9 @@ def solved(
     `settings` diverged."""
     solver = settings.solver
     params, solutions, seen = jax.block_until_ready(newton_steps(run, retained, key, damping, settings))
-    if getattr(solver, "devices", 1) > 1:  # back to where the run is, committed to no device
+    if solver.devices > 1:  # back to where the run is, committed to no device
         params, solutions, seen = jax.tree.map(lambda a: jnp.asarray(np.asarray(a)), (params, solutions, seen))
-    size, left = getattr(solver, "batch_size", 1), int(seen["left"][0])
+    size, left = solver.batch_size, int(seen["left"][0])
     if not left:
         raise BadInput("no example that training visited is left; there is nothing to retain")
     if left < size:
@@ -103,7 +103,7 @@ def newton_steps(
 ) -> tuple[Params, Solution, dict[str, jax.Array]]:
     """(parameters, for each step [steps]: its solution without x, its facts)."""
     spectrum_key, steps_key = jax.random.split(key)
-    risk, size = Risk(run), getattr(settings.solver, "batch_size", 0)
+    risk, size = Risk(run), settings.solver.batch_size
     lowest = highest = jnp.asarray(jnp.inf)
     if size or damping is None:
         sample = _SAMPLE if len(retained) > _SAMPLE else 0

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import optax
 from optax.projections import projection_l2_ball
 
-from certunl.base import Key, Params, Progress
+from certunl.base import Key, Params
 from certunl.bounds import theorems
 from certunl.bounds.constants import NewtonConstants
 from certunl.bounds.theorems.descent import convex_constants
-from certunl.certificates.update import Update
+from certunl.certificates.update import Unlearner, Update
 from certunl.errors import BadInput, Diverged
 from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
@@ -28,7 +28,7 @@ STARTS = ("ball", "gradient")
 
 
 @dataclass(frozen=True, kw_only=True)
-class DescentToDelete:
+class DescentToDelete(Unlearner):
     """`steps` of w <- project(w − learning_rate grad L(w, retained)), L the risk retraining minimises (`risk.Risk`).
 
     With `assumed`, the constants of a mu-strongly convex risk (`NewtonConstants`: smoothness, strong_convexity; or
@@ -56,9 +56,8 @@ class DescentToDelete:
             raise BadInput(f'assumed must be NewtonConstants(...), "linear" or None, got {self.assumed!r}')
         if self.start not in (None, *STARTS):
             raise BadInput(f"start must be one of {', '.join(STARTS)}, or None, got {self.start!r}")
-
-    def prepare(self, run: Run, *, progress: Progress | None = None) -> None:
-        """Nothing to prepare."""
+        if self.start is not None and self.assumed is None:
+            raise BadInput("start says where the bound begins: give assumed as well, or leave start out")
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
         """`key` is not used. Raises: BadInput where the constants do not fit; Diverged where the steps blow up."""

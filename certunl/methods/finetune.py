@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from certunl.base import Key, Progress
-from certunl.certificates.update import Update
+from certunl.base import Key
+from certunl.certificates.update import Unlearner, Update
 from certunl.methods._continued import continued
 from certunl.training.recipe import Recipe
 from certunl.training.run import Run
@@ -15,7 +15,7 @@ __all__ = ["FineTune"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class FineTune:
+class FineTune(Unlearner):
     """`epochs` more of the training loop on the retained examples, at `learning_rate` (default: the run's last rate).
 
     Nothing is subtracted: the model only forgets as it would by itself. NOT CERTIFIED.
@@ -26,9 +26,6 @@ class FineTune:
 
     def __post_init__(self) -> None:
         Recipe(epochs=self.epochs, learning_rate=1.0 if self.learning_rate is None else self.learning_rate)
-
-    def prepare(self, run: Run, *, progress: Progress | None = None) -> None:
-        """Nothing to prepare."""
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
         """`key` draws the batches. Raises: Diverged when the loss leaves the finite numbers."""

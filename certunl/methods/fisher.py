@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from certunl.base import Key, Params, Progress
-from certunl.certificates.update import Update
+from certunl.base import Key, Params
+from certunl.certificates.update import Unlearner, Update
 from certunl.errors import BadInput
 from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
@@ -22,7 +22,7 @@ __all__ = ["FisherForgetting"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class FisherForgetting:
+class FisherForgetting(Unlearner):
     """params + alpha (F_r + floor)^(−1/4) · N(0, I), F_r the diagonal of the retained examples' empirical Fisher.
 
     `alpha` = (lambda sigma²)^(1/4) trades what is forgotten against accuracy; `floor` limits the noise where no
@@ -39,9 +39,6 @@ class FisherForgetting:
             value = getattr(self, name)
             if not (isinstance(value, Real) and 0 < float(value) < float("inf")):
                 raise BadInput(f"{name} must be a positive number, got {value!r}")
-
-    def prepare(self, run: Run, *, progress: Progress | None = None) -> None:
-        """Nothing to prepare."""
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
         """One pass over the retained examples' gradients, a few at a time, then noise drawn by `key`."""

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import optax
 from optax.projections import projection_l2_ball
 
-from certunl.base import Key, Params, Progress
-from certunl.certificates.update import Update
+from certunl.base import Key, Params
+from certunl.certificates.update import Unlearner, Update
 from certunl.errors import BadInput
 from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
@@ -23,7 +23,7 @@ __all__ = ["DiagonalInfluence"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiagonalInfluence:
+class DiagonalInfluence(Unlearner):
     """project(w − v/(max(h, 0) + damping)), v = grad L(w, retained) − grad L(w, present), h an estimate of the diagonal
     of the retained risk's `operator` from `probes` products with random signs (Hutchinson).
 
@@ -42,9 +42,6 @@ class DiagonalInfluence:
             raise BadInput(f"probes must be a whole number of at least 1, got {self.probes!r}")
         if self.operator not in CURVATURES:
             raise BadInput(f"operator must be one of {', '.join(CURVATURES)}, got {self.operator!r}")
-
-    def prepare(self, run: Run, *, progress: Progress | None = None) -> None:
-        """Nothing to prepare."""
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
         """`key` draws the signs."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.flatten_util
@@ -12,7 +12,7 @@ import optax
 
 from certunl.base import Key, Params, Progress
 from certunl.certificates.guarantee import Guarantee, minimiser
-from certunl.certificates.update import Update
+from certunl.certificates.update import Unlearner, Update
 from certunl.errors import BadInput, Diverged
 from certunl.methods._definite import check, dimension, explained, refusal, solver_for
 from certunl.methods._updated import updated
@@ -28,7 +28,7 @@ __all__ = ["Jackknife"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Jackknife:
+class Jackknife(Unlearner):
     """w + (H_S + damping I)⁻¹ (sum_{u in U} grad l_u(w)) / n_S: the Newton step with the curvature of everyone present.
 
     The curvature does not depend on the request, so forgetting adds up: up to `max_dimension` parameters `prepare`
@@ -39,6 +39,8 @@ class Jackknife:
     Source: Suriyakumar and Wilson 2022, Algorithm 1, without its noise.  Differs: `damping`, 0 by default; the sum is
     left unprojected, as requests add up.
     """
+
+    keeps_rows: ClassVar[bool] = True
 
     damping: float = 0.0
     solver: Solver | None = None

@@ -12,8 +12,8 @@ import numpy as np
 import optax
 from optax.projections import projection_l2_ball
 
-from certunl.base import Key, Params, Progress
-from certunl.certificates.update import Update
+from certunl.base import Key, Params
+from certunl.certificates.update import Unlearner, Update
 from certunl.errors import BadInput
 from certunl.methods._updated import updated
 from certunl.solvers import CG, Solution
@@ -29,7 +29,7 @@ _EXAMPLES = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class LCODEC:
+class LCODEC(Unlearner):
     """project(w − P (P'AP + damping)⁻¹ P'v) with v the difference of gradients as in `Newton`, A the retained risk's
     `operator`, and P the parameters of a few units (a unit: one output feature of a layer).
 
@@ -56,9 +56,6 @@ class LCODEC:
                 raise BadInput(f"{name} must be a positive number, got {getattr(self, name)!r}")
         if self.operator not in CURVATURES:
             raise BadInput(f"operator must be one of {', '.join(CURVATURES)}, got {self.operator!r}")
-
-    def prepare(self, run: Run, *, progress: Progress | None = None) -> None:
-        """Nothing to prepare."""
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
         """`key` draws the perturbations.

@@ -8,21 +8,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from certunl.base import Key, Progress
-from certunl.certificates.update import Update
+from certunl.base import Key
+from certunl.certificates.update import Unlearner, Update
 from certunl.errors import BadInput
-from certunl.methods._continued import continuation, followed
+from certunl.methods._continued import followed
 from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
 from certunl.training.recipe import Recipe
-from certunl.training.run import Run
+from certunl.training.run import Run, continuation
 from certunl.training.schedule import Schedule
 
 __all__ = ["NegGradPlus"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class NegGradPlus:
+class NegGradPlus(Unlearner):
     """Steps on retain_share · mean over retained l_i − (1 − retain_share) · mean over forgotten l_i.
 
     `epochs` over the retained examples, at `learning_rate` (default: the run's last rate); each step holds a batch of
@@ -40,9 +40,6 @@ class NegGradPlus:
         Recipe(epochs=self.epochs, learning_rate=1.0 if self.learning_rate is None else self.learning_rate)
         if not (isinstance(self.retain_share, Real) and 0 <= float(self.retain_share) <= 1):
             raise BadInput(f"retain_share must lie between 0 and 1, got {self.retain_share!r}")
-
-    def prepare(self, run: Run, *, progress: Progress | None = None) -> None:
-        """Nothing to prepare."""
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
         """`key` draws the batches. Raises: Diverged when the loss leaves the finite numbers."""

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
-from certunl.base import Key, Progress
+from certunl.base import Key
 from certunl.bounds import theorems
 from certunl.bounds.constants import NewtonConstants
 from certunl.bounds.theorems.newton import Chains
 from certunl.certificates.guarantee import Guarantee
-from certunl.certificates.update import Update
+from certunl.certificates.update import Unlearner, Update
 from certunl.errors import BadInput
 from certunl.methods._newton_program import Settings, solved
 from certunl.methods._updated import updated
@@ -25,7 +25,7 @@ _CG = CG()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Newton:
+class Newton(Unlearner):
     """w~ = project(w − (H + damping I)⁻¹ v), H the curvature of the retained risk (`risk.Risk`) at the trained w.
 
     `gradient` chooses v:
@@ -65,7 +65,7 @@ class Newton:
     def __post_init__(self) -> None:
         if self.damping is not None and not (isinstance(self.damping, Real) and 0 <= float(self.damping) < math.inf):
             raise BadInput(f"damping must be a number of at least 0, or None to measure it, got {self.damping}")
-        if not (callable(self.solver) and hasattr(self.solver, "verify")):
+        if not isinstance(self.solver, Solver):
             raise BadInput(f"solver must be one of solvers/ (Dense(), CG(), LiSSA()), got {self.solver!r}")
         if not (isinstance(self.steps, Integral) and self.steps >= 1):
             raise BadInput(f"steps must be a whole number of at least 1, got {self.steps!r}")
@@ -77,13 +77,16 @@ class Newton:
         ):
             if getattr(self, name) not in known:
                 raise BadInput(f"{name} must be one of {', '.join(map(str, known))}, got {getattr(self, name)!r}")
+        if self.fallback is not None and self.fallback == type(self.solver).__name__.lower():
+            raise BadInput(f'fallback="{self.fallback}" is the solver itself; leave it out, or name the other one')
+        if self.inverse == "printed" and not (isinstance(self.solver, LiSSA) and self.assumed):
+            raise BadInput('inverse="printed" states the error of LiSSA in a bound: give solver=LiSSA() and assumed')
+        if self.inverse == "printed" and self.assumed == "residual":
+            raise BadInput('inverse="printed" has no part in assumed="residual", which measures where the step ended')
         if self.steps > 1 and self.gradient == "forgotten":
             raise BadInput('gradient="forgotten" takes one step: a second would remove the request again')
         if not (self.assumed in (None, "linear", "residual") or isinstance(self.assumed, NewtonConstants)):
             raise BadInput(f'assumed must be NewtonConstants(...), "linear" or "residual", got {self.assumed!r}')
-
-    def prepare(self, run: Run, *, progress: Progress | None = None) -> None:
-        """Nothing to prepare."""
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
         """One program: spectrum, gradient, solve, residual on the full data, step, projection.

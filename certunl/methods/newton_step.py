@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from certunl.base import Key, Progress
+from certunl.base import Key
 from certunl.bounds.theorems.newton import CONSTANTS
 from certunl.certificates.guarantee import Guarantee, minimiser
-from certunl.certificates.update import Update
-from certunl.errors import Diverged
+from certunl.certificates.update import Unlearner, Update
+from certunl.errors import BadInput, Diverged
 from certunl.methods._definite import check, explained, solver_for
 from certunl.methods._newton_program import Settings, solved
 from certunl.methods._updated import updated
@@ -19,7 +19,7 @@ __all__ = ["NewtonStep"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class NewtonStep:
+class NewtonStep(Unlearner):
     """w + (H_{S\\U} + damping I)⁻¹ (sum_{u in U} grad l_u(w)) / n_{S\\U}, of the risk that retraining minimises.
 
     It is `Newton(gradient="forgotten")` without automatic damping, and runs that program: `risk.Risk` with its weight
@@ -37,9 +37,8 @@ class NewtonStep:
 
     def __post_init__(self) -> None:
         check(self)
-
-    def prepare(self, run: Run, *, progress: Progress | None = None) -> None:
-        """Nothing to prepare: the Hessian is that of those who stay."""
+        if self.solver is not None and self.max_dimension != type(self).max_dimension:
+            raise BadInput("max_dimension chooses between solvers: leave it out where solver is given")
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
         """`key` matters only to the sentence of a refusal.

@@ -5,9 +5,9 @@ from typing import Any, ClassVar
 
 import jax
 
-from certunl.base import Key, Params, Progress
+from certunl.base import Key, Params
 from certunl.bounds import theorems
-from certunl.certificates.update import Update
+from certunl.certificates.update import Unlearner, Update
 from certunl.errors import BadInput
 from certunl.methods._noisy_steps import clip, draw_steps, steps_recipe, walk
 from certunl.methods._updated import updated
@@ -19,7 +19,7 @@ __all__ = ["NoisyFineTuning"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoisyFineTuning:
+class NoisyFineTuning(Unlearner):
     """w_0 = clip(w, radius), then for `epochs` over the retained examples, g the mean gradient of a batch of them,
 
         w <- (1 − learning_rate weight_decay) w − learning_rate clip(g, clip_norm) + N(0, noise² I)
@@ -55,9 +55,6 @@ class NoisyFineTuning:
             if getattr(self, name) is None:
                 raise BadInput(f"{name} must be a positive number: the theorem rests on it, got None")
         self._recipe(None)
-
-    def prepare(self, run: Run, *, progress: Progress | None = None) -> None:
-        """Nothing to prepare."""
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
         """`key` draws batches and noise; keep it secret.

@@ -10,7 +10,7 @@ from certunl.bounds import theorems
 from certunl.bounds.constants import HessianFreeConstants
 from certunl.bounds.theorems.assumed import check_assumed
 from certunl.bounds.theorems.noisy_sgd import curvature_of
-from certunl.certificates.update import Update
+from certunl.certificates.update import Unlearner, Update
 from certunl.errors import BadInput
 from certunl.methods._checkpoint import Checkpoint
 from certunl.methods._noisy_steps import clip, draw_steps, steps_recipe, walk
@@ -25,7 +25,7 @@ STARTS = ("ball", "trained")
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoisySGD:
+class NoisySGD(Unlearner):
     """For `epochs` over the retained examples, g the mean gradient of a batch of them, P the projection onto the ball,
 
         w <- v − learning_rate (g(v) + weight_decay v) + N(0, noise² I)      v = P(w), or w without a ball

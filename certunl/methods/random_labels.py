@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from certunl.base import Key, Progress
-from certunl.certificates.update import Update
+from certunl.base import Key
+from certunl.certificates.update import Unlearner, Update
 from certunl.methods._continued import followed, relabelled
 from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
@@ -15,7 +15,7 @@ __all__ = ["RandomLabels"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class RandomLabels:
+class RandomLabels(Unlearner):
     """`epochs` more of the loop on everyone present, y_i of each forgotten example drawn uniformly among the classes
     that are not its own, at `learning_rate` (default: the run's last rate).
 
@@ -29,9 +29,6 @@ class RandomLabels:
 
     def __post_init__(self) -> None:
         Recipe(epochs=self.epochs, learning_rate=1.0 if self.learning_rate is None else self.learning_rate)
-
-    def prepare(self, run: Run, *, progress: Progress | None = None) -> None:
-        """Nothing to prepare."""
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
         """`key` draws labels and batches. Raises: Diverged when the loss leaves the finite numbers."""

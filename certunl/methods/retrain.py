@@ -5,10 +5,10 @@ from typing import Any
 
 import jax
 
-from certunl.base import Key, Progress
+from certunl.base import Key
 from certunl.certificates.guarantee import REPLAY, Guarantee
 from certunl.certificates.statement import Distance
-from certunl.certificates.update import Update
+from certunl.certificates.update import Unlearner, Update
 from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
 from certunl.training.loop import check_finite, replay
@@ -18,11 +18,8 @@ __all__ = ["Retrain"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Retrain:
+class Retrain(Unlearner):
     """The truth every method is held to: exact, and as slow as training. Its distance to itself is 0, proved."""
-
-    def prepare(self, run: Run, *, progress: Progress | None = None) -> None:
-        """Nothing to prepare."""
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
         """Trains again without `request` and all that was forgotten before; `key` is not used."""

@@ -10,7 +10,7 @@ from certunl.base import Key, Progress
 from certunl.bounds import theorems
 from certunl.bounds.constants import HessianFreeConstants
 from certunl.bounds.theorems.assumed import check_assumed
-from certunl.certificates.update import Update
+from certunl.certificates.update import Unlearner, Update
 from certunl.errors import BadInput
 from certunl.methods._checkpoint import Checkpoint
 from certunl.methods._updated import updated
@@ -22,7 +22,7 @@ __all__ = ["RewindToDelete"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class RewindToDelete:
+class RewindToDelete(Unlearner):
     """Training as it was up to its last `steps`, and those without the request (and whoever was forgotten before).
 
     `steps` = K defaults to half of the schedule; all of them are retraining, 0 is doing nothing. The checkpoint is

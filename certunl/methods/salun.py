@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import optax
 from optax.projections import projection_l2_ball
 
-from certunl.base import Key, Params, Progress
-from certunl.certificates.update import Update
+from certunl.base import Key, Params
+from certunl.certificates.update import Unlearner, Update
 from certunl.errors import BadInput
 from certunl.methods._continued import relabelled
 from certunl.methods._updated import updated
@@ -28,7 +28,7 @@ __all__ = ["SalUn"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SalUn:
+class SalUn(Unlearner):
     """The loop of `RandomLabels`, each step of it masked by m = 1[|grad mean over forgotten l_i| > its `quantile`]:
 
         params <- m · F(params) + (1 − m) · params
@@ -48,9 +48,6 @@ class SalUn:
         Recipe(epochs=self.epochs, learning_rate=1.0 if self.learning_rate is None else self.learning_rate)
         if not (isinstance(self.quantile, Real) and 0 <= float(self.quantile) <= 1):
             raise BadInput(f"quantile must lie between 0 and 1, got {self.quantile!r}")
-
-    def prepare(self, run: Run, *, progress: Progress | None = None) -> None:
-        """Nothing to prepare."""
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
         """`key` draws labels and batches. Raises: Diverged when the loss leaves the finite numbers."""

@@ -9,15 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from certunl.base import Key, Params, Progress
-from certunl.certificates.update import Update
+from certunl.base import Key, Params
+from certunl.certificates.update import Unlearner, Update
 from certunl.errors import BadInput
-from certunl.methods._continued import continuation, followed
+from certunl.methods._continued import followed
 from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
 from certunl.training.problem import Dataset, Problem
 from certunl.training.recipe import Recipe
-from certunl.training.run import Run
+from certunl.training.run import Run, continuation
 from certunl.training.schedule import Schedule
 from certunl.training.supervised import classes
 
@@ -25,7 +25,7 @@ __all__ = ["SCRUB"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SCRUB:
+class SCRUB(Unlearner):
     """`epochs` over the retained examples, down alpha · KL_i + gamma · l_i, at `learning_rate` (default: the run's last
     rate); before each of the first `max_epochs`, an epoch over the forgotten ones, up KL_i, at `max_learning_rate`.
 
@@ -53,9 +53,6 @@ class SCRUB:
             value = getattr(self, name)
             if not (isinstance(value, Real) and 0 <= float(value) < float("inf")):
                 raise BadInput(f"{name} must be a number of at least 0, got {value!r}")
-
-    def prepare(self, run: Run, *, progress: Progress | None = None) -> None:
-        """Nothing to prepare."""
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
         """`key` draws the batches. Raises: Diverged when a loss leaves the finite numbers."""

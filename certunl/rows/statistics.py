@@ -1,7 +1,7 @@
 """One stored vector per unit: what `HessianFree.prepare` gathers, and deletion adds up."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,8 @@ class Statistics:
     a row, `slots i32[m]` says where it stands (by default in that order), `owners i32[n]` names the unit of each
     example (itself, where the data name no owners), `origin` what they belong to."""
 
+    on_disk: ClassVar[bool] = False
+
     rows: Params
     units: Any
     owners: Any
@@ -31,6 +33,11 @@ class Statistics:
             object.__setattr__(self, name, np.asarray(getattr(self, name)))
         if self.slots is None:
             object.__setattr__(self, "slots", np.arange(len(self.units)))
+
+    @property
+    def dtype(self) -> str:
+        """The type of the rows' numbers."""
+        return str(jnp.result_type(*jax.tree.leaves(self.rows)))
 
     def belongs(self, origin: Origin) -> bool:
         """Whether they are of that origin."""

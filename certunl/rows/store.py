@@ -7,7 +7,7 @@ personal data, keep secret).
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -34,6 +34,8 @@ class Store:
     store: what a file system, its snapshots or a bucket's versions keep of replaced files is out of its reach.
     Checksums find damage, not tampering.
     """
+
+    on_disk: ClassVar[bool] = True
 
     def __init__(self, shards: Shards, like: Params, expected: dict[str, Any]):
         """What `create` and `open` make: the store in `shards`, whose facts are to be as `expected`."""

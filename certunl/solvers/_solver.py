@@ -1,7 +1,5 @@
 """The contract of a solver, and what it gives."""
 
-from typing import Protocol
-
 import jax
 from flax import struct
 
@@ -29,11 +27,20 @@ class Solution:
     scale: jax.Array | float = float("nan")
 
 
-class Solver(Protocol):
-    """Settings of one way to solve A x = b; the call is pure and may be traced, `verify` is for the host."""
+class Solver:
+    """The contract of a way to solve A x = b: a frozen dataclass of settings that names this class as its base.
 
-    def __call__(self, operator: Operator, b: Params, key: Key) -> Solution: ...
+    The call is pure and may be traced; `verify` is for the host. What it asks for is declared:
+
+        batch_size     examples in each sample of the operator; 0 for the full data
+        devices        devices that share the work
+    """
+
+    batch_size: int = 0
+    devices: int = 1
+
+    def __call__(self, operator: Operator, b: Params, key: Key) -> Solution:
+        raise NotImplementedError(f"{type(self).__name__} does not say how it solves")
 
     def verify(self, solution: Solution) -> None:
         """Raises `Diverged` with the measured facts when `solution` is not to be trusted."""
-        ...

@@ -10,13 +10,13 @@ import optax
 
 from certunl.base import Key, Operator, Params
 from certunl.errors import BadInput, Diverged
-from certunl.solvers._solver import Solution
+from certunl.solvers._solver import Solution, Solver
 
 __all__ = ["CG"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class CG:
+class CG(Solver):
     """x with ‖b − A x‖ <= tol ‖b‖, or the best after `max_steps` products (the residual says which).
 
     Raises (in `verify`): Diverged when a direction with v'Av <= 0 was met, which the method cannot pass.

@@ -8,14 +8,14 @@ import jax.numpy as jnp
 
 from certunl.base import Key, Operator, Params
 from certunl.errors import BadInput, Diverged
-from certunl.solvers._solver import Solution
+from certunl.solvers._solver import Solution, Solver
 from certunl.training.curvature import dense
 
 __all__ = ["Dense"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dense:
+class Dense(Solver):
     """x = A⁻¹ b from the d products A e_j and a symmetric eigendecomposition; d² memory, d³ time.
 
     Raises: BadInput above `max_dimension` parameters; Diverged (in `verify`) unless A is positive definite.

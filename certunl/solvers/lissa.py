@@ -14,7 +14,7 @@ from jax.sharding import PartitionSpec as P
 
 from certunl.base import Key, Operator, Params
 from certunl.errors import BadInput, Diverged
-from certunl.solvers._solver import Solution
+from certunl.solvers._solver import Solution, Solver
 from certunl.training.curvature import extreme_eigenvalues
 
 __all__ = ["LiSSA"]
@@ -26,7 +26,7 @@ _MARGIN = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class LiSSA:
+class LiSSA(Solver):
     """x_0 = b/scale;  x_t = x_{t-1} + (b − A_t x_{t-1})/scale;  the mean of `repeats` chains of `depth` steps.
 
     A_t are fresh samples of A on mini-batches of `batch_size`. On an eigenvector of value m of E[A_t] the mean is

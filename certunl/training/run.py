@@ -18,7 +18,7 @@ from certunl.training.problem import Problem
 from certunl.training.recipe import Recipe
 from certunl.training.schedule import Schedule, draw
 
-__all__ = ["Run", "fit", "retrained", "train"]
+__all__ = ["Run", "continuation", "fit", "retrained", "train"]
 
 
 @struct.dataclass
@@ -99,6 +99,16 @@ def train(problem: Problem, recipe: Recipe, key: Key, *, progress: Progress | No
         draw(schedule_key, recipe, len(problem.data)),
         progress=progress,
     )
+
+
+def continuation(
+    run: Run, rows: np.ndarray, epochs: int, learning_rate: float | None, key: Key
+) -> tuple[Recipe, Schedule]:
+    """The run's recipe at a constant rate (default: that of its last step), and a schedule of `epochs` on `rows`."""
+    rate = float(run.schedule.rates[-1]) if learning_rate is None else learning_rate
+    recipe = replace(run.recipe, epochs=epochs, learning_rate=rate, decay=1.0)
+    schedule = draw(key, recipe, len(rows))
+    return recipe, replace(schedule, indices=jnp.asarray(rows, "int32")[schedule.indices])
 
 
 def retrained(run: Run, request: Any) -> Params:

@@ -152,10 +152,7 @@ def test_on_real_digits_the_release_is_proved_and_as_accurate_as_the_minimiser()
         (lambda: made(weight_decay=0.0), {}, "without weight decay or l2"),
         (made, {"tolerance": 0.0}, "tolerance must be a positive number"),
         (made, {"steps": 0}, "steps must be"),
-        (made, {"objective_noise": -1.0}, "objective_noise must be"),
         (made, {"solver": cu.LiSSA(scale=5.0)}, "solver must be"),
-        (made, {"objective_noise": 1.0}, r"needs prepared = method.prepare\(run\)"),
-        (lambda: made(radius=9.0), {"objective_noise": 1.0}, "needs a run without radius"),
     ],
 )
 def test_what_cannot_be_done_is_refused(run, settings, sentence):
@@ -172,8 +169,7 @@ def test_the_command_line_forgets_with_it_and_leaves_the_published_noise_to_the_
     assert folders.exists(tmp_path / "run", "releases", "certified_removal-1")
     cli.main(["prepare", place, "--method", "certified_removal"])
     assert "prepares what it needs when it forgets" in capsys.readouterr().out
-    noise = ["--set", "objective_noise=1.0"]
     for words in (["prepare", place], ["forget", place, "--request", "ids:3", "--name", "other"]):
         with pytest.raises(SystemExit):
-            cli.main([*words, "--method", "certified_removal", *noise])
+            cli.main([*words, "--method", "perturbed_removal"])
         assert "in the library" in capsys.readouterr().err.replace("for the library", "in the library")

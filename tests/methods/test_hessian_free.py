@@ -113,7 +113,7 @@ def test_rows_of_owners_are_sums_of_their_examples_rows():
 def test_chunks_and_subsets_do_not_change_a_row():
     run = trained(network())
     whole = cu.HessianFree().prepare(run)
-    for method in (cu.HessianFree(chunk=7), cu.HessianFree(units=(3, 28), chunk=1)):
+    for method in (cu.HessianFree(gather=cu.Forward(7)), cu.HessianFree(units=(3, 28), gather=cu.Forward(1))):
         prepared = method.prepare(run)
         assert gap(prepared.correction([28]), whole.correction([28])) < 1e-12
     with pytest.raises(cu.BadInput, match="no statistics were prepared for unit 4"):

@@ -22,15 +22,13 @@ RECIPES = {
 def test_rows_gathered_backward_are_those_gathered_forward(name, monkeypatch):
     run = trained(network(), **RECIPES[name])
     monkeypatch.setattr("certunl.rows.gathering._QUERY_BYTES", 8 * 20 * 150)  # several blocks of queries
-    forward, backward = (cu.HessianFree(order=order).prepare(run) for order in ("forward", "backward"))
+    forward, backward = (cu.HessianFree(gather=g).prepare(run) for g in (cu.Forward(), cu.Backward()))
     assert gap(backward.rows, forward.rows) < 1e-10
 
 
 def test_rows_of_some_owners_can_be_gathered_backward():
     run = trained(network(owners=np.arange(30) % 7 + 100))
-    forward, backward = (
-        cu.HessianFree(order=order, units=(101, 105)).prepare(run) for order in ("forward", "backward")
-    )
+    forward, backward = (cu.HessianFree(gather=g, units=(101, 105)).prepare(run) for g in (cu.Forward(), cu.Backward()))
     assert gap(backward.rows, forward.rows) < 1e-10
 
 
@@ -105,7 +103,7 @@ def test_the_forms_agree_to_first_order_on_a_network():
 
 
 def test_rows_on_disk_are_the_rows_and_a_store_of_another_form_or_run_is_refused(tmp_path):
-    run, method = trained(network()), cu.HessianFree(chunk=4)
+    run, method = trained(network()), cu.HessianFree(gather=cu.Forward(4))
     store, rows = method.store(run, tmp_path / "s"), method.prepare(run)
     assert gap(store.correction([3, 17]), rows.correction([3, 17])) < 1e-12
     updates = [vector(method.forget(run, prepared, [3], KEY).params) for prepared in (store, rows)]
@@ -134,17 +132,17 @@ def test_statistics_know_their_run_by_its_schedule_too():
 def test_in_single_precision_the_chunk_changes_a_row_by_rounding_only():
     data = cu.Dataset(*(np.asarray(a, t) for a, t in zip((network().data.x, network().data.y), "fi", strict=True)))
     run = trained(cu.classification(cu.models.MLP(hidden=(6,), classes=3), data), epochs=10)
-    whole = cu.HessianFree(chunk=30).prepare(run)
+    whole = cu.HessianFree(gather=cu.Forward(30)).prepare(run)
     for chunk in (1, 4, 7):
-        assert gap(cu.HessianFree(chunk=chunk).prepare(run).rows, whole.rows) < 2e-6
+        assert gap(cu.HessianFree(gather=cu.Forward(chunk)).prepare(run).rows, whole.rows) < 2e-6
 
 
 def test_settings_that_exclude_each_other_are_refused(tmp_path):
-    for settings in ({"form": "exact"}, {"order": "sideways"}, {"form": "retained", "order": "backward"}):
+    for settings in ({"form": "exact"}, {"gather": "sideways"}, {"form": "retained", "gather": cu.Backward()}):
         with pytest.raises(cu.BadInput):
             cu.HessianFree(**settings)
     with pytest.raises(cu.BadInput, match="forward"):
-        cu.HessianFree(order="backward").store(trained(network()), tmp_path / "s")
+        cu.HessianFree(gather=cu.Backward()).store(trained(network()), tmp_path / "s")
 
 
 def test_rows_of_another_recipe_loss_form_or_method_are_refused():
@@ -166,10 +164,10 @@ def test_rows_of_another_recipe_loss_form_or_method_are_refused():
 
 
 def test_rows_are_gathered_on_several_devices_and_from_a_run_on_any(monkeypatch, tmp_path):
-    run, first = trained(network()), cu.HessianFree(chunk=4)
+    run, first = trained(network()), cu.HessianFree(gather=cu.Forward(4))
     rows = first.prepare(run)
     both = jax.local_devices()[:2]
-    for module in ("certunl.training.workers", "certunl.methods.hessian_free"):
+    for module in ("certunl.training.workers", "certunl.rows.gatherers"):
         monkeypatch.setattr(f"{module}.devices", lambda: both)
     assert gap(first.prepare(run).rows, rows.rows) < 1e-12
     assert gap(first.store(run, tmp_path / "s").correction([3, 29]), rows.correction([3, 29])) < 1e-12
@@ -193,7 +191,7 @@ def test_threads_keep_the_caller_s_settings(monkeypatch):
 
 
 def test_a_store_goes_on_after_a_deletion_and_never_writes_a_forgotten_unit(tmp_path):
-    run, method = trained(network()), cu.HessianFree(chunk=2)
+    run, method = trained(network()), cu.HessianFree(gather=cu.Forward(2))
     store = method.store(run, tmp_path / "s")
     next((tmp_path / "s").glob("c/3/0")).unlink()
     state = run.minus([3, 13], run.params)

@@ -9,18 +9,17 @@ from scipy.stats import norm
 import certunl as cu
 from tests.bounds.test_linear_risk import made
 from tests.cases import KEY, trained, vector
-from tests.methods.test_certified_removal import BUDGET, EVERY, IDS, forget, verdict
+from tests.methods.test_certified_removal import BUDGET, EVERY, IDS, verdict
 
 NOISY = {"objective_noise": 3.0, "tolerance": 1e-5}
 
 
 def test_the_perturbation_is_secret_fresh_and_of_the_stated_size():
     run = made(n=60)
-    drawn = np.concatenate([vector(cu.CertifiedRemoval(**NOISY).prepare(run).b) for _ in range(30)])
+    drawn = np.concatenate([vector(cu.PerturbedRemoval(**NOISY).prepare(run).b) for _ in range(30)])
     assert len(np.unique(drawn)) == drawn.size == 450
     for sigma, fits in ((3.0, True), (2.0, False), (4.5, False)):
         assert (abs(drawn.std() / sigma - 1) < 4 / np.sqrt(2 * drawn.size)) == fits
-    assert cu.CertifiedRemoval().prepare(run) is None
 
 
 def left_over(update):
@@ -31,9 +30,9 @@ def left_over(update):
 @pytest.mark.parametrize(("denominator", "divisor"), [("batch", 40), ("retained", 37)])
 def test_the_published_steps_end_at_the_perturbed_minimiser_of_those_who_are_left(denominator, divisor):
     run = made(denominator=denominator)
-    method = cu.CertifiedRemoval(**NOISY)
+    method = cu.PerturbedRemoval(**NOISY)
     prepared = method.prepare(run)
-    update = forget(run, prepared=prepared, **NOISY)
+    update = method.forget(run, prepared, IDS, KEY)
     left = run.problem.data[np.delete(np.arange(40), IDS)]
     for params, data, n in ((prepared.params, run.problem.data, 40), (update.params, left, divisor)):
         g = jax.grad(run.problem.risk)(params, data, jnp.ones(len(data)))
@@ -45,7 +44,7 @@ def test_the_published_steps_end_at_the_perturbed_minimiser_of_those_who_are_lef
 
 def test_the_published_variant_is_never_proved_and_serves_one_release():
     run = made()
-    method = cu.CertifiedRemoval(**NOISY)
+    method = cu.PerturbedRemoval(**NOISY)
     prepared = method.prepare(run)
     update = method.forget(run, prepared, IDS, KEY)
     certificate = cu.certify(update, cu.Budget(epsilon=1e3, delta=1e-5), KEY).certificate
@@ -91,7 +90,22 @@ def test_the_published_claim_is_exceeded_by_the_method_itself():
     assert gaussian == pytest.approx(5.3e-5, rel=0.01)
     data = cu.Dataset(np.ones((11, 1)), np.array([1] * 10 + [0]))
     run = trained(cu.classification(cu.models.Linear(2, bias=False, dtype=jnp.float64), data), weight_decay=0.01)
-    method = cu.CertifiedRemoval(objective_noise=sigma, tolerance=ratio * sigma / 11)
+    method = cu.PerturbedRemoval(objective_noise=sigma, tolerance=ratio * sigma / 11)
     update = method.forget(run, method.prepare(run), [10], KEY)
     assert left_over(update) / update.guarantee.own_noise == pytest.approx(ratio)
     assert {verdict(update, cu.Budget(epsilon=1.0, delta=delta)) for delta in (1e-4, 1e-5, 1e-2)} == {"CONDITIONAL"}
+
+
+@pytest.mark.parametrize(
+    ("run", "settings", "sentence"),
+    [
+        (made, {"objective_noise": -1.0}, "objective_noise must be a positive number"),
+        (made, {"objective_noise": 0.0}, "objective_noise must be a positive number"),
+        (made, {"steps": 0}, "steps must be"),
+        (made, {}, r"needs prepared = method.prepare\(run\)"),
+        (lambda: made(radius=9.0), {}, "needs a run without radius"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(run, settings, sentence):
+    with pytest.raises(cu.BadInput, match=sentence):
+        cu.PerturbedRemoval(**settings).forget(run(), None, IDS, KEY)
