@@ -124,8 +124,9 @@ def test_the_classical_rule_is_for_epsilon_up_to_one_and_states_the_exact_epsilo
         certificate.epsilon == pytest.approx(read_epsilon(225.34 / 46.512, 1e-5), rel=1e-4) and certificate.epsilon < 1
     )
     assert certificate.account.epsilon(1e-5) == pytest.approx(certificate.epsilon)
-    for wrong in ({"epsilon": 1.5}, {"sigma": 2.0}):
-        with pytest.raises(cu.BadInput, match="epsilon up to 1 only"):
-            cu.Budget(delta=1e-5, calibration="classical", **wrong)
+    with pytest.raises(cu.BadInput, match="epsilon up to 1 only"):
+        cu.Budget(delta=1e-5, calibration="classical", epsilon=1.5)
+    with pytest.raises(cu.BadInput, match="nothing for the classical rule to calibrate"):
+        cu.Budget(delta=1e-5, calibration="classical", sigma=2.0)
     with pytest.raises(cu.BadInput, match="analytic or classical"):
         cu.Budget(epsilon=1.0, delta=1e-5, calibration="hopeful")
