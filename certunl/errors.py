@@ -1,6 +1,11 @@
-"""The two exceptions of the house."""
+"""The two exceptions of the house, and the checks of settings that raise the first."""
 
-__all__ = ["BadInput", "Diverged"]
+import math
+from collections.abc import Callable, Iterable
+from numbers import Integral, Real
+from typing import Any
+
+__all__ = ["BadInput", "Diverged", "nonnegative", "one_of", "positive", "share", "whole"]
 
 
 class BadInput(ValueError):
@@ -9,3 +14,53 @@ class BadInput(ValueError):
 
 class Diverged(ArithmeticError):
     """A computation left the finite numbers or its guarantee: the measured facts, and what to change."""
+
+
+def positive(none: str | None = None, /, **settings: Any) -> None:
+    """Checks that each of `settings` is a finite number above 0. `none` allows None, and says what None means.
+
+    Raises: BadInput that names the first that is not.
+
+    >>> positive("to measure it", damping=0.1, scale=None)
+    >>> positive(damping=-1)
+    Traceback (most recent call last):
+    certunl.errors.BadInput: damping must be a positive number, got -1
+    """
+    _check(lambda value: isinstance(value, Real) and 0 < float(value) < math.inf, "a positive number", none, settings)
+
+
+def nonnegative(none: str | None = None, /, **settings: Any) -> None:
+    """The same for finite numbers of at least 0."""
+    _check(lambda v: isinstance(v, Real) and 0 <= float(v) < math.inf, "a number of at least 0", none, settings)
+
+
+def share(none: str | None = None, /, **settings: Any) -> None:
+    """The same for numbers strictly between 0 and 1."""
+    _check(lambda v: isinstance(v, Real) and 0 < float(v) < 1, "a number strictly between 0 and 1", none, settings)
+
+
+def whole(none: str | None = None, /, *, least: int = 1, most: int | None = None, **settings: Any) -> None:
+    """The same for whole numbers from `least` to `most`."""
+    limits = f"of at least {least}" if most is None else f"from {least} to {most}"
+    top = math.inf if most is None else most
+    _check(lambda v: isinstance(v, Integral) and least <= int(v) <= top, f"a whole number {limits}", none, settings)
+
+
+def one_of(known: Iterable[Any], /, **settings: Any) -> None:
+    """Checks that each of `settings` is one of `known`, which may hold None.
+
+    >>> one_of(("hessian", "ggn"), operator="newton")
+    Traceback (most recent call last):
+    certunl.errors.BadInput: operator must be one of hessian, ggn, got 'newton'
+    """
+    names = tuple(known)
+    _check(lambda value: value in names, f"one of {', '.join(map(str, names))}", None, settings)
+
+
+def _check(holds: Callable[[Any], bool], expected: str, none: str | None, settings: dict[str, Any]) -> None:
+    for name, value in settings.items():
+        if value is None and none is not None:
+            continue
+        if isinstance(value, bool) or not holds(value):
+            other = "" if none is None else f", or None {none}".rstrip()
+            raise BadInput(f"{name} must be {expected}{other}, got {value!r}")

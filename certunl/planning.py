@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from certunl.base import Params
+from certunl.base import Params, width
 from certunl.methods.hessian_free import HessianFree
 from certunl.rows import gathering
 from certunl.rows.gatherers import Backward, Forward
@@ -87,7 +87,7 @@ def plan(run: Run, units: tuple[int, ...] | None = None) -> Plan:
     """
     owners, ids, whole = gathering.tracked(run, units)
     ids = ids[whole]
-    steps, d = len(run.schedule), sum(leaf.size for leaf in jax.tree.leaves(run.start))
+    steps, d = len(run.schedule), width(run.start)
     row, slots = sum(leaf.nbytes for leaf in jax.tree.leaves(run.start)), run.schedule.weights.nbytes
     chunk, queries = chunk_size(run, len(ids)), min(d, gathering.query_block(run))
     busy = np.resize(ids, min(len(ids), chunk * len(devices())))

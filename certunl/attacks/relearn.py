@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from certunl.base import Key
-from certunl.errors import BadInput
+from certunl.errors import whole
 from certunl.membership.relearning import relearnt
 from certunl.membership.target import Target
 
@@ -21,8 +21,7 @@ class Relearn:
     needs: ClassVar[str] = "model"
 
     def __post_init__(self) -> None:
-        if not self.epochs >= 1:
-            raise BadInput(f"epochs must be a positive whole number, got {self.epochs!r}")
+        whole(epochs=self.epochs)
 
     def __call__(self, target: Target, key: Key) -> np.ndarray:
         """f[m]; `key` draws the batches."""

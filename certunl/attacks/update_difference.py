@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from certunl.base import Key
-from certunl.errors import BadInput
+from certunl.errors import one_of
 from certunl.membership.target import Target
 from certunl.training.problem import Scores
 
@@ -36,9 +36,8 @@ class UpdateDifference:
     needs: ClassVar[str] = "model"
 
     def __post_init__(self) -> None:
-        for name, known in (("features", FEATURES), ("attacker", ATTACKERS)):
-            if getattr(self, name) not in known:
-                raise BadInput(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+        one_of(FEATURES, features=self.features)
+        one_of(ATTACKERS, attacker=self.attacker)
 
     def __call__(self, target: Target, key: Key) -> np.ndarray:
         """f[m], NaN for the half learnt from; `key` draws the halves and the attacker's seed."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from certunl.errors import BadInput
+from certunl.errors import BadInput, nonnegative
 
 __all__ = ["HessianFreeConstants", "NewtonConstants"]
 
@@ -34,8 +34,7 @@ class NewtonConstants:
 
     def __post_init__(self) -> None:
         for name in ("smoothness", "hessian_lipschitz", "gradient_residual", "strong_convexity"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise BadInput(f"{name} must be a number of at least 0, got {getattr(self, name)}")
+            nonnegative(**{name: getattr(self, name)})
         if not math.isfinite(self.smallest_eigenvalue):
             raise BadInput(f"smallest_eigenvalue must be finite, got {self.smallest_eigenvalue}")
         if not 0 < self.failure_probability < 1:
@@ -80,8 +79,7 @@ class HessianFreeConstants:
 
     def __post_init__(self) -> None:
         for name in ("gradient_bound", "smoothness", "hessian_lipschitz", "rounding", "product_rounding"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise BadInput(f"{name} must be a number of at least 0, got {getattr(self, name)}")
+            nonnegative(**{name: getattr(self, name)})
         for name in ("gradient_change", "gradient_spread"):
             if not getattr(self, name) >= 0:
                 raise BadInput(f"{name} must be at least 0, got {getattr(self, name)}")

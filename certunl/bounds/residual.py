@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from certunl.errors import BadInput
+from certunl.errors import BadInput, one_of
 
 __all__ = ["published_pairs", "residual_after_step", "residual_before_step", "residual_bound"]
 
@@ -71,8 +71,7 @@ def residual_before_step(
 
 
 def _third(loss: str) -> float:
-    if loss not in _THIRD:
-        raise BadInput(f"loss must be one of {', '.join(_THIRD)}, got {loss!r}")
+    one_of(_THIRD, loss=loss)
     return _THIRD[loss]
 
 

@@ -5,7 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from certunl.base import Params
+from certunl.base import Params, width
 from certunl.errors import BadInput
 
 __all__ = ["clip_rounding", "coarsest", "longest_noise"]
@@ -23,7 +23,7 @@ def clip_rounding(params: Params) -> float:
     quotient and the products. Where v is taken for short enough by that error, it is no more than that too long.
     Raises: BadInput where that is half of C.
     """
-    d = sum(leaf.size for leaf in jax.tree.leaves(params))
+    d = width(params)
     lost = (d / 4 + 10) * coarsest(params)
     if lost >= 0.5:
         raise BadInput(f"{d} parameters are too many to clip in this precision; train in float64 (jax_enable_x64)")
@@ -32,4 +32,4 @@ def clip_rounding(params: Params) -> float:
 
 def longest_noise(params: Params, noise: float) -> float:
     """10 noise √d: no noise of a step is longer, since floating-point normals end before 10."""
-    return 10 * noise * math.sqrt(sum(leaf.size for leaf in jax.tree.leaves(params)))
+    return 10 * noise * math.sqrt(width(params))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from certunl.bounds.constants import HessianFreeConstants
-from certunl.errors import BadInput
+from certunl.errors import BadInput, one_of
 from certunl.training.run import Run
 from certunl.training.sensitivity import FORMS
 
@@ -31,8 +31,7 @@ def check_form(denominator: str, form: str) -> None:
     """Raises BadInput for unknown words."""
     if denominator not in ("batch", "retained"):
         raise BadInput(f"denominator must be batch or retained, got {denominator!r}")
-    if form not in FORMS:
-        raise BadInput(f"form must be one of {', '.join(FORMS)}, got {form!r}")
+    one_of(FORMS, form=form)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 
 from certunl.bounds.constants import HessianFreeConstants
 from certunl.bounds.steps import Steps, check_form, crossing, injection, remainder
-from certunl.errors import BadInput
+from certunl.errors import BadInput, whole
 from certunl.training.schedule import Schedule
 
 __all__ = ["deletion_capacity", "uniform_bound"]
@@ -39,8 +39,7 @@ def uniform_bound(
     indices, weights = np.asarray(schedule.indices), np.asarray(schedule.weights)
     if not np.isin(weights, (0, 1)).all():
         raise BadInput("the bound for every request needs weights of 0 and 1")
-    if not isinstance(forgotten, int | np.integer) or forgotten < 1:
-        raise BadInput(f"forgotten must be a whole number of at least 1, got {forgotten!r}")
+    whole(forgotten=forgotten)
     members = [np.unique(row[there], return_counts=True) for row, there in zip(indices, weights != 0, strict=True)]
     most = [_top(counts, forgotten) for _, counts in members]
     steps = Steps.of(

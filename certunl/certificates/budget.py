@@ -3,11 +3,10 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from numbers import Real
 from typing import NamedTuple
 
 from certunl.certificates.gaussian import read_epsilon, zcdp_epsilon
-from certunl.errors import BadInput
+from certunl.errors import BadInput, one_of, positive, share
 
 __all__ = ["UNPROVED", "Account", "Budget", "Charge"]
 
@@ -31,16 +30,11 @@ class Budget:
     def __post_init__(self) -> None:
         if self.epsilon is None and self.sigma is None:
             raise BadInput("a budget needs epsilon, or a fixed sigma from which epsilon is read off")
-        for name in ("epsilon", "distance", "sigma"):
-            value = getattr(self, name)
-            if value is not None and not (isinstance(value, Real) and 0 < float(value) < math.inf):
-                raise BadInput(f"{name} must be a positive number, got {value!r}")
-        if not (isinstance(self.delta, Real) and 0 < float(self.delta) < 1):
-            raise BadInput(f"delta must lie strictly between 0 and 1, got {self.delta!r}")
+        positive("", epsilon=self.epsilon, distance=self.distance, sigma=self.sigma)
+        share(delta=self.delta)
         if self.distance is not None and self.sigma is not None:
             raise BadInput("give distance or sigma, not both: each fixes the noise")
-        if self.calibration not in ("analytic", "classical"):
-            raise BadInput(f"calibration must be analytic or classical, got {self.calibration!r}")
+        one_of(("analytic", "classical"), calibration=self.calibration)
         if self.calibration == "classical" and self.sigma is not None:
             raise BadInput("sigma fixes the noise: there is nothing for the classical rule to calibrate")
         if self.calibration == "classical" and (self.epsilon is None or self.epsilon > 1):

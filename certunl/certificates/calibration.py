@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from certunl.base import Key, Params
+from certunl.base import Key, Params, width
 from certunl.certificates.budget import Account, Budget
 from certunl.certificates.certificate import Certificate, Release
 from certunl.certificates.statement import Claim
@@ -68,7 +68,7 @@ def certify(
         epsilon=claim.epsilon,
         account=spent,
         parameter_norm=float(optax.tree.norm(params)),
-        dimension=sum(leaf.size for leaf in jax.tree.leaves(params)),
+        dimension=width(params),
     )
     return Release(params=params, update=update, certificate=certificate)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from certunl.certificates.budget import UNPROVED, Budget
 from certunl.certificates.statement import Claim, Distance, OwnNoise, Pairs
-from certunl.errors import BadInput
+from certunl.errors import BadInput, one_of
 
 __all__ = ["REPLAY", "SENSES", "Assumption", "Guarantee", "minimiser"]
 
@@ -78,8 +78,7 @@ class Guarantee:
     missing: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.sense not in SENSES:
-            raise BadInput(f"sense must be one of {', '.join(SENSES)}, got {self.sense!r}")
+        one_of(SENSES, sense=self.sense)
 
     @property
     def bound(self) -> float | None:

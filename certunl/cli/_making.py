@@ -8,6 +8,7 @@ from typing import Any
 import jax
 
 from certunl import disk, folders, registry
+from certunl.base import width
 from certunl.cli._words import Folder, Settings, rows, say, seeded
 from certunl.errors import BadInput
 from certunl.folders.settings import adopt, compose
@@ -61,7 +62,7 @@ def train(
     seconds = time.perf_counter() - start
     folders.save_run(folder, run, settings, built)
     correct: Any = run.problem.scores(run.params, jax.tree.map(jax.numpy.asarray, built.splits.test)).correct
-    size = sum(leaf.size for leaf in jax.tree.leaves(run.params))
+    size = width(run.params)
     of = f"{len(built.source):,} examples of {dataset}" + (f", features of {features}," if features else "")
     say(f"trained {model} ({size:,} parameters) on {of} in {seconds:.1f} s:")
     say(f"test accuracy {float(correct.mean()):.4f}; written to {folder}")

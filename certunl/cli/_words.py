@@ -10,7 +10,7 @@ import tyro
 
 from certunl import disk, folders, registry
 from certunl.base import Key
-from certunl.errors import BadInput
+from certunl.errors import whole
 from certunl.evaluation import Report
 from certunl.membership.target import Attack
 from certunl.methods import HessianFree
@@ -29,8 +29,7 @@ def rows(folder: Path, method: HessianFree) -> Path:
 
 
 def seeded(seed: int) -> Key:
-    if not 0 <= seed < 2**31:
-        raise BadInput(f"seed must be a whole number from 0 to {2**31 - 1}, got {seed}")
+    whole(seed=seed, least=0, most=2**31 - 1)
     return jax.random.key(seed)
 
 

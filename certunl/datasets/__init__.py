@@ -12,7 +12,7 @@ from typing import Any
 from certunl import registry
 from certunl.datasets._mislabel import mislabel
 from certunl.datasets._splits import Splits
-from certunl.errors import BadInput
+from certunl.errors import BadInput, whole
 
 __all__ = ["Splits", "load", "mislabel"]
 
@@ -24,8 +24,7 @@ def load(name: str, *, train_from: int = 0, **settings: Any) -> Splits:
     >>> load("wine").train.x.shape, load("wine", train_from=100).train.x.shape
     ((142, 13), (42, 13))
     """
-    if not (isinstance(train_from, int) and not isinstance(train_from, bool) and train_from >= 0):
-        raise BadInput(f"train_from must be a whole number of at least 0, got {train_from!r}")
+    whole(train_from=train_from, least=0)
     if train_from and isinstance(size := settings.get("train"), int):
         settings["train"] = size + train_from if size > 0 else size
     splits = registry.build("datasets", name, **settings)

@@ -7,7 +7,7 @@ import numpy as np
 from certunl.datasets._files import Original, locate
 from certunl.datasets._photographs import check_side, photographs
 from certunl.datasets._splits import Splits, every_fifth, from_images, limited
-from certunl.errors import BadInput
+from certunl.errors import BadInput, whole
 
 __all__ = ["lfw"]
 
@@ -32,8 +32,7 @@ def lfw(
     People are numbered by their names in alphabetical order; each is the owner of their photographs. Every fifth
     photograph of a person is held out. With 30 photographs or more there are 34 people.
     """
-    if not (isinstance(photos, int) and photos >= 5):
-        raise BadInput(f"photos must be a whole number of at least 5, got {photos!r}")
+    whole(photos=photos, least=5)
     ((_, folder),) = locate(_ORIGINAL, data_dir).items()
     people = [sorted(p for p in person.iterdir() if p.suffix == ".jpg") for person in _people(folder)]
     people = [files for files in people if len(files) >= photos]

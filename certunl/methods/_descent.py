@@ -1,8 +1,6 @@
 """Newton steps on the retained risk until its float64 gradient is small."""
 
-import math
 from functools import partial
-from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +8,7 @@ from optax.projections import projection_l2_ball
 
 from certunl.base import Key, Params
 from certunl.bounds.linear_risk import LinearRisk, Slope
-from certunl.errors import BadInput, Diverged
+from certunl.errors import BadInput, Diverged, positive, whole
 from certunl.solvers import Solution, Solver
 from certunl.training.risk import Risk
 from certunl.training.run import Run
@@ -41,11 +39,9 @@ class Descent(NamedTuple):
 
 def check(method: Any) -> None:
     """Raises BadInput where tolerance, steps or solver of `method` do not fit."""
-    tolerance, steps, solver = method.tolerance, method.steps, method.solver
-    if tolerance is not None and not (isinstance(tolerance, Real) and 0 < float(tolerance) < math.inf):
-        raise BadInput(f"tolerance must be a positive number, or None for mu/100, got {tolerance!r}")
-    if not (isinstance(steps, Integral) and int(steps) >= 1):
-        raise BadInput(f"steps must be a whole number of at least 1, got {steps!r}")
+    positive("for mu/100", tolerance=method.tolerance)
+    whole(steps=method.steps)
+    solver = method.solver
     if not isinstance(solver, Solver) or solver.batch_size:
         raise BadInput(f"solver must be CG() or Dense(), which solve on the full data, got {solver!r}")
 

@@ -1,10 +1,8 @@
 """Steps on the retained examples, each with fresh noise: what every method with noise of its own shares."""
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from numbers import Real
 from typing import Any
 
 import jax
@@ -13,7 +11,7 @@ import numpy as np
 import optax
 
 from certunl.base import Key, Params
-from certunl.errors import BadInput, Diverged
+from certunl.errors import Diverged, positive
 from certunl.training.problem import Problem
 from certunl.training.recipe import Recipe
 from certunl.training.run import Run
@@ -29,8 +27,7 @@ def steps_recipe(
     run: Run | None, noise: float, learning_rate: float | None, batch_size: int | None, **settings: Any
 ) -> Recipe:
     """A method's settings as a recipe, which checks them; what they leave open is the run's (None: only checks)."""
-    if not (isinstance(noise, Real) and 0 < float(noise) < math.inf):
-        raise BadInput(f"noise must be a positive number: a standard deviation for each step, got {noise!r}")
+    positive(noise=noise)
     last, size = (1.0, 1) if run is None else (float(run.schedule.rates[-1]), run.recipe.batch_size)
     return Recipe(
         learning_rate=last if learning_rate is None else learning_rate,

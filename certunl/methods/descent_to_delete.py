@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass
 from functools import partial
-from numbers import Integral, Real
 from typing import Any
 
 import jax
@@ -16,7 +15,7 @@ from certunl.bounds import theorems
 from certunl.bounds.constants import NewtonConstants
 from certunl.bounds.theorems.descent import convex_constants
 from certunl.certificates.update import Unlearner, Update
-from certunl.errors import BadInput, Diverged
+from certunl.errors import BadInput, Diverged, one_of, positive, whole
 from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
 from certunl.training.risk import Risk
@@ -47,15 +46,11 @@ class DescentToDelete(Unlearner):
     start: str | None = None
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.steps, Integral) and self.steps >= 1):
-            raise BadInput(f"steps must be a whole number of at least 1, got {self.steps!r}")
-        rate = self.learning_rate
-        if rate is not None and not (isinstance(rate, Real) and 0 < float(rate) < math.inf):
-            raise BadInput(f"learning_rate must be a positive number or None, got {rate!r}")
+        whole(steps=self.steps)
+        positive("", learning_rate=self.learning_rate)
         if not (self.assumed is None or self.assumed == "linear" or isinstance(self.assumed, NewtonConstants)):
             raise BadInput(f'assumed must be NewtonConstants(...), "linear" or None, got {self.assumed!r}')
-        if self.start not in (None, *STARTS):
-            raise BadInput(f"start must be one of {', '.join(STARTS)}, or None, got {self.start!r}")
+        one_of((None, *STARTS), start=self.start)
         if self.start is not None and self.assumed is None:
             raise BadInput("start says where the bound begins: give assumed as well, or leave start out")
 

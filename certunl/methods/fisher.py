@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import partial
-from numbers import Real
 from typing import Any
 
 import jax
@@ -11,7 +10,7 @@ import optax
 
 from certunl.base import Key, Params
 from certunl.certificates.update import Unlearner, Update
-from certunl.errors import BadInput
+from certunl.errors import positive
 from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
 from certunl.training.curvature import fisher_diagonal
@@ -35,10 +34,7 @@ class FisherForgetting(Unlearner):
     floor: float = 1e-8
 
     def __post_init__(self) -> None:
-        for name in ("alpha", "floor"):
-            value = getattr(self, name)
-            if not (isinstance(value, Real) and 0 < float(value) < float("inf")):
-                raise BadInput(f"{name} must be a positive number, got {value!r}")
+        positive(alpha=self.alpha, floor=self.floor)
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
         """One pass over the retained examples' gradients, a few at a time, then noise drawn by `key`."""

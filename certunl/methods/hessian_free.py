@@ -1,7 +1,6 @@
 """Hessian-free online unlearning (Qiao et al., ICLR 2025): one stored vector per unit, deletion is an addition."""
 
 from dataclasses import InitVar, dataclass
-from numbers import Integral
 from typing import Any, ClassVar
 
 import jax
@@ -10,7 +9,7 @@ from certunl.base import Key, Params, Progress
 from certunl.bounds import HessianFreeConstants, theorems
 from certunl.bounds.theorems.assumed import check_assumed
 from certunl.certificates.update import Unlearner, Update
-from certunl.errors import BadInput
+from certunl.errors import BadInput, one_of, whole
 from certunl.methods._updated import updated
 from certunl.rows import Rows
 from certunl.rows.gatherers import FORWARD, Gatherer, chosen, gathered, named, stored
@@ -66,12 +65,10 @@ class HessianFree(Unlearner):
 
     def __post_init__(self, order: str | None, chunk: int | None) -> None:
         object.__setattr__(self, "units", named(self.units))
-        if self.form not in FORMS:
-            raise BadInput(f"form must be one of {', '.join(FORMS)}, got {self.form!r}")
+        one_of(FORMS, form=self.form)
         object.__setattr__(self, "gather", chosen(self.gather, self.form, order, chunk))
         check_assumed(self.assumed)
-        if self.capacity is not None and not (isinstance(self.capacity, Integral) and self.capacity >= 1):
-            raise BadInput(f"capacity must be a whole number of at least 1, got {self.capacity!r}")
+        whole("", capacity=self.capacity)
         if self.capacity is not None and self.assumed is None:
             raise BadInput("capacity says for how many the bound holds: give assumed as well, or leave capacity out")
 

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import partial
-from numbers import Integral, Real
 from typing import Any
 
 import jax
@@ -12,7 +11,7 @@ from optax.projections import projection_l2_ball
 
 from certunl.base import Key, Params
 from certunl.certificates.update import Unlearner, Update
-from certunl.errors import BadInput
+from certunl.errors import one_of, positive, whole
 from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
 from certunl.training.curvature import CURVATURES, hutchinson_diagonal
@@ -36,12 +35,9 @@ class DiagonalInfluence(Unlearner):
     operator: str = "hessian"
 
     def __post_init__(self) -> None:
-        if self.damping is not None and not (isinstance(self.damping, Real) and 0 < float(self.damping) < float("inf")):
-            raise BadInput(f"damping must be a positive number, or None to measure it, got {self.damping!r}")
-        if not (isinstance(self.probes, Integral) and self.probes >= 1):
-            raise BadInput(f"probes must be a whole number of at least 1, got {self.probes!r}")
-        if self.operator not in CURVATURES:
-            raise BadInput(f"operator must be one of {', '.join(CURVATURES)}, got {self.operator!r}")
+        positive("to measure it", damping=self.damping)
+        whole(probes=self.probes)
+        one_of(CURVATURES, operator=self.operator)
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
         """`key` draws the signs."""

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from certunl.base import Key, Params, Progress
+from certunl.base import Key, Params, Progress, width
 from certunl.certificates.guarantee import Guarantee, minimiser
 from certunl.certificates.update import Unlearner, Update
 from certunl.errors import BadInput, Diverged
-from certunl.methods._definite import check, dimension, explained, refusal, solver_for
+from certunl.methods._definite import check, explained, refusal, solver_for
 from certunl.methods._updated import updated
 from certunl.rows.origin import Origin
 from certunl.rows.statistics import Statistics
@@ -55,7 +55,7 @@ class Jackknife(Unlearner):
 
         Raises: Diverged, with the damping that it would take, where H_S + damping I is not positive definite.
         """
-        if dimension(run.params) > self.max_dimension:
+        if width(run.params) > self.max_dimension:
             return None
         data = run.problem.data
         owners = np.arange(len(data)) if data.owners is None else np.asarray(data.owners)

@@ -3,7 +3,6 @@
 import inspect
 from dataclasses import dataclass, replace
 from functools import partial
-from numbers import Integral, Real
 from typing import Any
 
 import jax
@@ -14,7 +13,7 @@ from optax.projections import projection_l2_ball
 
 from certunl.base import Key, Params
 from certunl.certificates.update import Unlearner, Update
-from certunl.errors import BadInput
+from certunl.errors import BadInput, one_of, positive, whole
 from certunl.methods._updated import updated
 from certunl.solvers import CG, Solution
 from certunl.timing import Stopwatch
@@ -48,14 +47,10 @@ class LCODEC(Unlearner):
     operator: str = "ggn"
 
     def __post_init__(self) -> None:
-        for name, least in (("units", 1), ("draws", 3)):
-            if not (isinstance(getattr(self, name), Integral) and getattr(self, name) >= least):
-                raise BadInput(f"{name} must be a whole number of at least {least}, got {getattr(self, name)!r}")
-        for name in ("noise", "damping"):
-            if not (isinstance(getattr(self, name), Real) and 0 < float(getattr(self, name)) < float("inf")):
-                raise BadInput(f"{name} must be a positive number, got {getattr(self, name)!r}")
-        if self.operator not in CURVATURES:
-            raise BadInput(f"operator must be one of {', '.join(CURVATURES)}, got {self.operator!r}")
+        whole(units=self.units)
+        whole(draws=self.draws, least=3)
+        positive(noise=self.noise, damping=self.damping)
+        one_of(CURVATURES, operator=self.operator)
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
         """`key` draws the perturbations.

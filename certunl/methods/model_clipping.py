@@ -8,7 +8,7 @@ import jax
 from certunl.base import Key, Params
 from certunl.bounds import theorems
 from certunl.certificates.update import Unlearner, Update
-from certunl.errors import BadInput
+from certunl.errors import positive
 from certunl.methods._noisy_steps import clip, draw_steps, steps_recipe, walk
 from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
@@ -48,8 +48,7 @@ class ModelClipping(Unlearner):
     batch_size: int | None = None
 
     def __post_init__(self) -> None:
-        if self.radius is None:
-            raise BadInput("radius must be a positive number: the theorem rests on it, got None")
+        positive(radius=self.radius)
         self._recipe(None)
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Any
 
 from certunl.base import Key
@@ -11,7 +10,7 @@ from certunl.bounds.constants import NewtonConstants
 from certunl.bounds.theorems.newton import Chains
 from certunl.certificates.guarantee import Guarantee
 from certunl.certificates.update import Unlearner, Update
-from certunl.errors import BadInput
+from certunl.errors import BadInput, nonnegative, one_of, whole
 from certunl.methods._newton_program import Settings, solved
 from certunl.methods._updated import updated
 from certunl.solvers import CG, LiSSA, Solution, Solver
@@ -63,20 +62,14 @@ class Newton(Unlearner):
     inverse: str = "dimension_free"
 
     def __post_init__(self) -> None:
-        if self.damping is not None and not (isinstance(self.damping, Real) and 0 <= float(self.damping) < math.inf):
-            raise BadInput(f"damping must be a number of at least 0, or None to measure it, got {self.damping}")
+        nonnegative("to measure it", damping=self.damping)
         if not isinstance(self.solver, Solver):
             raise BadInput(f"solver must be one of solvers/ (Dense(), CG(), LiSSA()), got {self.solver!r}")
-        if not (isinstance(self.steps, Integral) and self.steps >= 1):
-            raise BadInput(f"steps must be a whole number of at least 1, got {self.steps!r}")
-        for name, known in (
-            ("gradient", ("difference", "retained", "forgotten")),
-            ("operator", tuple(CURVATURES)),
-            ("inverse", ("dimension_free", "printed")),
-            ("fallback", (None, "cg", "dense")),
-        ):
-            if getattr(self, name) not in known:
-                raise BadInput(f"{name} must be one of {', '.join(map(str, known))}, got {getattr(self, name)!r}")
+        whole(steps=self.steps)
+        one_of(("difference", "retained", "forgotten"), gradient=self.gradient)
+        one_of(CURVATURES, operator=self.operator)
+        one_of(("dimension_free", "printed"), inverse=self.inverse)
+        one_of((None, "cg", "dense"), fallback=self.fallback)
         if self.fallback is not None and self.fallback == type(self.solver).__name__.lower():
             raise BadInput(f'fallback="{self.fallback}" is the solver itself; leave it out, or name the other one')
         if self.inverse == "printed" and not (isinstance(self.solver, LiSSA) and self.assumed):

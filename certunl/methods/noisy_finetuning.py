@@ -8,7 +8,7 @@ import jax
 from certunl.base import Key, Params
 from certunl.bounds import theorems
 from certunl.certificates.update import Unlearner, Update
-from certunl.errors import BadInput
+from certunl.errors import positive
 from certunl.methods._noisy_steps import clip, draw_steps, steps_recipe, walk
 from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
@@ -51,9 +51,7 @@ class NoisyFineTuning(Unlearner):
     batch_size: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("radius", "clip_norm"):
-            if getattr(self, name) is None:
-                raise BadInput(f"{name} must be a positive number: the theorem rests on it, got None")
+        positive(radius=self.radius, clip_norm=self.clip_norm)
         self._recipe(None)
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:

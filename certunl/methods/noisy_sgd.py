@@ -11,7 +11,7 @@ from certunl.bounds.constants import HessianFreeConstants
 from certunl.bounds.theorems.assumed import check_assumed
 from certunl.bounds.theorems.noisy_sgd import curvature_of
 from certunl.certificates.update import Unlearner, Update
-from certunl.errors import BadInput
+from certunl.errors import BadInput, one_of
 from certunl.methods._checkpoint import Checkpoint
 from certunl.methods._noisy_steps import clip, draw_steps, steps_recipe, walk
 from certunl.methods._updated import updated
@@ -66,8 +66,7 @@ class NoisySGD(Unlearner):
         check_assumed(self.assumed)
         if isinstance(self.assumed, HessianFreeConstants) and self.assumed.convexity is None:
             raise BadInput("noisy SGD contracts for convex losses only: give convexity among the constants")
-        if self.start not in (None, *STARTS):
-            raise BadInput(f"start must be one of {', '.join(STARTS)}, or None, got {self.start!r}")
+        one_of((None, *STARTS), start=self.start)
         steps_recipe(None, self.noise, self.learning_rate, self.batch_size, epochs=self.epochs, radius=self.radius)
 
     def prepare(self, run: Run, *, progress: Progress | None = None) -> Checkpoint | None:

@@ -1,8 +1,6 @@
 """Certified removal as published (Guo et al., ICML 2020): noise in the objective, before anyone asks."""
 
-import math
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, ClassVar
 
 import jax
@@ -14,7 +12,7 @@ from certunl.bounds import theorems
 from certunl.bounds.linear_risk import linear_risk
 from certunl.certificates.calibration import secret_key
 from certunl.certificates.update import Unlearner, Update
-from certunl.errors import BadInput
+from certunl.errors import BadInput, positive
 from certunl.methods._descent import check, descend, tolerance_of
 from certunl.methods._updated import updated
 from certunl.solvers import CG, Solver
@@ -64,8 +62,7 @@ class PerturbedRemoval(Unlearner):
     solver: Solver = _CG
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.objective_noise, Real) and 0 < self.objective_noise < math.inf):
-            raise BadInput(f"objective_noise must be a positive number, got {self.objective_noise!r}")
+        positive(objective_noise=self.objective_noise)
         check(self)
 
     def prepare(self, run: Run, *, progress: Progress | None = None) -> Perturbed:

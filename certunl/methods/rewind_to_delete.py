@@ -1,7 +1,6 @@
 """Rewind-to-delete (Mu and Klabjan, NeurIPS 2025): back to an earlier checkpoint, and on without the request."""
 
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import jax
@@ -11,7 +10,7 @@ from certunl.bounds import theorems
 from certunl.bounds.constants import HessianFreeConstants
 from certunl.bounds.theorems.assumed import check_assumed
 from certunl.certificates.update import Unlearner, Update
-from certunl.errors import BadInput
+from certunl.errors import BadInput, whole
 from certunl.methods._checkpoint import Checkpoint
 from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
@@ -40,8 +39,7 @@ class RewindToDelete(Unlearner):
     assumed: HessianFreeConstants | str | None = None
 
     def __post_init__(self) -> None:
-        if self.steps is not None and not (isinstance(self.steps, Integral) and self.steps >= 0):
-            raise BadInput(f"steps must be a whole number of at least 0, or None for half of them, got {self.steps!r}")
+        whole("for half of them", steps=self.steps, least=0)
         check_assumed(self.assumed)
 
     def prepare(self, run: Run, *, progress: Progress | None = None) -> Checkpoint:

@@ -1,7 +1,6 @@
 """SCRUB (Kurmanji et al. 2023): a student that disobeys its teacher on the forgotten and obeys it on the retained."""
 
 from dataclasses import dataclass, replace
-from numbers import Integral, Real
 from typing import Any
 
 import jax
@@ -11,7 +10,7 @@ from flax import struct
 
 from certunl.base import Key, Params
 from certunl.certificates.update import Unlearner, Update
-from certunl.errors import BadInput
+from certunl.errors import nonnegative, whole
 from certunl.methods._continued import followed
 from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
@@ -47,12 +46,8 @@ class SCRUB(Unlearner):
     def __post_init__(self) -> None:
         for rate in (self.learning_rate, self.max_learning_rate):
             Recipe(epochs=self.epochs, learning_rate=1.0 if rate is None else rate)
-        if not (isinstance(self.max_epochs, Integral) and 0 <= self.max_epochs <= self.epochs):
-            raise BadInput(f"max_epochs must be a whole number from 0 to epochs {self.epochs}, got {self.max_epochs!r}")
-        for name in ("alpha", "gamma"):
-            value = getattr(self, name)
-            if not (isinstance(value, Real) and 0 <= float(value) < float("inf")):
-                raise BadInput(f"{name} must be a number of at least 0, got {value!r}")
+        whole(max_epochs=self.max_epochs, least=0, most=self.epochs)
+        nonnegative(alpha=self.alpha, gamma=self.gamma)
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
         """`key` draws the batches. Raises: Diverged when a loss leaves the finite numbers."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from certunl.base import Key, Params
+from certunl.base import Key, Params, width
 from certunl.errors import BadInput
 
 __all__ = ["Frozen"]
@@ -50,7 +50,7 @@ class Frozen:
     @property
     def unchecked(self) -> tuple[str, ...]:
         """What no statement about parameters covers."""
-        count = sum(leaf.size for leaf in jax.tree.leaves(self.statistics))
+        count = width(self.statistics)
         return (f"{count:,} frozen BatchNorm statistics, which may have seen the forgotten examples",)
 
     def init(self, key: Key, x: Any) -> dict[str, Params]:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from certunl.errors import BadInput
+from certunl.errors import positive
 from certunl.models._layers import Dense
 
 __all__ = ["Linear", "shortened"]
@@ -34,7 +34,6 @@ class Linear(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         x = x.reshape(x.shape[0], -1).astype(self.dtype)
         if self.bound is not None:
-            if not 0 < self.bound < float("inf"):
-                raise BadInput(f"bound must be a positive number or None, got {self.bound!r}")
+            positive("", bound=self.bound)
             x = shortened(x, self.bound)
         return Dense(self.classes, self.bias, self.dtype)(x)

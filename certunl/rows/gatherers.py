@@ -3,13 +3,12 @@
 import contextlib
 import warnings
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 
 from certunl.base import Params, Progress
-from certunl.errors import BadInput
+from certunl.errors import BadInput, one_of, whole
 from certunl.rows import gathering
 from certunl.rows._rows import Rows
 from certunl.rows.origin import Origin, fingerprint
@@ -32,8 +31,7 @@ class Forward:
     chunk: int | None = None
 
     def __post_init__(self) -> None:
-        if self.chunk is not None and not (isinstance(self.chunk, Integral) and self.chunk >= 1):
-            raise BadInput(f"chunk must be a whole number of at least 1, got {self.chunk!r}")
+        whole("", chunk=self.chunk)
 
     def size(self, run: Run, units: int) -> int:
         """Units to a chunk."""
@@ -73,8 +71,7 @@ def chosen(gather: Gatherer, form: str, order: str | None, chunk: int | None) ->
     Raises: BadInput where they do not go together.
     """
     if order is not None or chunk is not None:
-        if order not in (None, "forward", "backward"):
-            raise BadInput(f'order must be "forward" or "backward", got {order!r}')
+        one_of((None, "forward", "backward"), order=order)
         if gather != Forward() or (order == "backward" and chunk is not None):
             raise BadInput("order and chunk are gather=Forward(chunk=...) or gather=Backward() now: give one of these")
         gather = Backward() if order == "backward" else Forward(chunk)

@@ -1,7 +1,6 @@
 """Conjugate gradients (Hestenes and Stiefel 1952), stopped on the residual, negative curvature noticed."""
 
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Any
 
 import jax
@@ -9,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from certunl.base import Key, Operator, Params
-from certunl.errors import BadInput, Diverged
+from certunl.errors import Diverged, share, whole
 from certunl.solvers._solver import Solution, Solver
 
 __all__ = ["CG"]
@@ -26,10 +25,8 @@ class CG(Solver):
     max_steps: int = 1000
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.tol, Real) and 0 < float(self.tol) < 1):
-            raise BadInput(f"CG tol must lie between 0 and 1, got {self.tol!r}")
-        if not (isinstance(self.max_steps, Integral) and self.max_steps >= 1):
-            raise BadInput(f"CG max_steps must be a whole number of at least 1, got {self.max_steps!r}")
+        share(tol=self.tol)
+        whole(max_steps=self.max_steps)
 
     def __call__(self, operator: Operator, b: Params, key: Key) -> Solution:
         dot: Any = optax.tree.vdot

@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass
 from functools import partial
-from numbers import Integral, Real
 from typing import Any
 
 import jax
@@ -13,7 +12,7 @@ from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
 from certunl.base import Key, Operator, Params
-from certunl.errors import BadInput, Diverged
+from certunl.errors import BadInput, Diverged, one_of, positive, whole
 from certunl.solvers._solver import Solution, Solver
 from certunl.training.curvature import extreme_eigenvalues
 
@@ -51,13 +50,9 @@ class LiSSA(Solver):
     devices: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("depth", "repeats", "batch_size", "devices"):
-            if not (isinstance(getattr(self, name), Integral) and getattr(self, name) >= 1):
-                raise BadInput(f"LiSSA {name} must be a whole number of at least 1, got {getattr(self, name)!r}")
-        if self.scale is not None and not (isinstance(self.scale, Real) and 0 < float(self.scale) < float("inf")):
-            raise BadInput(f"LiSSA scale must be a positive number, or None to measure it, got {self.scale!r}")
-        if self.chains not in ("auto", "vmap", "map"):
-            raise BadInput(f'LiSSA chains must be "auto", "vmap" or "map", got {self.chains!r}')
+        whole(depth=self.depth, repeats=self.repeats, batch_size=self.batch_size, devices=self.devices)
+        positive("to measure it", scale=self.scale)
+        one_of(("auto", "vmap", "map"), chains=self.chains)
         if self.repeats % self.devices:
             raise BadInput(f"LiSSA repeats must divide evenly among devices, got {self.repeats} and {self.devices}")
 

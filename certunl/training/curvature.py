@@ -8,7 +8,7 @@ import jax.flatten_util
 import jax.numpy as jnp
 import optax
 
-from certunl.base import Key, Operator, Params
+from certunl.base import Key, Operator, Params, width
 from certunl.errors import BadInput
 from certunl.training.problem import Dataset, Problem
 from certunl.training.streaming import streamed
@@ -94,7 +94,7 @@ def extreme_eigenvalues(operator: Operator, like: Params, key: Key, steps: int =
     norm: Any = optax.tree.norm
     start_key, fixed = jax.random.split(key)
     start = optax.tree.random_like(start_key, like)
-    size = sum(leaf.size for leaf in jax.tree.leaves(like))
+    size = width(like)
     zero = jnp.zeros_like(norm(start))
     tiny = jnp.sqrt(jnp.finfo(zero.dtype).eps)
 

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from certunl.base import Key, Params, Progress, outputs_first, outputs_last, stacked
-from certunl.errors import BadInput, Diverged
+from certunl.errors import BadInput, Diverged, whole
 from certunl.training.loop import step
 from certunl.training.recipe import Recipe
 from certunl.training.run import Run
@@ -67,8 +67,7 @@ def ensemble(
     present = present & np.asarray(run.present)
     if not present.any(axis=1).all():
         raise BadInput(f"model {np.flatnonzero(~present.any(axis=1))[0]} has nobody to be trained on")
-    if chunk is not None and chunk < 1:
-        raise BadInput(f"chunk must be a positive number of models, got {chunk!r}")
+    whole("", chunk=chunk)
     apart = schedules is not None or _coupled(run)
     size = min(len(present), chunk or chunk_size(run, len(present)))
     parts = [np.minimum(np.arange(i, i + size), len(present) - 1) for i in range(0, len(present), size)]

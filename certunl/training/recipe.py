@@ -1,16 +1,14 @@
 """How a model is trained: the settings of one step and of the schedule."""
 
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from certunl.base import Params
-from certunl.errors import BadInput
+from certunl.errors import BadInput, nonnegative, one_of, positive, whole
 
 __all__ = ["Recipe"]
 
@@ -48,25 +46,12 @@ class Recipe:
     batches: str = "equal"
 
     def __post_init__(self) -> None:
-        for name in ("learning_rate", "decay", "radius", "clip_norm"):
-            value: Any = getattr(self, name)
-            optional = name in ("radius", "clip_norm")
-            if value is None and optional:
-                continue
-            if not (isinstance(value, Real) and 0 < float(value) < np.inf):
-                raise BadInput(f"{name} must be a positive number{' or None' if optional else ''}, got {value!r}")
-        if not (isinstance(self.weight_decay, Real) and 0 <= self.weight_decay < np.inf):
-            raise BadInput(f"weight_decay must be a number of at least 0, got {self.weight_decay!r}")
-        for name in ("epochs", "batch_size"):
-            value = getattr(self, name)
-            if not (isinstance(value, Integral) and not isinstance(value, bool) and 0 < int(value) < 10**7):
-                raise BadInput(f"{name} must be a positive whole number (below 10 million), got {value!r}")
-        for name, known in (
-            ("denominator", ("batch", "retained")),
-            ("batches", ("equal", "fixed", "poisson")),
-        ):
-            if getattr(self, name) not in known:
-                raise BadInput(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+        positive(learning_rate=self.learning_rate, decay=self.decay)
+        positive("", radius=self.radius, clip_norm=self.clip_norm)
+        nonnegative(weight_decay=self.weight_decay)
+        whole(epochs=self.epochs, batch_size=self.batch_size, most=10**7)
+        one_of(("batch", "retained"), denominator=self.denominator)
+        one_of(("equal", "fixed", "poisson"), batches=self.batches)
         if self.batches == "poisson" and self.denominator == "retained":
             raise BadInput('Poisson batches have a fixed divisor: use denominator="batch" with them')
         self.direction()

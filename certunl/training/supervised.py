@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from numbers import Real
 from typing import Any
 
 import jax
@@ -11,7 +10,7 @@ import numpy as np
 import optax
 
 from certunl.base import Key, Params
-from certunl.errors import BadInput
+from certunl.errors import BadInput, nonnegative
 from certunl.training.problem import Dataset, Problem
 
 __all__ = [
@@ -97,8 +96,7 @@ def said(error: Exception) -> str:
 
 def _supervised(model: Any, data: Dataset, output_loss: Any, l2: float) -> tuple[Problem, tuple[int, ...]]:
     """The problem, and the shape of one example's output."""
-    if not (isinstance(l2, Real) and 0 <= float(l2) < np.inf):
-        raise BadInput(f"l2 must be a number of at least 0, got {l2!r}")
+    nonnegative(l2=l2)
     data.check()
     x, model = jnp.asarray(data.x), hashable(model)
     init = Initializer(model, x.shape[1:], str(x.dtype))

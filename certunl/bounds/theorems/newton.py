@@ -3,8 +3,7 @@
 from dataclasses import replace
 from typing import NamedTuple
 
-import jax
-
+from certunl.base import width
 from certunl.bounds.constants import NewtonConstants
 from certunl.bounds.inverse import dimension_free_error, lemma_depth, residual_error
 from certunl.bounds.linear import linear_constants
@@ -109,7 +108,7 @@ def newton(
         constants,
         radius=radius,
         damping=damping,
-        dimension=sum(leaf.size for leaf in jax.tree.leaves(run.params)),
+        dimension=width(run.params),
         weight_decay=run.recipe.weight_decay,
         shift=facts["shift"],
         gradient=facts["slope"],
