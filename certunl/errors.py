@@ -26,24 +26,26 @@ def positive(none: str | None = None, /, **settings: Any) -> None:
     Traceback (most recent call last):
     certunl.errors.BadInput: damping must be a positive number, got -1
     """
-    _check(lambda value: isinstance(value, Real) and 0 < float(value) < math.inf, "a positive number", none, settings)
+    _check(
+        lambda value: isinstance(value, Real) and 0 < float(value) < math.inf, "be a positive number", none, settings
+    )
 
 
 def nonnegative(none: str | None = None, /, **settings: Any) -> None:
     """The same for finite numbers of at least 0."""
-    _check(lambda v: isinstance(v, Real) and 0 <= float(v) < math.inf, "a number of at least 0", none, settings)
+    _check(lambda v: isinstance(v, Real) and 0 <= float(v) < math.inf, "be a number of at least 0", none, settings)
 
 
 def share(none: str | None = None, /, **settings: Any) -> None:
     """The same for numbers strictly between 0 and 1."""
-    _check(lambda v: isinstance(v, Real) and 0 < float(v) < 1, "a number strictly between 0 and 1", none, settings)
+    _check(lambda v: isinstance(v, Real) and 0 < float(v) < 1, "lie strictly between 0 and 1", none, settings)
 
 
 def whole(none: str | None = None, /, *, least: int = 1, most: int | None = None, **settings: Any) -> None:
     """The same for whole numbers from `least` to `most`."""
     limits = f"of at least {least}" if most is None else f"from {least} to {most}"
     top = math.inf if most is None else most
-    _check(lambda v: isinstance(v, Integral) and least <= int(v) <= top, f"a whole number {limits}", none, settings)
+    _check(lambda v: isinstance(v, Integral) and least <= int(v) <= top, f"be a whole number {limits}", none, settings)
 
 
 def one_of(known: Iterable[Any], /, **settings: Any) -> None:
@@ -54,7 +56,7 @@ def one_of(known: Iterable[Any], /, **settings: Any) -> None:
     certunl.errors.BadInput: operator must be one of hessian, ggn, got 'newton'
     """
     names = tuple(known)
-    _check(lambda value: value in names, f"one of {', '.join(map(str, names))}", None, settings)
+    _check(lambda value: value in names, f"be one of {', '.join(map(str, names))}", None, settings)
 
 
 def _check(holds: Callable[[Any], bool], expected: str, none: str | None, settings: dict[str, Any]) -> None:
@@ -63,4 +65,4 @@ def _check(holds: Callable[[Any], bool], expected: str, none: str | None, settin
             continue
         if isinstance(value, bool) or not holds(value):
             other = "" if none is None else f", or None {none}".rstrip()
-            raise BadInput(f"{name} must be {expected}{other}, got {value!r}")
+            raise BadInput(f"{name} must {expected}{other}, got {value!r}")

@@ -21,7 +21,7 @@ from tests.verbs import SMALL, certunl, listing, refused
         (("train", "NEW", "--model", "transformer"), "known are allcnn, cnn"),
         (("train", "NEW", "--set", "epoch=3"), "no setting 'epoch'"),
         (("train", "NEW", "--set", "epochs"), "name=value"),
-        (("train", "NEW", "--set", "epochs=-3"), "positive whole number"),
+        (("train", "NEW", "--set", "epochs=-3"), "epochs must be a whole number from 1"),
         (("train", "NEW", "--dataset", "wine", "--set", "classes=2"), "one logit per class"),
         (("train", "NEW", "--dataset", "wine", "--set", "learning_rate=1e30", "epochs=3"), "NaN or infinite"),
         (("train", "NEW", "--dataset", "svhn", "--data-dir", "NEW"), "put train_32x32.mat"),

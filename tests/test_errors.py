@@ -24,7 +24,7 @@ def test_what_is_no_number_of_at_least_0_is_refused(wrong):
 
 @pytest.mark.parametrize("wrong", [*NUMBERS, 0, 1, 1.5])
 def test_what_is_no_share_is_refused(wrong):
-    with pytest.raises(BadInput, match=r"^delta must be a number strictly between 0 and 1, got "):
+    with pytest.raises(BadInput, match=r"^delta must lie strictly between 0 and 1, got "):
         share(delta=wrong)
 
 

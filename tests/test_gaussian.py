@@ -128,5 +128,5 @@ def test_the_classical_rule_is_for_epsilon_up_to_one_and_states_the_exact_epsilo
         cu.Budget(delta=1e-5, calibration="classical", epsilon=1.5)
     with pytest.raises(cu.BadInput, match="nothing for the classical rule to calibrate"):
         cu.Budget(delta=1e-5, calibration="classical", sigma=2.0)
-    with pytest.raises(cu.BadInput, match="analytic or classical"):
+    with pytest.raises(cu.BadInput, match="one of analytic, classical"):
         cu.Budget(epsilon=1.0, delta=1e-5, calibration="hopeful")
