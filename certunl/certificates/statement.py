@@ -1,7 +1,7 @@
 """The three things a theorem can say of an update: a distance, noise of its own, or (epsilon, delta) pairs."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
 from certunl.certificates.budget import UNPROVED, Budget, Charge
@@ -130,7 +130,7 @@ class Pairs:
         sigma: standard deviation of the noise of the last step.
     """
 
-    pairs: tuple[tuple[float, float], ...]
+    pairs: tuple[tuple[float, float], ...] = field(repr=False)
     sigma: float
     own_noise: ClassVar[bool] = True
     gaussian: ClassVar[bool] = False
