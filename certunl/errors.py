@@ -5,7 +5,10 @@ from collections.abc import Callable, Iterable
 from numbers import Integral, Real
 from typing import Any
 
-__all__ = ["BadInput", "Diverged", "nonnegative", "one_of", "positive", "share", "whole"]
+import jax
+import numpy as np
+
+__all__ = ["BadInput", "Diverged", "nonnegative", "one_of", "positive", "scalar", "share", "whole"]
 
 
 class BadInput(ValueError):
@@ -14,6 +17,11 @@ class BadInput(ValueError):
 
 class Diverged(ArithmeticError):
     """A computation left the finite numbers or its guarantee: the measured facts, and what to change."""
+
+
+def scalar(value: Any) -> Any:
+    """The Python number in an array without axes; anything else as it is."""
+    return np.asarray(value).item() if isinstance(value, np.ndarray | jax.Array) and value.ndim == 0 else value
 
 
 def positive(none: str | None = None, /, **settings: Any) -> None:
@@ -60,7 +68,7 @@ def one_of(known: Iterable[Any], /, **settings: Any) -> None:
 
 
 def _check(holds: Callable[[Any], bool], expected: str, none: str | None, settings: dict[str, Any]) -> None:
-    for name, value in settings.items():
+    for name, value in ((name, scalar(value)) for name, value in settings.items()):
         if value is None and none is not None:
             continue
         if isinstance(value, bool) or not holds(value):

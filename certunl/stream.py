@@ -13,6 +13,7 @@ from certunl.certificates.calibration import certify
 from certunl.certificates.certificate import Release
 from certunl.certificates.update import Unlearner, declared
 from certunl.errors import BadInput
+from certunl.rows import Statistics, Store
 from certunl.rows.staleness import Staleness, measure_staleness
 from certunl.training.run import Run
 
@@ -59,7 +60,7 @@ class Stream:
         """
         ids, prepared = self.run.check(request), self.prepared
         method = declared(self.method)
-        rows = prepared if method.keeps_rows else None
+        rows = prepared if isinstance(prepared, Statistics | Store) else None
         usable = prepared if rows is None or rows.covers(ids) else None
         update = method.forget(self.run, usable, ids, key)
         release = certify(update, budget, noise_key, trivial=trivial, account=self.account)

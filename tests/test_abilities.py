@@ -50,6 +50,27 @@ def test_a_method_without_a_base_is_taken_with_the_defaults():
     assert "duck" in cu.evaluate(run, [3], release, methods=None).rows
 
 
+@dataclass(frozen=True)
+class Wrapped:
+    """Rows in a method that names no base."""
+
+    method: object = cu.HessianFree()
+    own_noise = True
+
+    def prepare(self, run, *, progress=None):
+        return self.method.prepare(run)
+
+    def forget(self, run, prepared, request, key):
+        return self.method.forget(run, prepared, request, key)
+
+
+def test_rows_of_the_forgotten_are_dropped_whoever_keeps_them():
+    run, method = trained(network()), Wrapped()
+    stream = cu.Stream(run=run, method=method, prepared=method.prepare(run))
+    _, after = stream.forget([3], cu.Budget(sigma=0.1, delta=1e-5), KEY, cu.secret_key())
+    assert 3 not in after.prepared.units and declared(method).own_noise
+
+
 def test_a_method_that_says_nothing_of_forgetting_is_named():
     class Idle(cu.Unlearner):
         pass

@@ -155,3 +155,32 @@ def test_updates_that_are_not_numbers_are_refused():
         cu.certify(update(bound=1.0), cu.Budget(epsilon=1e300, delta=1e-5), KEY)
     with pytest.raises(cu.BadInput, match="status"):
         cu.Assumption("x", 1.0, "hoped")
+
+
+@pytest.mark.parametrize(
+    ("build", "sentence"),
+    [
+        *((lambda wrong=wrong: cu.Distance(wrong), "at least 0") for wrong in ("x", None, -1, float("nan"))),
+        (lambda: cu.Distance(1.0, doing_nothing=-1.0), "at least 0"),
+        (lambda: cu.OwnNoise(-1.0, 1.0), "at least 0"),
+        *(
+            (lambda wrong=wrong: cu.OwnNoise(1.0, wrong), "sigma must be a positive")
+            for wrong in (0.0, float("nan"), "x")
+        ),
+        (lambda: cu.Pairs(((0.1, -1.0),), 1.0), "an epsilon and a delta"),
+        (lambda: cu.Pairs(((0.1, float("nan")),), 1.0), "an epsilon and a delta"),
+        (lambda: cu.Pairs(((0.1, 0.2, 0.3),), 1.0), "an epsilon and a delta"),
+        (lambda: cu.Pairs(((0.1, 0.2),), 0.0), "sigma must be a positive"),
+        (lambda: cu.Guarantee(says="near", reference="r"), "says a Distance"),
+        (lambda: cu.Guarantee(says=None, reference="r", failure_probability=-0.5), "between 0 and 1"),
+        (lambda: cu.Guarantee(says=None, reference="r", unchecked="a word"), "tuple of str"),
+        (lambda: cu.Guarantee(says=None, reference="r", assumptions=("C",)), "tuple of Assumption"),
+    ],
+)
+def test_a_guarantee_that_means_nothing_cannot_be_built(build, sentence):
+    with pytest.raises(cu.BadInput, match=sentence):
+        build()
+
+
+def test_an_array_without_axes_is_a_number():
+    assert cu.Distance(jnp.float32(0.5)).bound == 0.5

@@ -1,6 +1,7 @@
 """What is proved of an update, whatever method made it: a statement, its reference, and what it rests on."""
 
 from dataclasses import dataclass, replace
+from numbers import Real
 
 from certunl.certificates.budget import UNPROVED, Budget
 from certunl.certificates.statement import Claim, Distance, OwnNoise, Pairs
@@ -79,6 +80,14 @@ class Guarantee:
 
     def __post_init__(self) -> None:
         one_of(SENSES, sense=self.sense)
+        if not (self.says is None or isinstance(self.says, Distance | OwnNoise | Pairs)):
+            raise BadInput(f"a guarantee says a Distance, OwnNoise, Pairs or None, got {self.says!r}")
+        if not (isinstance(self.failure_probability, Real) and 0 <= float(self.failure_probability) <= 1):
+            raise BadInput(f"failure_probability must lie between 0 and 1, got {self.failure_probability!r}")
+        for name, kind in (("assumptions", Assumption), ("unchecked", str), ("missing", str)):
+            held = getattr(self, name)
+            if not (isinstance(held, tuple) and all(isinstance(one, kind) for one in held)):
+                raise BadInput(f"{name} must be a tuple of {kind.__name__}, got {held!r}")
 
     @property
     def bound(self) -> float | None:

@@ -2,11 +2,12 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from numbers import Real
+from typing import Any, ClassVar, NamedTuple
 
 from certunl.certificates.budget import UNPROVED, Budget, Charge
 from certunl.certificates.gaussian import classical_ratio, noise_ratio, read_epsilon
-from certunl.errors import BadInput
+from certunl.errors import BadInput, positive, scalar
 
 __all__ = ["Claim", "Distance", "OwnNoise", "Pairs"]
 
@@ -42,8 +43,9 @@ class Distance:
     gaussian: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not self.bound >= 0:
-            raise BadInput(f"a bound is a distance of at least 0, got {self.bound}")
+        _distance(self.bound)
+        if self.doing_nothing is not None:
+            _distance(self.doing_nothing)
 
     def claim(self, budget: Budget, every_request: bool, ceiling: float) -> Claim:
         """The noise that `budget` asks for the smaller of bound and `ceiling`.
@@ -100,8 +102,9 @@ class OwnNoise:
     gaussian: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not (self.apart is None or self.apart >= 0):
-            raise BadInput(f"a bound is a distance of at least 0, got {self.apart}")
+        if self.apart is not None:
+            _distance(self.apart)
+        positive(sigma=self.sigma)
 
     def claim(self, budget: Budget, every_request: bool, ceiling: float) -> Claim:
         """What the noise is worth. Raises: BadInput where it needs more than the budget's epsilon."""
@@ -135,6 +138,12 @@ class Pairs:
     own_noise: ClassVar[bool] = True
     gaussian: ClassVar[bool] = False
 
+    def __post_init__(self) -> None:
+        for pair in self.pairs:
+            if not (len(pair) == 2 and all(isinstance(number, Real) and number >= 0 for number in pair)):
+                raise BadInput(f"a pair is an epsilon and a delta of at least 0, got {pair!r}")
+        positive(sigma=self.sigma)
+
     def claim(self, budget: Budget, every_request: bool, ceiling: float) -> Claim:
         """The least epsilon at the budget's delta. Raises: BadInput where that is more than the budget's."""
         _only_epsilon(budget)
@@ -152,6 +161,12 @@ class Pairs:
 
 
 _OWN = "the noise of the method's own steps"
+
+
+def _distance(bound: Any) -> None:
+    number = scalar(bound)
+    if not (isinstance(number, Real) and float(number) >= 0):
+        raise BadInput(f"a bound is a distance of at least 0, got {bound}")
 
 
 def _only_epsilon(budget: Budget) -> None:

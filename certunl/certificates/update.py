@@ -90,9 +90,13 @@ class Unlearner:
 
 @dataclass(frozen=True)
 class _Adopted(Unlearner):
-    """A method that names no base: it declares nothing."""
+    """A method that names no base: the defaults, where it declares nothing."""
 
     method: Any
+
+    def __post_init__(self) -> None:
+        for ability in ("own_noise", "keeps_rows", "stores_rows", "serves_once"):
+            object.__setattr__(self, ability, getattr(self.method, ability, False))
 
     def prepare(self, run: "Run", *, progress: Progress | None = None) -> Any:
         return self.method.prepare(run, progress=progress)

@@ -42,7 +42,7 @@ def certificate_of(facts: dict[str, Any]) -> Certificate:
     return Certificate(
         guarantee=guarantee,
         ceiling=math.inf if ceiling is None else ceiling,
-        budget=Budget(**held["budget"]),
+        budget=_budget(held["budget"]),
         account=account_of(held["account"]),
         **{name: held[name] for name in ("verdict", "method", "sigma", "epsilon", "parameter_norm", "dimension")},
     )
@@ -54,6 +54,12 @@ def account_of(held: dict[str, Any]) -> Account:
     ratios = tuple(math.inf if ratio is None else ratio for ratio in held["ratios"])
     before = None if held["before"] is None else account_of(held["before"])
     return Account(total=total, ratios=ratios, pairs=_tuples(held["pairs"]), failures=held["failures"], before=before)
+
+
+def _budget(held: dict[str, Any]) -> Budget:
+    """Version 0.1 took a calibration beside a fixed sigma, on which it had no effect."""
+    fixed: dict[str, Any] = {} if held["sigma"] is None else {"calibration": "analytic"}
+    return Budget(**(held | fixed))
 
 
 def _guarantee(held: dict[str, Any]) -> Guarantee:

@@ -50,7 +50,7 @@ class DescentToDelete(Unlearner):
         positive("", learning_rate=self.learning_rate)
         if not (self.assumed is None or self.assumed == "linear" or isinstance(self.assumed, NewtonConstants)):
             raise BadInput(f'assumed must be NewtonConstants(...), "linear" or None, got {self.assumed!r}')
-        one_of((None, *STARTS), start=self.start)
+        one_of((*STARTS, None), start=self.start)
         if self.start is not None and self.assumed is None:
             raise BadInput("start says where the bound begins: give assumed as well, or leave start out")
 

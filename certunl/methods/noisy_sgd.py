@@ -66,7 +66,7 @@ class NoisySGD(Unlearner):
         check_assumed(self.assumed)
         if isinstance(self.assumed, HessianFreeConstants) and self.assumed.convexity is None:
             raise BadInput("noisy SGD contracts for convex losses only: give convexity among the constants")
-        one_of((None, *STARTS), start=self.start)
+        one_of((*STARTS, None), start=self.start)
         steps_recipe(None, self.noise, self.learning_rate, self.batch_size, epochs=self.epochs, radius=self.radius)
 
     def prepare(self, run: Run, *, progress: Progress | None = None) -> Checkpoint | None:

@@ -34,6 +34,9 @@ def test_a_request_and_everyone_gone_say_the_same(run):
         assert both.bound != theorem(run, IDS).bound
     with pytest.raises(cu.BadInput):
         theorems.residual(run, [999], run.params)
+    for mask in (everyone(run, IDS), everyone(earlier, IDS)[:7]):  # of one who is gone already it says she is there
+        with pytest.raises(cu.BadInput, match="everyone gone since training"):
+            theorems.residual(earlier, mask, run.params)
 
 
 def test_anybodys_update_is_certified_by_a_theorem_and_lies_within_it(run):
