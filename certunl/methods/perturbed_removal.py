@@ -15,6 +15,7 @@ from certunl.certificates.update import Unlearner, Update
 from certunl.errors import BadInput, positive
 from certunl.methods._descent import check, descend, tolerance_of
 from certunl.methods._updated import updated
+from certunl.rows.origin import Origin
 from certunl.solvers import CG, Solver
 from certunl.timing import Stopwatch
 from certunl.training.run import Run
@@ -26,10 +27,14 @@ _CG = CG(tol=1e-2)
 
 @struct.dataclass
 class Perturbed:
-    """The perturbation `b` of an objective and its minimiser: secret, both of them."""
+    """The perturbation `b` of an objective and its minimiser: secret, both of them.
+
+    `origin` says of which run they are, and with which noise b was drawn.
+    """
 
     b: Params
     params: Params
+    origin: Origin = struct.field(pytree_node=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +78,7 @@ class PerturbedRemoval(Unlearner):
         b = jax.tree.map(lambda leaf: self.objective_noise * leaf, b)
         risk = linear_risk(run, run.present)
         end = descend(risk, run.params, b, tolerance_of(self, risk), int(self.steps), self.solver, solver_key)
-        return Perturbed(b, end.params)
+        return Perturbed(b, end.params, self._origin(run))
 
     def forget(self, run: Run, prepared: Perturbed | None, request: Any, key: Key) -> Update:
         """`key` is for a solver that draws. Raises: Diverged where `steps` do not reach the tolerance; BadInput for
@@ -82,11 +87,16 @@ class PerturbedRemoval(Unlearner):
         _allow(run)
         if not isinstance(prepared, Perturbed):
             raise BadInput("objective_noise needs prepared = method.prepare(run), in the library: its b is a secret")
+        if not self._origin(run).same(prepared.origin):
+            raise BadInput("this perturbation belongs to another run, or to another objective_noise; prepare this one")
         tolerance = tolerance_of(self, risk)
         with Stopwatch() as watch:
             end = descend(risk, prepared.params, prepared.b, tolerance, int(self.steps), self.solver, key)
         guarantee = theorems.perturbed_objective(risk, tolerance, self.objective_noise)
         return updated(run, end.params, watch, "perturbed_removal", guarantee, cost=end.cost)
+
+    def _origin(self, run: Run) -> Origin:
+        return Origin.of(run, f"perturbed objective, noise {float(self.objective_noise)!r}")
 
 
 def _allow(run: Run) -> None:

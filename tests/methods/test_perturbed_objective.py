@@ -109,3 +109,13 @@ def test_the_published_claim_is_exceeded_by_the_method_itself():
 def test_what_cannot_be_done_is_refused(run, settings, sentence):
     with pytest.raises(cu.BadInput, match=sentence):
         cu.PerturbedRemoval(**settings).forget(run(), None, IDS, KEY)
+
+
+def test_a_perturbation_of_another_noise_or_run_is_refused():
+    """A b of little noise under a claim of much would be PROVED of nothing, yet claim a small epsilon."""
+    run, quiet = made(), cu.PerturbedRemoval(objective_noise=0.01)
+    with pytest.raises(cu.BadInput, match="another objective_noise"):
+        cu.PerturbedRemoval(objective_noise=100.0).forget(run, quiet.prepare(run), IDS, KEY)
+    with pytest.raises(cu.BadInput, match="another run"):
+        quiet.forget(made(l2=0.1), quiet.prepare(run), IDS, KEY)
+    assert quiet.forget(run, quiet.prepare(run), IDS, KEY).method == "perturbed_removal"
