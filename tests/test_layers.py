@@ -196,32 +196,6 @@ def test_every_top_level_name_has_a_floor_and_there_are_few():
     assert len(LAYERS) == 7 and len(LEVEL) <= 28
 
 
-FOREIGN = {
-    "features.py": {"shape"},
-    "methods/lcodec.py": {"model", "apply", "key"},
-    "rows/origin.py": {"__self__", "__func__", "__code__", "__wrapped__", "__dict__"},
-    "training/problem.py": {"model", "unchecked", "shape", "predict"},
-    "training/recipe.py": {"init", "update"},
-    "training/streaming.py": {"size", "jaxpr", "eqns"},
-    "training/supervised.py": {"unchecked", "predict"},
-    "training/workers.py": {"sched_getaffinity"},
-}
-"""What is asked of things that are not this package's: users' models and losses, JAX's and Python's own."""
-
-
-def probed(tree):
-    """The names that a file asks an object for without knowing whether it has them."""
-    for node in nodes(tree):
-        called = node.func if isinstance(node, ast.Call) else None
-        if isinstance(called, ast.Name) and called.id in ("getattr", "hasattr"):
-            yield from (argument.value for argument in node.args[1:2] if isinstance(argument, ast.Constant))
-
-
-@pytest.mark.parametrize("file", FILES)
-def test_no_ability_is_probed_for(file):
-    assert set(probed(ast.parse(FILES[file].read_text()))) <= FOREIGN.get(file, set())
-
-
 @pytest.mark.parametrize("file", FILES)
 def test_print_only_in_the_cli_and_no_file_is_long(file):
     text = FILES[file].read_text()

@@ -1,6 +1,6 @@
 """Where data sets are looked for: sets with files of the same names, folders that cannot be looked into, two forms."""
 
-import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,13 +46,18 @@ def test_a_folder_that_cannot_be_looked_into_gets_one_sentence(name, folder):
         cu.datasets.load(name, data_dir=folder)
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="this user may read everything")
-def test_a_folder_that_may_not_be_read_gets_one_sentence(tmp_path):
+@pytest.mark.parametrize(
+    ("call", "sentence"), [("is_file", "cannot be looked into"), ("read_bytes", "may not read it")]
+)
+def test_a_folder_or_file_that_may_not_be_read_gets_one_sentence(tmp_path, monkeypatch, call, sentence):
     written("adult", tmp_path / "adult")
-    (tmp_path / "adult").chmod(0)
-    with pytest.raises(cu.BadInput):
+
+    def refuses(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, call, refuses)  # root, who may run this, may read everything
+    with pytest.raises(cu.BadInput, match=sentence):
         load("adult", tmp_path)
-    (tmp_path / "adult").chmod(0o700)
 
 
 def test_the_authors_files_serve_where_the_prepared_ones_are_damaged(tmp_path):
