@@ -80,6 +80,15 @@ def test_a_method_that_says_nothing_of_forgetting_is_named():
         Idle().forget(None, None, [0], KEY)
 
 
+def test_a_solver_that_says_nothing_of_solving_is_named():
+    class Idle(cu.solvers.Solver):
+        pass
+
+    assert (Idle().batch_size, Idle().devices) == (0, 1)
+    with pytest.raises(NotImplementedError, match="Idle does not say how it solves"):
+        Idle()(None, None, KEY)
+
+
 @pytest.mark.parametrize(
     ("build", "sentence"),
     [
@@ -110,8 +119,9 @@ def test_the_same_settings_with_an_effect_are_taken():
     cu.DescentToDelete(start="gradient", assumed="linear")
 
 
-def test_rows_of_a_backward_method_are_not_carried_on():
+def test_rows_of_a_backward_method_are_not_carried_on(monkeypatch):
     run, method = trained(network()), cu.HessianFree(gather=cu.Backward())
+    monkeypatch.setattr("certunl.rows.repair.follow", None)  # nothing is trained before
     with pytest.raises(cu.BadInput, match=r"repair them with gather=Forward\(\)"):
         method.repair(run, method.prepare(run), KEY)
 

@@ -55,9 +55,7 @@ class Backward:
     def rows(
         self, run: Run, owners: np.ndarray, units: np.ndarray, form: str, old: Rows | None, progress: Progress | None
     ) -> Params:
-        """The same rows as `Forward` gathers. Raises: BadInput for rows that are to be carried on."""
-        if old is not None:
-            raise BadInput("rows are carried on forward: repair them with gather=Forward()")
+        """The same rows as `Forward` gathers; they begin as zeros (`repair` refuses others)."""
         return gathering.backward(run, owners, units)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from certunl.base import Key, Progress
 from certunl.errors import BadInput
 from certunl.rows._rows import Rows
-from certunl.rows.gatherers import Gatherer, gathered, stored
+from certunl.rows.gatherers import Forward, Gatherer, gathered, stored
 from certunl.rows.origin import Origin
 from certunl.rows.store import Place
 from certunl.training.loop import check_finite, follow
@@ -49,8 +49,11 @@ def repair(
         place: where rows that came from a store go.
 
     Source: Qiao et al. 2025, unlearning-repairing.
-    Raises: BadInput for rows of a store without a place; Diverged when training or the rows left the finite numbers.
+    Raises: BadInput for `Backward`, and for rows of a store without a place; Diverged when training or the rows left
+    the finite numbers.
     """
+    if not isinstance(gather, Forward):
+        raise BadInput("rows are carried on forward: repair them with gather=Forward()")
     if rows.on_disk and place is None:
         raise BadInput("rows that are in a store are repaired into a new one; give its place")
     recipe, schedule = continuation(run, np.flatnonzero(run.present), epochs, learning_rate, key)
