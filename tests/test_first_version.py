@@ -66,7 +66,16 @@ def test_a_certificate_of_the_first_version_is_read():
     assert certificate.guarantee.says is None and certificate.ceiling == math.inf
 
 
-@pytest.mark.parametrize("facts", [{}, {"bound": 1.0, "nothing": 3.0}, {"noise": 9.0, "bound": 1.0}, {"noise": 2.0}])
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {},
+        {"bound": float("inf"), "radius": 1.0},
+        {"bound": 1.0, "nothing": 3.0},
+        {"noise": 9.0, "bound": 1.0},
+        {"noise": 2.0},
+    ],
+)
 @pytest.mark.parametrize("pairs", [(), ((0.5, 1e-3), (0.9, 1e-6))])
 def test_what_is_written_now_is_read_back(facts, pairs):
     facts = facts | {"noise": 2.0} if pairs else facts
@@ -95,3 +104,23 @@ def test_names_of_the_first_version_answer_with_a_warning(old, new):
             owner.absent  # noqa: B018
     with pytest.warns(DeprecationWarning, match="ceiling"):
         assert certificate.trivial_bound == math.inf
+
+
+def test_a_certificate_still_says_whether_the_noise_is_the_methods_own():
+    noisy = claimed({"w": jnp.ones(3)}, pairs=((0.1, 1e-6),), noise=2.0)
+    for update, own, profiled in ((noisy, True, True), (claimed({"w": jnp.ones(3)}, bound=1.0), False, False)):
+        certificate = cu.certify(update, cu.Budget(epsilon=1.0, delta=1e-5), KEY).certificate
+        for name, value in (("own_noise", own), ("profiled", profiled)):
+            with pytest.warns(DeprecationWarning, match=f"certificate.{name} is "):
+                assert getattr(certificate, name) is value
+
+
+def test_a_budget_of_the_first_version_is_read():
+    """A calibration had no effect beside a fixed sigma, and was taken."""
+    account = {"total": None, "ratios": [0.1], "pairs": [], "failures": 0.0, "before": None}
+    budget = {"epsilon": 0.5, "delta": 1e-5, "distance": None, "sigma": 9.0, "calibration": "classical"}
+    held = {"verdict": "CONDITIONAL", "method": "m", "bound": 0.9, "trivial_bound": None, "sigma": 9.0, "epsilon": 0.5}
+    held |= {"budget": budget, "account": account, "parameter_norm": 3.0, "dimension": 4}
+    assert certificate_of(FLAT | {"bound": 0.9, "certificate": held}).budget == cu.Budget(
+        epsilon=0.5, delta=1e-5, sigma=9.0
+    )

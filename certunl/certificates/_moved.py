@@ -24,9 +24,13 @@ _NEW = {
 
 def moved(owner: str, guarantee: Guarantee | None, name: str) -> Any:
     """What `owner`.`name` was in 0.1, with a warning. Raises: AttributeError for any other name."""
-    if guarantee is None or name not in (*_NEW, "profile"):
+    if guarantee is None or name not in (*_NEW, "own_noise", "profile", "profiled"):
         raise AttributeError(f"{owner} has no attribute {name!r}")
-    if name == "profile":
+    if name == "own_noise":
+        new, value = "guarantee.own_noise", bool(guarantee.own_noise)
+    elif name == "profiled":
+        new, value = "guarantee.gaussian", not guarantee.gaussian
+    elif name == "profile":
         new, value = "guarantee.says.pairs", guarantee.says.pairs if isinstance(guarantee.says, Pairs) else ()
     else:
         new, value = f"guarantee.{_NEW[name]}", getattr(guarantee, _NEW[name])

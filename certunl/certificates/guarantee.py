@@ -143,7 +143,7 @@ class Guarantee:
             return "NOT CERTIFIED"
         if self.says.vacuous(claim, budget, ceiling):
             return "VACUOUS"
-        fixed = budget.distance is not None or budget.sigma is not None or self.says.own_noise or self.every_request
+        fixed = budget.distance is not None or budget.sigma is not None or self.own_noise or self.every_request
         proved = all(a.status == "proved" for a in self.assumptions) and not self.unchecked
         proved = proved and bool(self.assumptions or self.exact)  # a bare bound is somebody's word
         return "PROVED" if proved and fixed else "CONDITIONAL"

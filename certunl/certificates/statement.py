@@ -39,7 +39,6 @@ class Distance:
     bound: float
     doing_nothing: float | None = None
     exact: bool = False
-    own_noise: ClassVar[bool] = False
     gaussian: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -98,7 +97,6 @@ class OwnNoise:
 
     apart: float | None
     sigma: float
-    own_noise: ClassVar[bool] = True
     gaussian: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -135,7 +133,6 @@ class Pairs:
 
     pairs: tuple[tuple[float, float], ...] = field(repr=False)
     sigma: float
-    own_noise: ClassVar[bool] = True
     gaussian: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

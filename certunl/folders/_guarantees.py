@@ -67,6 +67,8 @@ def _guarantee(held: dict[str, Any]) -> Guarantee:
     fields["assumptions"] = _assumptions(held)
     if held["says"] is not None:
         says = {name: _tuples(value) for name, value in held["says"].items()}
+        if "bound" in says and says["bound"] is None:
+            says["bound"] = math.inf  # which JSON does not hold
         fields["says"] = _KINDS[says.pop("kind")](**says)
     return Guarantee(**fields)
 

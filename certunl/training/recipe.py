@@ -49,7 +49,7 @@ class Recipe:
         positive(learning_rate=self.learning_rate, decay=self.decay)
         positive("", radius=self.radius, clip_norm=self.clip_norm)
         nonnegative(weight_decay=self.weight_decay)
-        whole(epochs=self.epochs, batch_size=self.batch_size, most=10**7)
+        whole(epochs=self.epochs, batch_size=self.batch_size, most=10**7 - 1)
         one_of(("batch", "retained"), denominator=self.denominator)
         one_of(("equal", "fixed", "poisson"), batches=self.batches)
         if self.batches == "poisson" and self.denominator == "retained":

@@ -10,6 +10,8 @@ from certunl.bounds import theorems
 from tests.cases import KEY, classes, ridge, trained, vector
 
 IDS = np.array([3, 8])
+DESCENT = {"steps": 3, "rate": 0.1, "start": "gradient", "slope": 1.0, "largest": 1.0}
+NOISY = {"start": "ball", "noise": 1.0, "steps": 3, "slots": 4, "rate": 0.1, "radius": 1.0, "assumed": "linear"}
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +81,20 @@ def test_a_theorem_that_does_not_hold_says_what_it_lacks():
     assert guarantee.says is None and "assumed=HessianFreeConstants" in guarantee.missing[0]
     with pytest.raises(cu.BadInput, match="closed form"):
         theorems.residual(trained(ridge()), IDS, None)
+
+
+@pytest.mark.parametrize(
+    ("theorem", "sentence"),
+    [
+        (lambda run: theorems.descent(run, IDS, assumed=None, **DESCENT), "the theorem rests on them"),
+        (lambda run: theorems.descent(run, IDS, assumed="linear", **DESCENT | {"start": "x"}), "start must be one of"),
+        (lambda run: theorems.noisy_sgd(run, IDS, **NOISY | {"start": "x"}), "start must be one of"),
+        (lambda run: theorems.noisy_sgd(run, IDS, **NOISY | {"noise": 0.0}), "noise must be"),
+        (lambda run: theorems.clipped_models(run, radius=1.0, noise=0.0, steps=3), "noise must be"),
+        (lambda run: theorems.clipped_gradients(run, radius=0.0, clip_norm=1.0, noise=1.0, steps=3, rate=0.1,
+                                                weight_decay=0.0), "radius must be"),
+    ],
+)  # fmt: skip
+def test_what_a_theorem_cannot_take_is_one_sentence(run, theorem, sentence):
+    with pytest.raises(cu.BadInput, match=sentence):
+        theorem(run)

@@ -7,7 +7,7 @@ from certunl.bounds.noisy_chain import noisy_chain
 from certunl.bounds.rounding import clip_rounding, coarsest, longest_noise
 from certunl.certificates.guarantee import Assumption, Guarantee
 from certunl.certificates.statement import OwnNoise, Pairs
-from certunl.errors import BadInput
+from certunl.errors import BadInput, positive
 from certunl.training.run import Run
 
 __all__ = ["EPSILONS", "clipped_gradients", "clipped_models"]
@@ -27,6 +27,7 @@ def clipped_gradients(
 
     Raises: BadInput where rate · weight_decay exceeds 2.
     """
+    positive(radius=radius, clip_norm=clip_norm, noise=noise)
     contraction = abs(1 - rate * weight_decay)
     if contraction > 1:
         raise BadInput(f"learning_rate times weight_decay is {rate * weight_decay:.4g}, more than 2: lower one of them")
@@ -65,6 +66,7 @@ def clipped_models(run: Run, *, radius: float, noise: float, steps: int) -> Guar
 
     It proves a delta for each of `EPSILONS`. The reference is the same steps from any other model.
     """
+    positive(radius=radius, noise=noise)
     relative = clip_rounding(run.params)
     deltas = clipped_chain(EPSILONS, ratio=2 * radius * (1 + relative) / noise, steps=steps)
     rests = (

@@ -13,7 +13,7 @@ from certunl.bounds.theorems._gone import everyone_gone
 from certunl.bounds.theorems.assumed import step_rounding
 from certunl.certificates.guarantee import Assumption, Guarantee, minimiser
 from certunl.certificates.statement import Distance
-from certunl.errors import BadInput
+from certunl.errors import BadInput, one_of
 from certunl.training.risk import Risk
 from certunl.training.run import Run
 
@@ -66,8 +66,10 @@ def descent(
 
     Raises: BadInput where the steps do not contract, and for "ball" without one.
     """
+    one_of(("ball", "gradient"), start=start)
     constants, share = convex_constants(run, gone, assumed)
-    assert constants is not None
+    if constants is None:
+        raise BadInput('assumed must be NewtonConstants(...) or "linear": the theorem rests on them, got None')
     mu, L, radius = constants.strong_convexity, constants.smoothness + run.recipe.weight_decay, run.recipe.radius
     q = descent_contraction(learning_rate=rate, strong_convexity=mu, smoothness=L)
     if start == "ball" and radius is None:

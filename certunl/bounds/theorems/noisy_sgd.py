@@ -15,7 +15,7 @@ from certunl.bounds.theorems._gone import everyone_gone
 from certunl.bounds.theorems.assumed import FINITE, constants_for, lacking, step_rounding
 from certunl.certificates.guarantee import Assumption, Guarantee
 from certunl.certificates.statement import OwnNoise
-from certunl.errors import BadInput
+from certunl.errors import BadInput, one_of, positive
 from certunl.training.run import Run
 
 __all__ = ["Curvature", "curvature_of", "noisy_sgd"]
@@ -45,7 +45,8 @@ def curvature_of(run: Run, assumed: HessianFreeConstants | str | None) -> Curvat
     Raises: BadInput for "linear" where there is no closed form.
     """
     if isinstance(assumed, HessianFreeConstants):
-        assert assumed.convexity is not None
+        if assumed.convexity is None:
+            raise BadInput("noisy SGD contracts for convex losses only: give convexity among the constants")
         status = "estimated" if {"convexity", "smoothness"} & set(assumed.estimated) else "given"
         return Curvature(assumed.convexity, assumed.smoothness, status, True)
     if assumed is None:
@@ -85,6 +86,8 @@ def noisy_sgd(
 
     Raises: BadInput where a step does not contract, and for "linear" where there is no closed form.
     """
+    one_of(_REFERENCES, start=start)
+    positive(noise=noise)
     common: dict[str, Any] = {"reference": _REFERENCES[start], "sense": "unlearner", "unchecked": run.problem.unchecked}
     common["from_training"] = start == "trained"
     unproved, curvature = OwnNoise(None, float(noise)), curvature_of(run, assumed)

@@ -10,6 +10,7 @@ from certunl.bounds.residual import published_pairs, residual_bound
 from certunl.bounds.theorems._gone import everyone_gone
 from certunl.certificates.guarantee import Assumption, Guarantee
 from certunl.certificates.statement import Distance, Pairs
+from certunl.errors import positive
 from certunl.training.run import Run
 
 __all__ = ["perturbed_objective", "residual", "tested_residual"]
@@ -73,6 +74,7 @@ def perturbed_objective(risk: LinearRisk, tolerance: float, noise: float) -> Gua
     request.
     Source: Guo et al. 2020, theorem 3.
     """
+    positive(noise=noise)
     unchecked = (*risk.run.problem.unchecked, *_PERTURBED)
     reference = "the minimiser of the retained risk with a fresh perturbation b"
     if not np.asarray(risk.run.present).all():
