@@ -1,10 +1,11 @@
-"""Which methods prove something of real data, at epsilon 1? A softmax head on MNIST images shortened to norm 1.
+"""Which methods prove something of real data at epsilon 1? A softmax head on MNIST images shortened to norm 1.
 
 python benchmarks/certified.py [--save] [--small]
 
-Every method is given the work its proof needs for one distance, fixed before the request, so that all releases carry
-the same noise; methods whose steps carry noise get as much as (epsilon, delta) asks for. A line of JSON for each stage;
-accuracies are means over draws of the release's noise. In float64, where rounding is no part of any bound.
+One distance is fixed before the request, and every method does the work that its proof needs for that distance. All
+releases therefore carry the same noise. Methods whose own steps carry noise carry as much as (epsilon, delta) needs.
+Each stage gives one line of JSON. Accuracies are means over draws of the release's noise. All runs are in float64, so
+rounding is no part of any bound.
 """
 
 import statistics
@@ -26,7 +27,7 @@ HEAD = cu.models.Linear(classes=10, bound=1.0, dtype="float64")
 
 @dataclass(frozen=True)
 class Entry:
-    """A method and what may be spent on it: `distance` is None where its own steps carry the noise."""
+    """A method and its budget. `distance` is None if its own steps carry the noise."""
 
     method: Unlearner
     distance: float | None = None
@@ -119,8 +120,8 @@ def main(argv: Sequence[str] | None = None) -> list[dict[str, Any]]:
 
 
 def ask(stage: Stage, *, save: bool = False, small: bool = False) -> dict[str, Any]:
-    """One line: every entry of a stage."""
-    # small: 300 are left in batches of 5, as many noisy steps an epoch as of 60,000 in batches of 1,000
+    """One line of JSON, with every entry of a stage."""
+    # small: 300 retained examples in batches of 5 give as many noisy steps per epoch as 60,000 in batches of 1,000
     train, source = images(300 + stage.forgotten if small else 60_000, real=not small)
     test = train[:100] if small else cu.datasets.load("mnist", train=1).test
     recipe = replace(stage.recipe, epochs=2, batch_size=5) if small else stage.recipe
@@ -137,9 +138,10 @@ def ask(stage: Stage, *, save: bool = False, small: bool = False) -> dict[str, A
         print(name, file=sys.stderr, flush=True)
         run = runs[entry.ball]
         try:
-            # rows of everyone are prepared for many requests: one vector is enough for this one
+            # one vector is enough for one request; rows of all examples would be for many
             prepared = None if isinstance(entry.method, cu.HessianFree) else entry.method.prepare(run)
-            update = entry.method.forget(run, prepared, request, forget_key)
+            key: Any = cu.secret_key() if entry.method.own_noise else forget_key
+            update = entry.method.forget(run, prepared, request, key)
             releases = [released(update, entry) for _ in range(1 if update.guarantee.own_noise else DRAWS)]
         except (cu.BadInput, cu.Diverged) as refusal:
             refused[name] = str(refusal)
@@ -182,7 +184,7 @@ def ask(stage: Stage, *, save: bool = False, small: bool = False) -> dict[str, A
 
 
 def released(update: cu.Update, entry: Entry) -> cu.Release:
-    """Within the distance that was fixed, or where the bound exceeds it what is worth as much as it is."""
+    """The release within the fixed distance. If the bound exceeds that distance, sigma follows from the bound."""
     budget = cu.Budget(epsilon=EPSILON, delta=DELTA, distance=entry.distance)
     if entry.distance is not None and update.bound is not None and update.bound > entry.distance:
         budget = replace(budget, distance=None)

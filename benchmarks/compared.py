@@ -1,4 +1,4 @@
-"""Which methods hold out against attacks, on real MNIST, under random, class and influential requests?
+"""Which methods resist attacks on real MNIST, with random, class and influential requests?
 
 python benchmarks/compared.py [--save] [--small]        the same as `certunl compare`, without its page
 """
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> list[dict[str, Any]]:
 def ask(
     *, examples: int, hidden: tuple[int, ...], epochs: int, forgotten: int, shadows: int, save: bool, small: bool
 ) -> list[dict[str, Any]]:
-    """One line for each request."""
+    """One line of JSON for each request."""
     whole, source = images(examples + 200 if small else examples, real=not small)
     train = whole[:examples]
     test = whole[examples:] if small else cu.datasets.load("mnist", train=1).test
@@ -74,7 +74,7 @@ def ask(
 
 
 def _short(found: Any) -> dict[str, Any]:
-    """Without the curve."""
+    """The attack without its ROC curve."""
     return {name: value for name, value in asdict(found).items() if name not in ("fpr", "tpr")}
 
 

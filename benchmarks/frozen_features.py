@@ -1,10 +1,10 @@
-"""What does a head on frozen features keep of a network's accuracy, and what is its certificate worth?
+"""How much of a network's accuracy does a head on frozen features keep, and how much is its certificate worth?
 
 python benchmarks/frozen_features.py [--save] [--small]
 
-A CNN learns from public images, or is only drawn; a softmax regression on its features learns from the private ones,
-forgets 1% of them at (1, 1e-5) and is released with its noise. Beside it the head replayed without them; mean and
-deviation over seeds of start, schedule, request and noise.
+A CNN is trained on public images, or is only drawn. A softmax regression on its features is trained on the private
+images, forgets 1% of them at (1, 1e-5) and is released with its noise. The line also has the head that is retrained by
+replay. Numbers are mean and deviation over seeds of start, schedule, request and noise.
 """
 
 import statistics
@@ -32,7 +32,7 @@ SHOWN = ("test_accuracy", "forget_accuracy", "retain_accuracy", "seconds")
 
 @dataclass(frozen=True)
 class Stage:
-    """`public` images train the network (0: it is only drawn), all others are private."""
+    """The network is trained on `public` images, or only drawn if that is 0. All other images are private."""
 
     what: str
     dataset: str
@@ -63,9 +63,9 @@ def main(argv: Sequence[str] | None = None) -> list[dict[str, Any]]:
 
 
 def ask(stage: Stage, seeds: int, *, save: bool) -> dict[str, Any]:
-    """One line: the network, the head before and after forgetting, with noise, and retrained."""
+    """One line of JSON, with the network, and the head before and after forgetting, with noise, and retrained."""
     if stage.dataset:
-        train, test, classes = cu.datasets.load(stage.dataset)
+        train, test, classes, *_ = cu.datasets.load(stage.dataset)
     else:
         train, classes = images(300, real=False)[0], 10
         test = train[-50:]
@@ -84,7 +84,7 @@ def ask(stage: Stage, seeds: int, *, save: bool) -> dict[str, Any]:
     start = time.perf_counter()
     private, test = extractor(train[stage.public :]), extractor(test)
     seconds["features"] = time.perf_counter() - start
-    problem = cu.classification(cu.models.Linear(classes, bound=1.0), private)
+    problem = cu.classification(cu.models.Linear(classes=int(classes or 0), bound=1.0), private)
     rows: dict[str, dict[str, list[float]]] = {}
     times: list[float] = []
     for seed in range(seeds):
@@ -117,7 +117,7 @@ def ask(stage: Stage, seeds: int, *, save: bool) -> dict[str, Any]:
         "network_test_accuracy": network,
         "rows": {
             name: {c: _spread(v) for c, v in row.items() if v[0] == v[0]} for name, row in rows.items()
-        },  # the original's seconds are NaN
+        },  # the seconds of the original are NaN
         "certificate": {
             "verdict": certificate.verdict,
             "bound": certificate.bound,

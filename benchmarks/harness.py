@@ -1,4 +1,4 @@
-"""Ours and its peers, timed in turn in one process: one JSON line per question."""
+"""Ours and its peers, timed in turn in one process, as one JSON line per question."""
 
 import argparse
 import json
@@ -18,12 +18,12 @@ from machine import commit, device, versions
 from certunl.timing import Stopwatch
 
 HERE = Path(__file__).resolve().parent
-SIDE = 2048  # of the matrices whose product gives the machine's own rate
+SIDE = 2048  # of the matrices whose product measures the rate of the machine
 
 
 @dataclass(frozen=True)
 class Part:
-    """A peer too slow to run whole: its seconds are rest + factor · (run − rest), `rest` what does not grow."""
+    """A peer that is too slow for a whole run. Its seconds are rest + factor · (run − rest); `rest` does not grow."""
 
     run: Callable[[], Any]
     factor: float
@@ -53,11 +53,11 @@ def measure(
     runs: int = 5,
     save: bool = False,
 ) -> dict[str, Any]:
-    """The printed line. Each callable warms up twice (ours compiles here), then goes `runs` times in turn.
+    """The printed line. Each callable runs twice to warm up, so that ours compiles, and then `runs` times in turn.
 
-    `check` gets the first result of ours before anything is timed; it raises, or returns facts that join the settings.
-    Seconds are wall time after the warm-up, so a compilation that came back would show in them. `flops` are those of
-    one call of `ours`; the rate they give is also told as a fraction of a float32 matrix product of side 2048.
+    `check` gets the first result of ours before anything is timed. It raises an error or returns facts for the
+    settings. Seconds are wall time after the warm-up, so a second compilation would show in them. `flops` are those of
+    one call of `ours`. Their rate is also printed as a fraction of that of a float32 matrix product of side 2048.
     """
     contenders: dict[str, Callable[[], Any] | Part] = {"ours": ours, **peers}
     if flops:
@@ -89,7 +89,7 @@ def measure(
 
 
 def tell(line: dict[str, Any], *, save: bool) -> dict[str, Any]:
-    """Prints a line of JSON and appends it to its question's results."""
+    """Prints a line of JSON, and appends it to the results of its question if `save`."""
     text = json.dumps(line)
     print(text, flush=True)
     if save:
@@ -101,7 +101,7 @@ def tell(line: dict[str, Any], *, save: bool) -> dict[str, Any]:
 
 
 def made(with_torch: bool) -> dict[str, Any]:
-    """What a line was made with."""
+    """The commit, date, versions and device of a line."""
     return {
         "commit": commit(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -111,7 +111,7 @@ def made(with_torch: bool) -> dict[str, Any]:
 
 
 def _run(work: Callable[[], Any] | Part) -> tuple[Any, float, float]:
-    """(result, wall seconds, those of them that JAX spent compiling)."""
+    """(result, wall seconds, seconds of these that JAX spent compiling)."""
     if isinstance(work, Part):
         rest, (result, run, compiling) = _run(work.rest)[1], _run(work.run)
         return result, rest + work.factor * (run - rest), compiling

@@ -30,7 +30,7 @@ SMALL = (
     {"hidden": "cnn", "recipe": TINY, "examples": 16, "units": 2, "sample": 1, "chunk": 1},
 )
 TOLERANCE = {"cnn, relu, max": 0.1}
-"""Where kinks are, single precision puts some examples on another side of them; elsewhere 1e-3."""
+"""Single precision puts some examples on the other side of a kink. Models without kinks have 1e-3."""
 
 
 def main(argv: Sequence[str] | None = None) -> list[dict[str, Any]]:
@@ -49,7 +49,7 @@ def ask(
     save: bool,
     small: bool,
 ) -> dict[str, Any]:
-    """One line: the rows of the first `units` examples, by `prepare` and by torch along the same schedule."""
+    """One line of JSON for the rows of the first `units` examples, by `prepare` and by torch along one schedule."""
     data, source = images(examples, real=not small)
     problem = convolutional(hidden, data) if isinstance(hidden, str) else classifier(hidden, data)
     run = cu.train(problem, recipe, jax.random.key(0))
@@ -78,7 +78,7 @@ def ask(
         }
 
         def agreement(rows: Any) -> dict[str, float]:
-            """The largest relative difference of a sampled unit's row from torch's."""
+            """The largest relative difference between ours and torch, over the rows of sampled units."""
             theirs = (loop(some), mapped(some, chunk))
             pairs = [(jax.tree.map(lambda a, u=u: a[u], rows), [a[u] for a in other]) for other in theirs for u in some]
             worst = max(difference(*pair) for pair in pairs)
@@ -105,8 +105,8 @@ def ask(
 
 
 def products_alone(run: cu.Run, units: int) -> Callable[[], Any]:
-    """What softmax regression's rows cannot go without, at the shapes of its blocks and on as many cores: each step a
-    batch times the block, and the result times the batch."""
+    """The two matrix products that the rows of softmax regression need, at the shapes of its blocks and on as many
+    cores. Each step multiplies a batch by the block, and the result by the batch."""
     size, (steps, batch) = chunk_size(run, units), run.schedule.indices.shape
     x = jax.random.normal(jax.random.key(0), (batch, 784)) / 784**0.5
     block = jax.random.normal(jax.random.key(1), (10 * size, 784))
@@ -123,7 +123,7 @@ def products_alone(run: cu.Run, units: int) -> Callable[[], Any]:
 
 
 def torch_peers(run: cu.Run) -> tuple[Callable[..., list[Any]], Callable[..., list[Any]]]:
-    """Two ways to the rows of some units, plain SGD: a' = a − rate H a + (rate/|B|) g_u when u is in the batch B."""
+    """The rows of some units in two ways, for plain SGD: a' = a − rate H a + (rate/|B|) g_u if u is in the batch B."""
     import torch
     from torch.autograd import grad as differentiate
     from torch.func import grad, jvp, vmap
@@ -138,7 +138,7 @@ def torch_peers(run: cu.Run) -> tuple[Callable[..., list[Any]], Callable[..., li
     places = [{unit: slot for slot, unit in enumerate(ids)} for ids in members]
 
     def loop(units: Sequence[int]) -> list[Any]:
-        """Unit by unit, each product a backward pass through one shared graph of the batch's gradient."""
+        """The rows unit by unit. Each product is a backward pass through one shared graph of the batch's gradient."""
         params = [p.clone().requires_grad_() for p in start]
         rows = {unit: [torch.zeros_like(p) for p in start] for unit in units}
         for batch, rate, place in zip(batches, rates, places, strict=True):
@@ -164,10 +164,10 @@ def torch_peers(run: cu.Run) -> tuple[Callable[..., list[Any]], Callable[..., li
 
         return jvp(grad(risk), point, (row, removed))
 
-    shared: Any = (None, 0)  # the gradient is one for all units
+    shared: Any = (None, 0)  # all units share the gradient
 
     def mapped(units: Sequence[int], chunk: int) -> list[Any]:
-        """A chunk of units at once along the whole schedule; the weights' tangent brings in the units' gradients."""
+        """The rows of a chunk of units along the schedule. The tangent of the weights adds the units' gradients."""
         blocks = []
         for part in torch.tensor(list(units), device=x.device).split(chunk):
             params = start

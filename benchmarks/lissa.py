@@ -54,7 +54,7 @@ def ask(
     save: bool,
     small: bool,
 ) -> dict[str, Any]:
-    """One line: (H + damping I)⁻¹ b, b the forgotten examples' share of the gradient of the trained network's risk."""
+    """One line of JSON for (H + damping I)⁻¹ b, b the forgotten examples' share of the gradient of the trained risk."""
     data, source = images(examples, real=not small)
     train_key, chain_key = jax.random.split(jax.random.key(0))
     recipe = cu.Recipe(learning_rate=0.05, epochs=epochs, batch_size=100)
@@ -111,7 +111,7 @@ def ask(
 
 @partial(jax.jit, static_argnames="solver")
 def solve(run: cu.Run, b: Params, key: Key, solver: cu.LiSSA) -> Solution:
-    """The mini-batch operator put together as `Newton` does, and solved for."""
+    """The solution for the mini-batch operator that `Newton` uses."""
     data = run.problem.data
     weights = jnp.full(len(data), 1 / len(data))
 
@@ -131,7 +131,7 @@ def residual(run: cu.Run, b: Params, x: Params) -> jax.Array:
 
 
 def torch_peers(run: cu.Run, b: Params) -> tuple[Callable[..., list[Any]], ...]:
-    """One Hessian product on a batch; chains one after another by double backward; chains side by side by vmap."""
+    """One Hessian product on a batch; chains one after another by double backward; chains together by vmap."""
     import torch
     from torch.autograd import grad as differentiate
     from torch.func import grad, jvp, vmap
@@ -173,10 +173,10 @@ def torch_peers(run: cu.Run, b: Params) -> tuple[Callable[..., list[Any]], ...]:
 
 
 def compare(run: cu.Run, b: Params, product: Any, loop: Any, mapped: Any) -> float:
-    """The largest relative difference between ours and torch: one product, and five steps on one fixed batch (the
+    """The largest relative difference between ours and torch in one product, and in five steps on one fixed batch (the
     libraries draw different ones).
 
-    Raises: RuntimeError where it is not below the tolerance.
+    Raises: RuntimeError if it is not below the tolerance.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""What a measurement was made with: commit, versions, device."""
+"""The commit, versions and device of a measurement."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ __all__ = ["commit", "device", "versions"]
 
 _ROOT = Path(__file__).resolve().parents[1]
 _LOAD = os.getloadavg()[0]
-"""Of other work, before any of ours: it slows everyone, most of all threads that wait by spinning, as torch's do."""
+"""Load of other work before ours begins. It slows everything, most of all spinning threads such as torch's."""
 
 
 def _git(*words: str) -> str:
@@ -21,7 +21,7 @@ def _git(*words: str) -> str:
 
 
 def commit() -> str:
-    """The short hash, "-dirty" where anything but the results differs from it."""
+    """The short hash, with "-dirty" if anything but the results differs from it."""
     changed = _git("status", "--porcelain", "--", ".", ":(exclude)benchmarks/results")
     return (_git("rev-parse", "--short", "HEAD") or "unknown") + ("-dirty" if changed else "")
 

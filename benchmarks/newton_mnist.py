@@ -2,8 +2,8 @@
 
 python benchmarks/newton_mnist.py [--save] [--small]
 
-Each stage is one way to train and some ways to forget, over several seeds (of start, schedule and request); a line of
-JSON for each. Everything is held against replayed retraining; "relative_distance" 1 is doing nothing.
+Each stage has one way to train and some ways to forget, over several seeds of start, schedule and request. It gives one
+line of JSON. All results are compared with replayed retraining. A "relative_distance" of 1 is doing nothing.
 """
 
 import statistics
@@ -31,7 +31,7 @@ SHOWN = (
 )
 
 PAPER = cu.LiSSA(depth=1000, repeats=10, scale=50_000.0, batch_size=10)
-"""Zhang et al.'s, with damping 200."""
+"""The settings of Zhang et al., with damping 200."""
 NEWTON = cu.Newton(operator="ggn", solver=cu.CG(tol=1e-2))
 HEURISTICS: dict[str, Unlearner] = {
     "finetune": cu.FineTune(),
@@ -43,7 +43,7 @@ HEURISTICS: dict[str, Unlearner] = {
 
 
 def training_s_own_sum(rate_time: float, scale: float = 30.0) -> cu.Newton:
-    """LiSSA as deep as training was long: x_s is then gradient descent's own response, stopped when training was."""
+    """LiSSA as deep as training was long. x_s is then the response of gradient descent that stops when training did."""
     solver = cu.LiSSA(depth=round(rate_time * scale), repeats=2, scale=scale, batch_size=256)
     return replace(NEWTON, damping=0.0, solver=solver)
 
@@ -141,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> list[dict[str, Any]]:
 
 
 def ask(stage: Stage, *, save: bool, small: bool) -> dict[str, Any]:
-    """One line: every method of a stage, mean and deviation over the seeds."""
+    """One line of JSON, with mean and deviation over the seeds for every method of a stage."""
     train, source = images(300 if small else 60_000, real=not small)
     test = train[:100] if small else cu.datasets.load("mnist", train=1).test
     recipe = replace(stage.recipe, epochs=2, batch_size=100) if small else stage.recipe

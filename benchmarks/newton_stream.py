@@ -1,4 +1,4 @@
-"""Ten requests of 100, one after another: how far from retraining, what of the budget, how many compilations?
+"""How do distance, budget and compilations grow over ten requests of 100, one after another?
 
 python benchmarks/newton_stream.py [--save] [--small]
 """
@@ -20,8 +20,8 @@ EACH = cu.Budget(epsilon=1.0, delta=1e-5)
 
 
 def main(argv: Sequence[str] | None = None) -> list[dict[str, Any]]:
-    """One line: for each request the distance to retraining without all forgotten so far, by newton and by doing
-    nothing; the epsilon composed so far, the trivial bound being the only one here; compilations."""
+    """One line of JSON. For each request it has the distance of newton and of doing nothing to retraining without all
+    examples forgotten so far, the composed epsilon, and the compilations. The trivial bound is the only one here."""
     given = arguments(__doc__, argv)
     size, count = (5, 3) if given.small else (100, 10)
     train, source = images(600 if given.small else 60_000, real=not given.small)

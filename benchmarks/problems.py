@@ -1,4 +1,4 @@
-"""The networks that the questions are asked of, once for JAX and once for torch."""
+"""The networks of the questions, once for JAX and once for torch."""
 
 from dataclasses import replace
 from typing import Any
@@ -10,7 +10,7 @@ import certunl as cu
 
 
 def images(examples: int, *, real: bool) -> tuple[cu.Dataset, str]:
-    """The first training images of MNIST where they are prepared and `real`, else seeded noise around class means."""
+    """The first training images of MNIST if they are there and `real`, else seeded noise around class means."""
     if real:
         try:
             return cu.datasets.load("mnist", train=examples, test=1).train, "mnist"
@@ -24,7 +24,7 @@ def images(examples: int, *, real: bool) -> tuple[cu.Dataset, str]:
 
 
 def classifier(hidden: tuple[int, ...], data: cu.Dataset) -> cu.Problem:
-    """784-hidden-10 with softplus; no hidden layer is logistic regression."""
+    """784-hidden-10 with softplus. Without a hidden layer it is logistic regression."""
     problem = cu.classification(cu.models.MLP(hidden=hidden), data)
     return replace(problem, init=jax.jit(problem.init))
 
@@ -39,9 +39,9 @@ def convolutional(name: str, data: cu.Dataset) -> cu.Problem:
 def product_flops(params: Any, *, primal: bool) -> float:
     """Floating-point operations in the matrix products of one Hessian product, per example.
 
-    Each kernel is met in the tangent of the forward pass (by the input, and by the input's tangent), of the weight
-    gradient (2) and of the input gradient (2); with `primal` also once each in the passes themselves. The first layer's
-    input has neither tangent nor gradient.
+    Each kernel has two products in the tangent of the forward pass (with the input, and with the input's tangent), two
+    in that of the weight gradient and two in that of the input gradient. With `primal` it has one more in each pass
+    itself. The input of the first layer has neither tangent nor gradient.
     """
     sizes = [leaf.size for leaf in jax.tree.leaves(params) if leaf.ndim == 2]
     first, later = (4, 9) if primal else (2, 6)
@@ -49,7 +49,7 @@ def product_flops(params: Any, *, primal: bool) -> float:
 
 
 def tensors(tree: Any) -> list[Any]:
-    """The leaves of a pytree as torch tensors, copied, on the GPU where torch sees one."""
+    """Copies of the leaves of a pytree as torch tensors, on the GPU if torch sees one."""
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,4 +1,4 @@
-"""What does a Hessian product cost beside a gradient, and how much memory does a Newton update of AllCNN take?
+"""How much does a Hessian product cost beside a gradient, and how much memory does a Newton update of AllCNN take?
 
 python benchmarks/products.py [--save] [--small]
 """
@@ -31,7 +31,7 @@ SMALL: Sizes = {
 }
 IMAGES = {"mlp": (28, 28, 1), "cnn": (28, 28, 1), "allcnn": (32, 32, 3), "resnet18": (32, 32, 3)}
 STEPS = 4
-"""Products in one program, each of the last one's result: what a recursion does."""
+"""Number of products in one program. Each multiplies the last result, as in a recursion."""
 
 
 def main(argv: Sequence[str] | None = None) -> list[dict[str, Any]]:
@@ -59,7 +59,7 @@ def count(params: Params) -> int:
 
 @jax.jit
 def gradients(problem: cu.Problem, params: Params) -> Params:
-    """STEPS gradients, each at parameters moved by the last."""
+    """STEPS gradients. Each is taken at the parameters that the last one moved."""
     weights = jnp.full(len(problem.data), 1 / len(problem.data))
 
     def advance(p: Params, _: None) -> tuple[Params, None]:
@@ -71,7 +71,7 @@ def gradients(problem: cu.Problem, params: Params) -> Params:
 
 @jax.jit
 def products(problem: cu.Problem, params: Params) -> Params:
-    """STEPS Hessian products at `params`, each of the last result."""
+    """STEPS Hessian products at `params`. Each multiplies the last result."""
     weights = jnp.full(len(problem.data), 1 / len(problem.data))
 
     def advance(v: Params, _: None) -> tuple[Params, None]:
@@ -81,7 +81,7 @@ def products(problem: cu.Problem, params: Params) -> Params:
 
 
 def ask(name: str, settings: dict[str, Any], size: int, *, save: bool, small: bool) -> dict[str, Any]:
-    """One line: Hessian products against gradients of the same batch; the ratio told is gradients over products."""
+    """One line of JSON, with Hessian products and gradients of the same batch. The ratio is gradients over products."""
     problem, params = build(name, settings, size)
     return measure(
         question="products",
@@ -103,7 +103,7 @@ def ask(name: str, settings: dict[str, Any], size: int, *, save: bool, small: bo
 
 @partial(jax.jit, static_argnames="solver")
 def solve(problem: cu.Problem, params: Params, b: Params, key: Key, solver: cu.LiSSA) -> Params:
-    """(H + I)⁻¹ b by mini-batches, put together as `Newton` does."""
+    """(H + I)⁻¹ b by mini-batches, with the operator that `Newton` uses."""
     weights = jnp.full(len(problem.data), 1 / len(problem.data))
 
     def operator(v: Params, k: Key) -> Params:
@@ -113,8 +113,8 @@ def solve(problem: cu.Problem, params: Params, b: Params, key: Key, solver: cu.L
 
 
 def memory(name: str, settings: dict[str, Any], size: int, *, save: bool, small: bool) -> dict[str, Any]:
-    """One line: the bytes that XLA sets aside for a recursion, beside those of products alone on one fixed mini-batch,
-    whose activations it keeps from product to product, as it does where the recursion looks at the spectrum."""
+    """One line of JSON, with the bytes that XLA reserves for a recursion and for products on one fixed mini-batch. XLA
+    keeps the activations of a fixed batch from product to product, as in the measurement of the spectrum."""
     problem, params = build(name, settings, size)
     d = count(params)
     one = cu.LiSSA(depth=STEPS, repeats=1, scale=100.0, batch_size=size)
@@ -150,8 +150,8 @@ def memory(name: str, settings: dict[str, Any], size: int, *, save: bool, small:
 
 
 def recursion(settings: dict[str, Any], *, save: bool, small: bool) -> dict[str, Any]:
-    """One line: LiSSA on the CNN, ten chains of mini-batches of 10, against torch's double backward, product for
-    product (ours also measures its extreme eigenvalues)."""
+    """One line of JSON, with LiSSA on the CNN and torch's double backward. Both have ten chains of mini-batches of 10,
+    and equally many products. Ours also measures its extreme eigenvalues."""
     problem, params = build("cnn", settings, 100)
     depth = 4 if small else 100
     solver = cu.LiSSA(depth=depth, repeats=10, scale=100.0, batch_size=10)
@@ -178,8 +178,8 @@ def recursion(settings: dict[str, Any], *, save: bool, small: bool) -> dict[str,
 
 
 def torch_loop(problem: cu.Problem, params: Params, total: int) -> Callable[[], Any]:
-    """`total` steps x <- x + (b − (H_t + I) x)/100 on mini-batches of 10, of the same network with kernels laid out
-    as torch likes them."""
+    """`total` steps x <- x + (b − (H_t + I) x)/100 on mini-batches of 10, for the same network with kernels in torch's
+    layout."""
     import torch
     from torch.autograd import grad as differentiate
     from torch.nn import functional as F

@@ -1,4 +1,4 @@
-"""What `same_numbers` records: updates, certificates, reports, trainings, streams, audits and attacks."""
+"""The records of `same_numbers`: updates, certificates, reports, trainings, streams, audits and attacks."""
 
 import hashlib
 import math
@@ -21,7 +21,7 @@ FORGET_KEY, JUDGE_KEY, AUDIT_KEY = jax.random.split(jax.random.key(1), 3)
 
 
 class Notes:
-    """What was computed: `numbers` as hexadecimal floats, digests and words, `texts` as digests and refusals."""
+    """The results: `numbers` as hexadecimal floats, digests and words, `texts` as digests and refusals."""
 
     def __init__(self) -> None:
         self.numbers: dict[str, str] = {}
@@ -31,7 +31,7 @@ class Notes:
         self.numbers[name] = str(value) if value is None or isinstance(value, str) else float(value).hex()
 
     def arrays(self, name: str, tree: Any) -> None:
-        """A digest of the bytes, and the norm."""
+        """A digest of the bytes and the norm."""
         leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
         digest = hashlib.sha256()
         for leaf in leaves:
@@ -40,7 +40,7 @@ class Notes:
         self.number(f"{name}/norm", math.sqrt(sum(float(np.sum(leaf.astype(np.float64) ** 2)) for leaf in leaves)))
 
     def attempt(self, name: str, work: Callable[[], Any]) -> Any:
-        """What `work` gives; None, and a note, where it is refused."""
+        """The result of `work`. None, with a note, if it is refused."""
         try:
             return work()
         except (cu.BadInput, cu.Diverged) as error:
@@ -50,7 +50,7 @@ class Notes:
 
 
 def methods(notes: Notes) -> None:
-    """Every variant on every ground: the update, what is certified of it, and its row in a report."""
+    """The update of every variant on every ground, its certificate, and its row in a report."""
     named = {variant.method for variant in VARIANTS.values()}
     others = {name: Variant(name) for name in cu.registry.names("methods") if name not in named}
     for place, ground in grounds().items():
@@ -121,7 +121,7 @@ def _reported(notes: Notes, name: str, report: cu.Report) -> None:
 
 
 def trainings(notes: Notes) -> None:
-    """One network by every recipe: training, retraining, rows, attributions and many retrainings at once."""
+    """One network with every recipe: training, retraining, rows, attributions and many retrainings at once."""
     method = cu.HessianFree()
     for title, settings in RECIPES.items():
         run, request, test, _ = wine(**settings)
@@ -145,7 +145,7 @@ def trainings(notes: Notes) -> None:
 
 
 def streams(notes: Notes) -> None:
-    """Three requests one after another, in rows that are then measured and repaired, and by Newton."""
+    """Three requests one after another, by Newton, and by rows that are then measured and repaired."""
     run, *_ = wine(radius=20.0)
     rows = cu.HessianFree()
     for title, method in (("hessian_free", rows), ("newton", cu.Newton(operator="ggn", damping=1.0))):
@@ -167,7 +167,7 @@ def streams(notes: Notes) -> None:
 
 
 def audits(notes: Notes) -> None:
-    """Certificates put to the test, and every attack."""
+    """Audits of certificates, and every attack."""
     run, request, test, _ = wine(radius=20.0)
     noisy = cu.NoisyFineTuning(radius=2.0, noise=1.0)
     update = noisy.forget(run, None, request, FORGET_KEY)
@@ -191,7 +191,7 @@ def audits(notes: Notes) -> None:
 
 
 def record() -> Notes:
-    """Everything, in the precision of this process."""
+    """All records, in the precision of this process."""
     notes = Notes()
     for part in (methods, trainings, streams, audits):
         part(notes)

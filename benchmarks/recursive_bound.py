@@ -2,7 +2,8 @@
 
 python benchmarks/recursive_bound.py [--save] [--small]
 
-Softmax regression on digits, rows centred, of norm 1, with a constant feature, over √2: inputs of norm at most 1.
+The problem is softmax regression on digits. Inputs are centred and scaled to norm 1, get a constant feature, and are
+divided by √2, so their norm is at most 1.
 """
 
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> list[dict[str, Any]]:
     given = arguments(__doc__, argv)
     some = (SETTINGS[:1], (1, 5), 1, 60, 2) if given.small else (SETTINGS, SIZES, SEEDS, EXAMPLES, EPOCHS)
     settings, sizes, seeds, examples, epochs = some
-    with jax.enable_x64(True):  # or rounding would be most of the smallest bounds
+    with jax.enable_x64(True):  # in float32 rounding would be most of the smallest bounds
         data = bounded(examples)
         return [
             tell(ask(data, setting, epochs, size, seeds) | made(False), save=given.save)
@@ -45,7 +46,7 @@ def bounded(examples: int) -> cu.Dataset:
 
 
 def ask(data: cu.Dataset, setting: dict[str, float], epochs: int, size: int, seeds: int) -> dict[str, Any]:
-    """Distances and bounds of one request of `size`, over seeds of schedule and request; training starts at 0."""
+    """Distances and bounds of one request of `size`, over seeds of schedule and request. Training starts at 0."""
     problem = cu.classification(cu.models.Linear(bias=False, dtype=jnp.float64), data)
     recipe = cu.Recipe(epochs=epochs, **setting)  # pyright: ignore[reportArgumentType]
     rows: dict[str, list[float]] = {}

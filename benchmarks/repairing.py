@@ -45,7 +45,7 @@ def ask(sizes: dict[str, Any], *, real: bool) -> dict[str, Any]:
     second = cu.requests.random(keys[3], state, size=int(sizes["then"] * len(train)))
 
     def told(name: str, at: cu.Run, statistics: Any, epochs: int) -> dict[str, Any]:
-        """Accuracy now; then how far off the next request's vector is, as a fraction of how retraining moves."""
+        """The accuracy, and the error of the next request's vector as a fraction of the change by retraining."""
         update = method.forget(at, statistics, second, keys[2])
         now, truth = replayed(at), cu.Retrain().forget(at, None, second, keys[2]).params
         moved, right = optax.tree.sub(update.params, at.params), optax.tree.sub(truth, now)
@@ -68,7 +68,7 @@ def ask(sizes: dict[str, Any], *, real: bool) -> dict[str, Any]:
 
 
 def replayed(run: cu.Run) -> Any:
-    """Training along the run's schedule without those who are gone."""
+    """Training along the run's schedule without the forgotten examples."""
     gone = np.flatnonzero(~np.asarray(run.present))
     schedule = run.schedule.without(gone) if len(gone) else run.schedule
     return cu.fit(run.problem, run.recipe, run.start, schedule).params

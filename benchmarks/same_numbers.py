@@ -1,13 +1,14 @@
-"""Does everything still give the same numbers, to the last bit? Recorded before a change of the code, compared after.
+"""Are all numbers the same, to the last bit, before and after a change of the code?
 
     python -m benchmarks.same_numbers record FILE.json
     python -m benchmarks.same_numbers compare FILE.json [--text] [--rtol 1e-4]
 
-Each number is computed on the CPU, in float32 and in float64. `compare` prints each that differs and exits with 1 where
-any does. `--text` compares wording as well: certificates, their digits masked, and refusals. `--rtol` is for another
-machine, Python or XLA: numbers within rounding, and no digests. Released parameters, seconds and whatever else comes of
-the system's entropy are not recorded. Last bits depend on the number of cores (dense solves), which is recorded. With
-JAX_COMPILATION_CACHE_DIR and JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 only changed programs are compiled again.
+Each number is computed on the CPU, in float32 and in float64. `compare` prints each number that differs, and exits with
+1 if any does. `--text` also compares the wording of refusals and of certificates with masked digits. `--rtol` is for
+another machine, Python or XLA. It compares numbers within rounding, and no digests. Released parameters, seconds and
+other results of the system's entropy are not recorded. Last bits depend on the number of cores (dense solves), which is
+recorded. With JAX_COMPILATION_CACHE_DIR and JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 only changed programs are
+compiled again.
 """
 
 import argparse
@@ -27,13 +28,13 @@ from benchmarks.recorded import record
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 UNFUSED = " --xla_cpu_use_fusion_emitters=false"
-"""Nearly all the time goes into compiling, so the compiler does not optimise; JAX 0.12 does not know the last."""
+"""Compiling takes nearly all the time, so the compiler does not optimise. JAX 0.12 does not know the last one."""
 LEAST = 0.1
-"""Numbers below this size are compared as if they had it: a residual of rounding is never the same elsewhere."""
+"""Smaller numbers are compared as if they had this size, because rounding residuals differ on every machine."""
 
 
 def both_precisions() -> dict[str, Any]:
-    """All numbers, each precision in a process of its own."""
+    """All numbers. Each precision has its own process."""
     made: dict[str, Any] = {"commit": commit(), "cores": cores(), **versions(False)}
     found: dict[str, Any] = {"made": made, "numbers": {}, "texts": {}}
     fused = tuple(map(int, made["jax"].split(".")[:2])) >= (0, 11)
@@ -48,12 +49,12 @@ def both_precisions() -> dict[str, Any]:
 
 
 def cores() -> int | None:
-    """How many this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def difference(before: str | None, after: str | None, rtol: float | None) -> str | None:
-    """How two notes of one name differ, in words; None where they do not. `rtol` None: to the last bit."""
+    """The difference of two notes of one name, in words, or None. Without `rtol` every bit counts."""
     if before == after or (rtol is not None and {str(before)[:6], str(after)[:6]} == {"sha256"}):
         return None
     try:
@@ -67,7 +68,7 @@ def difference(before: str | None, after: str | None, rtol: float | None) -> str
 
 
 def compare(before: dict[str, Any], after: dict[str, Any], *, text: bool, rtol: float | None) -> list[str]:
-    """A line for each name that differs."""
+    """One line for each name whose notes differ."""
     lines = []
     for kind in ("numbers", "texts") if text else ("numbers",):
         for name in dict.fromkeys([*before[kind], *after[kind]]):

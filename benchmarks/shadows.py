@@ -1,4 +1,4 @@
-"""How long do 128 shadow models take, trained together, each on its own half of the data?
+"""How long do 128 shadow models take if they are trained together, each on its own half of the data?
 
 python benchmarks/shadows.py [--save] [--small]
 """
@@ -37,7 +37,7 @@ def ask(
     save: bool,
     small: bool,
 ) -> dict[str, Any]:
-    """One line: `models` on random halves, by `ensemble` and one after another."""
+    """One line of JSON, with `models` networks on random halves, by `ensemble` and one after another."""
     data, source = images(examples, real=not small)
     recipe = cu.Recipe(learning_rate=RATE, epochs=epochs, batch_size=batch_size, denominator="retained")
     run = cu.train(classifier(hidden, data), recipe, jax.random.key(0))
@@ -88,7 +88,7 @@ def ask(
 
 
 def one_by_one(run: cu.Run, present: np.ndarray, starts: Params, count: int) -> list[Params]:
-    """The ordinary loop on each half."""
+    """The networks of the ordinary loop, one half after another."""
     each = []
     for i in range(count):
         gone = jnp.asarray(np.flatnonzero(~present[i]))
@@ -101,7 +101,7 @@ def one_by_one(run: cu.Run, present: np.ndarray, starts: Params, count: int) -> 
 def torch_models(
     run: cu.Run, present: np.ndarray, batch_size: int, epochs: int, count: int
 ) -> Callable[[], list[list[Any]]]:
-    """The usual loop: batches of each model's own half."""
+    """The networks of the usual torch loop, with batches of each network's own half."""
     import torch
 
     x, y = torch_images(run.problem.data)
@@ -127,7 +127,7 @@ def torch_models(
 def compare(run: cu.Run, present: np.ndarray, starts: Params) -> float:
     """The largest relative difference between ours and torch after eight steps on the same batches.
 
-    Raises: RuntimeError where it is not below the tolerance.
+    Raises: RuntimeError if it is not below the tolerance.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""How does the time of rows grow with the units, what do rows on disk cost, and how long does a deletion take?
+"""How does the time of rows grow with the units, how much do rows on disk cost, and how long does a deletion take?
 
 python benchmarks/store.py [--save] [--small]
 """
@@ -30,7 +30,7 @@ DELETED = 50
 
 
 def main(argv: Sequence[str] | None = None) -> list[dict[str, Any]]:
-    if argv is None and len(sys.argv) == 3 and sys.argv[1] == "--fill":  # what is killed below
+    if argv is None and len(sys.argv) == 3 and sys.argv[1] == "--fill":  # the process that `disk` kills
         fill(Path(sys.argv[2]), SIZES)
         return []
     given = arguments(__doc__, argv)
@@ -52,7 +52,7 @@ def timed(work: Callable[[], Any]) -> float:
 
 
 def growth(sizes: dict[str, Any], small: bool) -> dict[str, Any]:
-    """Seconds for more and more units of one run, in blocks of one size, compiled before."""
+    """The seconds for more and more units of one run, in blocks of one size, without compilation."""
     run = trained(sizes["examples"], sizes, small)
     chunk = 2 if small else 29
     cu.HessianFree(units=range(2 * chunk), gather=cu.Forward(chunk)).prepare(run)
@@ -79,7 +79,7 @@ def fill(place: Path, sizes: dict[str, Any], small: bool = False) -> cu.Store:
 
 
 def disk(sizes: dict[str, Any], small: bool) -> dict[str, Any]:
-    """All rows on disk by a process that is killed on the way, gone on with; then deletions from it."""
+    """The cost of rows on disk and of deletions. The writing process is killed on the way, and another continues."""
     folder = Path(tempfile.mkdtemp())
     facts: dict[str, Any] = {}
     try:
@@ -117,7 +117,7 @@ def forgotten(method: cu.HessianFree, run: cu.Run, prepared: Any, ids: np.ndarra
 
 
 def deletion(small: bool) -> dict[str, Any]:
-    """Forgetting 50 of 1,000 and of 4,000 from rows in memory and on disk, softmax regression."""
+    """The seconds of forgetting 50 examples of softmax regression, with 1,000 and 4,000 rows in memory and on disk."""
     sizes = {"hidden": (), "epochs": 1, "batch_size": 32}
     found: dict[str, list[float]] = {}
     for examples in (8, 12) if small else (1000, 4000):

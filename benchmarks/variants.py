@@ -1,4 +1,4 @@
-"""Every way to build a method, and the tiny runs it is tried on: what `same_numbers` records numbers of."""
+"""Every way to build a method, and the tiny runs for it. `same_numbers` records their numbers."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -12,7 +12,7 @@ import certunl as cu
 
 __all__ = ["BUDGETS", "DELTA", "RECIPES", "VARIANTS", "Ground", "Variant", "grounds", "wine"]
 
-DTYPE = jnp.zeros(()).dtype  # float64 under jax_enable_x64
+DTYPE = jnp.zeros(()).dtype  # float64 if jax_enable_x64 is set
 TRAIN_KEY, ASK_KEY, NETWORK_KEY = jax.random.split(jax.random.key(0), 3)
 DELTA = 1e-5
 
@@ -25,8 +25,8 @@ STEPS_GIVEN = cu.HessianFreeConstants(gradient_bound=1.5, smoothness=1.0, hessia
 
 
 class Variant(NamedTuple):
-    """A method and its settings. `rows` says what is prepared: "" (what `prepare` gives), "none", "store" or "bfloat16"
-    (rows on disk), or "fixed" (one number in the place of random ones)."""
+    """A method and its settings. `rows` names the prepared object: "" (the result of `prepare`), "none", "store" or
+    "bfloat16" (rows on disk), or "fixed" (one number instead of random ones)."""
 
     method: str
     settings: Mapping[str, Any] = MappingProxyType({})
@@ -96,7 +96,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 
 class Ground(NamedTuple):
-    """A trained run, who asks to be forgotten, data nobody saw, and which variants are tried: a pattern of names."""
+    """A trained run, a request, unseen data, and a pattern for the names of the variants to try."""
 
     run: cu.Run
     request: np.ndarray
@@ -105,14 +105,14 @@ class Ground(NamedTuple):
 
 
 def wine(tried: str = ".*", **settings: Any) -> Ground:
-    """A network of six hidden units, trained by the recipe with these `settings`."""
+    """A network with six hidden units, trained by the recipe with these `settings`."""
     data = cu.datasets.load("wine")
     problem = cu.classification(cu.models.MLP(hidden=(6,), classes=3, dtype=DTYPE), data.train)
     return _trained(problem, data.test, tried, **settings)
 
 
 def grounds() -> dict[str, Ground]:
-    """Networks, and linear models that theorems speak of. A pattern leaves out what only takes time to compile."""
+    """Networks, and linear models that have theorems. Patterns leave out variants that only take time to compile."""
     digits, wines = cu.datasets.load("digits", train=120, test=60), cu.datasets.load("wine")
     train, test, head = digits.train, digits.test, cu.models.Linear(bound=1.0, dtype=DTYPE)
     train_wine, test_wine = (cu.Dataset(data.x[:, 1:], data.x[:, 0]) for data in (wines.train, wines.test))
@@ -167,5 +167,5 @@ def _trained(problem: cu.Problem, test: cu.Dataset, tried: str = ".*", **setting
 
 
 def _enlarged(x: np.ndarray) -> np.ndarray:
-    """Images of 8 x 8 as 28 x 28: each pixel three times each way, in a frame."""
+    """Images of 8 x 8 as 28 x 28. Each pixel is repeated three times in both directions, and a frame is added."""
     return np.pad(x.repeat(3, axis=1).repeat(3, axis=2), ((0, 0), (2, 2), (2, 2), (0, 0)))

@@ -1,10 +1,10 @@
-"""How close to true retraining, and how well are its loss changes foretold? Qiao et al.'s verification experiments.
+"""How close are methods to true retraining, and how well do they predict its loss changes? Experiments of Qiao et al.
 
 python benchmarks/verification.py [--save] [--small]
 
-A line of JSON for each training (stage, seed) with all its deletion rates; with `--save` the trainings that are saved
-already are skipped, and the tables are of all saved lines. A "relative_distance" of 1 is doing nothing.
-Differs from the paper's training: batches of equal size, drawn afresh each epoch; no clipping but where it is named.
+Each training (stage, seed) gives one line of JSON with all its deletion rates. With `--save` trainings that are already
+saved are skipped, and the tables show all saved lines. A "relative_distance" of 1 is doing nothing.
+Differs from the paper's training: batches of equal size, drawn again each epoch; clipping only in stages that name it.
 """
 
 import functools
@@ -32,10 +32,10 @@ TARGETS = {
     "in loss": "denominator batch, the regulariser inside each loss: the paper's",
     "retained": "denominator retained, weight decay in the step: what people usually mean",
 }
-LANCZOS = 48  # products spent on finding the damping that makes a Hessian positive definite
+LANCZOS = 48  # number of products that find the damping for a positive definite Hessian
 SHOWN = ("distance", "relative_distance", "loss_change_correlation", "test_accuracy", "forget_accuracy", "seconds")
 COSTS = ("damping", "residual", "solver_steps")
-once = functools.cache(jax.jit)  # equal initialisers stay equal, so nothing compiles again for another seed
+once = functools.cache(jax.jit)  # equal initialisers, so that another seed compiles nothing again
 
 LOGISTIC = cu.Recipe(learning_rate=0.05, decay=0.995, epochs=15, batch_size=32)
 CONVOLUTIONAL = cu.Recipe(learning_rate=0.05, decay=0.995, epochs=20, batch_size=64)
@@ -45,8 +45,8 @@ DENSE, CG, ROUGH = cu.Dense(max_dimension=2000), cu.CG(tol=1e-4, max_steps=1000)
 
 @dataclass(frozen=True)
 class Stage:
-    """One way to train, over seeds; `solver`: of the second-order methods, None to leave them out; `prepared`: the
-    rows of all examples at once, else one vector a request (the same, by additivity)."""
+    """One way to train, over seeds. `solver` is that of the second-order methods; None leaves them out. With `prepared`
+    the rows of all examples are gathered at once, else one vector per request (the same, because rows add up)."""
 
     problem: str
     training: str
@@ -127,7 +127,7 @@ def mnist() -> Any:
 
 
 def data_for(problem: str, seed: int) -> tuple[cu.Dataset, cu.Dataset]:
-    """All of wine; 1,000 of the first 10,000 training images of MNIST by seed, and the first 2,000 test images."""
+    """All of wine, or 1,000 of the first 10,000 training images of MNIST by seed with the first 2,000 test images."""
     if problem.startswith("wine"):
         return cu.datasets.load("wine")[:2]
     train, test, _ = mnist()
@@ -135,7 +135,7 @@ def data_for(problem: str, seed: int) -> tuple[cu.Dataset, cu.Dataset]:
 
 
 def ask(stage: Stage, seed: int, settings: dict[str, Any]) -> dict[str, Any]:
-    """One line: every deletion rate of one training."""
+    """One line of JSON, with every deletion rate of one training."""
     train, test = data_for(stage.problem, seed)
     problem = cu.classification(stage.model, train, l2=stage.regulariser if stage.target == "in loss" else 0.0)
     problem = replace(problem, init=once(problem.init))
@@ -167,7 +167,7 @@ def ask(stage: Stage, seed: int, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def second_order(solver: Solver | None, lowest: float | None) -> Iterator[tuple[str, Unlearner]]:
-    """(name, method), a name again with the next larger damping, for the case that the last was not enough."""
+    """(name, method). A name comes again with the next larger damping, in case the last one was not enough."""
     if solver is None or lowest is None:
         return
     yield "newton", cu.Newton(operator="ggn", solver=ROUGH)
@@ -178,7 +178,7 @@ def second_order(solver: Solver | None, lowest: float | None) -> Iterator[tuple[
 
 @jax.jit
 def smallest_eigenvalue(run: cu.Run, key: jax.Array) -> jax.Array:
-    """Of the Hessian over all the data, from above."""
+    """The smallest eigenvalue of the Hessian over all data, approached from above."""
 
     def product(v: Any, k: jax.Array) -> Any:
         return Risk(run).product(run.params, v, run.present, "hessian")
@@ -187,7 +187,7 @@ def smallest_eigenvalue(run: cu.Run, key: jax.Array) -> jax.Array:
 
 
 def spearman(run: cu.Run, request: Any, truth: cu.Update, update: cu.Update) -> float:
-    """Of the forgotten examples' loss changes with those of retraining (Pearson's is `loss_change_correlation`)."""
+    """Spearman's rho of the forgotten examples' loss changes and retraining's (r is `loss_change_correlation`)."""
     from scipy.stats import spearmanr
 
     forgotten, models = run.problem.data[jnp.asarray(request)], (run.params, update.params, truth.params)

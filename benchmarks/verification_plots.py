@@ -1,4 +1,4 @@
-"""The tables and plots of `verification.py`'s saved lines.
+"""The tables and plots of the saved lines of `verification.py`.
 
 python benchmarks/verification_plots.py            # tables, their summary, and PNGs beside the lines
 """
@@ -15,7 +15,7 @@ HERE = Path(__file__).resolve().parent / "results"
 
 
 def groups(lines: Iterable[dict[str, Any]]) -> dict[LINE, list[dict[str, Any]]]:
-    """Lines by (problem, training, target)."""
+    """The lines by (problem, training, target)."""
     found: dict[LINE, list[dict[str, Any]]] = {}
     for line in lines:
         found.setdefault(tuple(line["settings"][k] for k in ("problem", "training", "target")), []).append(line)
@@ -23,7 +23,7 @@ def groups(lines: Iterable[dict[str, Any]]) -> dict[LINE, list[dict[str, Any]]]:
 
 
 def values(lines: list[dict[str, Any]], rate: float, method: str, column: str) -> list[float]:
-    """One value a seed, where there is one."""
+    """One value per seed, without the seeds that have none."""
     rows = [r["rows"].get(method, {}) for line in lines for r in line["requests"] if r["rate"] == rate]
     return [row[column] for row in rows if row.get(column) is not None]
 
@@ -37,7 +37,7 @@ def cell(found: list[float]) -> str:
 
 
 def tables(lines: list[dict[str, Any]]) -> str:
-    """For each group: the distance as a fraction of doing nothing, and at 10% what else there is."""
+    """The distances of each group as fractions of doing nothing, and its other results at 10%."""
     rates = sorted({rate for line in lines for rate in line["settings"]["rates"]})
     middle = rates[len(rates) // 2] if rates else 0.0
     head = ["problem", "training", "target", "method", "seeds", *(f"{rate:.0%}" for rate in rates)]
@@ -56,9 +56,10 @@ def tables(lines: list[dict[str, Any]]) -> str:
 
 
 def summary(lines: list[dict[str, Any]]) -> str:
-    """A row a group, means over its seeds: relative distances at the least, the middle and the largest rate, and at the
-    middle one the correlations of loss changes (Pearson / Spearman) and the accuracy on held-out data. Seeds on which
-    every method was asked have a row of their own; a method is in a row only with all its seeds."""
+    """One row per group, with means over its seeds. It has relative distances at the smallest, the middle and the
+    largest rate. At the middle rate it has the correlations of loss changes (Pearson / Spearman) and the accuracy on
+    held-out data. Seeds on which every method ran have a row of their own. A method is only in rows in which it ran on
+    all seeds."""
     first = ["problem", "training", "target", "seeds"]
     distances = [[*first, "doing nothing", *METHODS]]
     others = [[*first, "accuracy: retrained", "doing nothing", *(f"{m}: r, rho, accuracy" for m in METHODS)]]
@@ -89,7 +90,7 @@ def markdown(rows: list[list[str]]) -> str:
 
 
 def plot(lines: list[dict[str, Any]], folder: Path) -> list[Path]:
-    """One PNG a problem: relative distance (mean, and the range over seeds) against the deletion rate."""
+    """One PNG per problem, with the relative distance (mean and range over seeds) over the deletion rate."""
     import matplotlib
 
     matplotlib.use("Agg")

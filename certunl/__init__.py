@@ -9,17 +9,22 @@ from certunl.audits.audit import Audit, epsilon_lower_bound, one_run_lower_bound
 from certunl.audits.canaries import audit_canaries
 from certunl.audits.refutation import audit_release, audit_runs
 from certunl.bounds.constants import HessianFreeConstants, NewtonConstants
-from certunl.certificates.budget import Account, Budget
-from certunl.certificates.calibration import certify, secret_key
+from certunl.certificates.account import Account
+from certunl.certificates.budget import Budget
+from certunl.certificates.calibration import certify
 from certunl.certificates.certificate import Certificate, Release
 from certunl.certificates.guarantee import REPLAY, Assumption, Guarantee
+from certunl.certificates.secret import secret_key
 from certunl.certificates.statement import Distance, OwnNoise, Pairs
 from certunl.certificates.update import Unlearner, Update
+from certunl.datasets import Splits, read_csv, read_npz
 from certunl.errors import BadInput, Diverged
 from certunl.evaluation import Report, evaluate
 from certunl.evaluation.comparison import compare, every_method
 from certunl.evaluation.counterfactuals import LeaveOneOut, klom, klom_splits, leave_one_out
 from certunl.features import Features
+from certunl.folders.checkpoints import read_params
+from certunl.folders.saving import load, save
 from certunl.methods.certified_removal import CertifiedRemoval
 from certunl.methods.descent_to_delete import DescentToDelete
 from certunl.methods.finetune import FineTune
@@ -51,12 +56,17 @@ from certunl.solvers.cg import CG
 from certunl.solvers.dense import Dense
 from certunl.solvers.lissa import LiSSA
 from certunl.stream import Stream
+from certunl.training.adoption import adopt
+from certunl.training.dataset import Dataset
 from certunl.training.ensemble import ensemble, retrainings, seeds
-from certunl.training.problem import Dataset, Problem
+from certunl.training.freezing import freeze
+from certunl.training.host import OnHost
+from certunl.training.problem import Problem
 from certunl.training.recipe import Recipe
+from certunl.training.recording import record
 from certunl.training.run import Run, fit, train
 from certunl.training.schedule import Schedule
-from certunl.training.supervised import classification, regression
+from certunl.training.supervised import binary, classification, multilabel, regression, supervised
 
 __all__ = [
     "CG",
@@ -95,6 +105,7 @@ __all__ = [
     "NewtonStep",
     "NoisyFineTuning",
     "NoisySGD",
+    "OnHost",
     "OwnNoise",
     "Pairs",
     "PerturbedRemoval",
@@ -109,6 +120,7 @@ __all__ = [
     "Run",
     "SalUn",
     "Schedule",
+    "Splits",
     "Staleness",
     "Statistics",
     "Store",
@@ -116,11 +128,13 @@ __all__ = [
     "Unlearner",
     "Update",
     "__version__",
+    "adopt",
     "attacks",
     "attribute",
     "audit_canaries",
     "audit_release",
     "audit_runs",
+    "binary",
     "bounds",
     "certify",
     "classification",
@@ -131,27 +145,36 @@ __all__ = [
     "evaluate",
     "every_method",
     "fit",
+    "freeze",
     "klom",
     "klom_splits",
     "leave_one_out",
+    "load",
     "loss_changes",
     "measure_staleness",
     "methods",
     "metrics",
     "models",
+    "multilabel",
     "one_run_lower_bound",
     "plan",
+    "read_csv",
+    "read_npz",
+    "read_params",
+    "record",
     "registry",
     "regression",
     "requests",
     "retrainings",
+    "save",
     "secret_key",
     "seeds",
     "solvers",
+    "supervised",
     "train",
 ]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __dir__() -> list[str]:

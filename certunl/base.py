@@ -1,5 +1,9 @@
-"""What every room speaks of: parameters, keys, operators, progress; how one model or many lie in memory."""
+"""Types that every module uses (parameters, keys, operators, progress), and the layout and digest of parameters."""
 
+import hashlib
+import inspect
+import json
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,9 +16,13 @@ __all__ = [
     "Operator",
     "Params",
     "Progress",
+    "digest",
+    "named",
     "nth",
     "outputs_first",
     "outputs_last",
+    "plain",
+    "reporter",
     "stacked",
     "vector",
     "width",
@@ -28,37 +36,82 @@ Key = jax.Array
 """A typed key of `jax.random.key`."""
 
 Operator = Callable[[Params, Key], Params]
-"""(v, key) -> A v, unbiased; a deterministic operator ignores its key."""
+"""(v, key) -> A v or an unbiased estimate of it. A deterministic operator ignores its key."""
 
-Progress = Callable[[int, int], None]
-"""(done, total) -> None, called on the host during long work."""
+Progress = Callable[..., None]
+"""(done, total) -> None or (done, total, loss) -> None, called on the host during long work.
+
+Training reports the loss of the last batch to a callable with a third parameter. Other work reports NaN.
+"""
+
+
+def reporter(progress: Progress) -> Callable[..., None]:
+    """(done, total, loss = NaN) -> None, which passes the loss on to a `progress` with a third parameter."""
+    try:
+        parameters = inspect.signature(progress).parameters.values()
+    except (TypeError, ValueError):  # a builtin without a signature
+        parameters = ()
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+    def report(done: int, total: int, loss: float = math.nan) -> None:
+        progress(done, total, *((loss,) if len(positional) > 2 else ()))
+
+    return report
+
+
+def named(tree: Params) -> dict[str, Any]:
+    """The leaves of a pytree by name, such as "Dense_0/kernel".
+
+    >>> named({"Dense_0": {"kernel": 1.0, "bias": 2.0}})
+    {'Dense_0/bias': 2.0, 'Dense_0/kernel': 1.0}
+    """
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
 
 def width(like: Params) -> int:
-    """d, the numbers in a row."""
+    """d, the number of parameters."""
     return sum(leaf.size for leaf in jax.tree.leaves(like))
 
 
 def vector(tree: Params) -> np.ndarray:
-    """All numbers of a model, f64[d]: the leaves one after another."""
+    """f64[d]: the parameters of a model, leaf after leaf."""
     return np.concatenate([np.asarray(leaf, np.float64).ravel() for leaf in jax.tree.leaves(tree)])
 
 
 def stacked(models: Sequence[Params]) -> Params:
-    """Models alike as one pytree with a leading axis."""
+    """One pytree with a leading axis for the models, which must have the same structure and shapes."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *models)
 
 
 def nth(models: Params, i: int) -> Params:
-    """Number `i` of `stacked` models."""
+    """Model `i` of `stacked` models."""
     return jax.tree.map(lambda leaf: leaf[i], models)
 
 
 def outputs_first(leaf: jax.Array, axis: int = 0) -> jax.Array:
-    """The last axis moved to `axis`: so turned, the products of many models with one batch need no copy of them."""
+    """`leaf` with its last axis moved to `axis`. In that order, products of many models with one batch need no copy."""
     return leaf if leaf.ndim - axis < 2 else jnp.moveaxis(leaf, -1, axis)
 
 
 def outputs_last(leaf: jax.Array, axis: int = 0) -> jax.Array:
     """The inverse of `outputs_first`."""
     return leaf if leaf.ndim - axis < 2 else jnp.moveaxis(leaf, axis, -1)
+
+
+def digest(settings: Any, arrays: Params) -> str:
+    """sha256 of `settings` as JSON and of the dtype, shape and bytes of every array, in hexadecimal."""
+    sha256 = hashlib.sha256(json.dumps(settings, sort_keys=True, default=plain).encode())
+    # arrays that stay on the host have no leaf of their own
+    for leaf in jax.tree.leaves(arrays, is_leaf=lambda leaf: hasattr(leaf, "__array__")):
+        array = np.ascontiguousarray(leaf)
+        sha256.update(f"{array.dtype}{array.shape}".encode())
+        sha256.update(array.reshape(-1).view(np.uint8).data)  # bfloat16 has no buffer of its own
+    return sha256.hexdigest()
+
+
+def plain(value: Any) -> Any:
+    """A NumPy or JAX value as Python lists and numbers, for JSON. Raises: TypeError for any other value."""
+    if isinstance(value, np.ndarray | jax.Array | np.generic):
+        return np.asarray(value).tolist()
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")

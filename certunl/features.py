@@ -1,4 +1,4 @@
-"""Frozen features: a network that is public, whose last layer alone is learnt, forgets and is certified."""
+"""Frozen features, so that only the last layer of a network is trained, forgets and is certified."""
 
 import hashlib
 from collections.abc import Callable
@@ -10,34 +10,42 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from certunl.base import Key, Params
+from certunl.base import Key, Params, digest
 from certunl.errors import BadInput
-from certunl.models import CNN, MLP, AllCNN, Headless, Linear, ResNet18
-from certunl.training.problem import Dataset
+from certunl.models import Headless
+from certunl.training.dataset import Dataset, check_data
+from certunl.training.host import OnHost
+from certunl.training.modules import Initializer, Supervised, hashable, said
+from certunl.training.provenance import known
 from certunl.training.run import Run
-from certunl.training.supervised import Initializer, Supervised, hashable, said
 
 __all__ = ["Features"]
 
 _BLOCK = 256
-"""Rows computed at once."""
-
-_KNOWN = (AllCNN, CNN, Linear, MLP, ResNet18)
-"""Models whose initial parameters are drawn from the key alone, and which look at one example at a time."""
+"""Number of rows that are computed at once."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Features:
-    """x_i -> apply(params, x)_i in R^p, held fixed: a strongly convex head on them has a theorem, a network has none.
+    """x_i -> apply(params, x)_i in R^p with fixed parameters, the features of an example.
 
         extractor = Features.of(run)                     # a network trained on public data, without its last layer
         problem = classification(models.Linear(bound=1.0), extractor(data))
 
-    `origin` says how the extractor was made. That it was made without the examples that may be forgotten, and looks at
-    one example at a time (no batch statistics), is taken from whoever gives it: data of its features name both as
-    `unchecked`, and no certificate on them is PROVED. Checked are a few rows alone against themselves among others and,
-    for `of`, that no input is one of those it was trained on (identical ones only). `random` with a model of this
-    library leaves nothing open. Features computed elsewhere come as `Dataset(x, y, unchecked="...")`.
+    There are theorems for a strongly convex head on the features, but none for a whole network. Two assumptions about
+    an extractor cannot be checked: that it was made without the examples that may be forgotten, and that it reads one
+    example at a time (no batch statistics). Data of its features name both as `unchecked`, so no certificate on them is
+    PROVED. Only this is checked: a few rows have the same features alone and among others, and, for `of`, no input is
+    identical to an example that the extractor was trained on. `random` with AllCNN, CNN, LeNet5, Linear, MLP or
+    ResNet18 of this library leaves nothing unchecked. Features computed elsewhere come as
+    `Dataset(x, y, unchecked="...")`.
+
+    Args:
+        apply: the function (params, x f[n, ...]) -> f[n, p] of the extractor.
+        params: its parameters.
+        origin: how the extractor was made, in words; certificates repeat it.
+        seen: digests of the examples it was trained on; the features of these are refused.
+        inherited: what the data it was trained on left unchecked.
     """
 
     apply: Callable[[Params, jax.Array], jax.Array]
@@ -45,115 +53,124 @@ class Features:
     origin: str
     seen: frozenset[bytes] = field(default=frozenset(), repr=False)
     inherited: tuple[str, ...] = ()
-    drawn: bool = field(default=False, init=False)  # only the code may say so: it is no argument
-    shape: tuple[int, ...] | None = field(default=None, init=False)  # of an input it was made with, where known
+    fresh: str | None = field(default=None, init=False, repr=False)  # digest of parameters that the code itself drew
+    shape: tuple[int, ...] | None = field(default=None, init=False)  # of one input it was made with, if known
 
     def __post_init__(self) -> None:
         if not (isinstance(self.origin, str) and self.origin.strip()):
-            raise BadInput(f"origin must say in words how the extractor was made, got {self.origin!r}")
+            raise BadInput(f"origin must describe in words how the extractor was made, got {self.origin!r}")
 
     @classmethod
     def of(cls, run: Run) -> "Features":
-        """The network of `run` as it is now, without its last layer. Raises: BadInput where that is no dense layer."""
+        """The trained network of `run` without its last layer. Raises: BadInput if that is no dense layer."""
         losses, data = run.problem.losses, run.problem.data
         if not isinstance(losses, Supervised):
             raise BadInput(
-                "features come of classification(...) or regression(...) of a model; else give Features(apply=...)"
+                "the problem of the run must be classification(...) or regression(...) of a model; otherwise give "
+                "Features(apply=...)"
             )
+        _check_single(data.x)
         apply = Headless(losses.model)
-        jax.eval_shape(apply, run.params, data.x[:1])
-        made = cls(
+        jax.eval_shape(apply, run.problem.whole(run.params), data[np.zeros(1, int)].x)
+        extractor = cls(
             apply=apply,
-            params=run.params,
-            origin=f"a network trained on {len(data):,} examples, none of them identical to one of these",
+            params=run.problem.whole(run.params),
+            origin=f"a network trained on {len(data):,} examples, none of them identical to one of these data",
             seen=frozenset(_digests(data.x)),
-            inherited=run.problem.unchecked,
+            inherited=run.unchecked,
         )
-        object.__setattr__(made, "shape", data.x.shape[1:])
-        return made
+        object.__setattr__(extractor, "shape", data.x.shape[1:])
+        return extractor
 
     @classmethod
     def random(cls, model: Any, key: Key, shape: tuple[int, ...], dtype: Any = "float32") -> "Features":
-        """`model` for inputs of `shape`, its parameters drawn, without its last layer: depends on nobody's data.
+        """`model` with random parameters, for inputs of `shape`, without its last layer. It depends on no data.
 
-        Raises: BadInput where it does not take such inputs, or its last layer is no dense one.
+        Raises: BadInput if the model does not take such inputs, or its last layer is no dense layer.
         """
         model = hashable(model)
         apply = Headless(model)
         try:
-            params = Initializer(model, tuple(shape), str(np.dtype(dtype)))(key)
+            params = Initializer.of(model, jax.ShapeDtypeStruct((1, *shape), np.dtype(dtype)))(key)
             jax.eval_shape(apply, params, jnp.zeros((1, *shape), dtype))
         except BadInput:
             raise
         except Exception as error:  # a model can fail in any way
             name = type(model).__name__
             raise BadInput(f"{name} cannot be drawn for inputs of shape {shape}, {dtype} ({said(error)})") from error
-        made = cls(apply=apply, params=params, origin=f"{type(model).__name__} drawn at random")
-        object.__setattr__(made, "drawn", type(model) in _KNOWN)
-        object.__setattr__(made, "shape", tuple(shape))
-        return made
+        extractor = cls(apply=apply, params=params, origin=f"{type(model).__name__} drawn at random")
+        object.__setattr__(extractor, "fresh", digest(None, params) if known(model) else None)
+        object.__setattr__(extractor, "shape", tuple(shape))
+        return extractor
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the parameters are the ones that the code drew, to the last bit. They may be written over since."""
+        return type(self) is Features and self.fresh is not None and self.fresh == digest(None, self.params)
 
     @property
     def unchecked(self) -> tuple[str, ...]:
-        """What its features take for granted, in words."""
+        """The assumptions about the extractor that are not checked, in words."""
         if self.drawn:
             return self.inherited
-        rests = "was made without the forgotten examples, and looks at one at a time"
-        return (*self.inherited, f"the features' extractor ({self.origin}) {rests}")
+        assumption = "was made without the forgotten examples, and reads one example at a time"
+        return (*self.inherited, f"the features' extractor ({self.origin}) {assumption}")
 
     def __call__(self, data: Dataset) -> Dataset:
-        """`data` with features f[n, p] for inputs; targets and owners as they are, `unchecked` as above.
+        """`data` with features f[n, p] as inputs. `unchecked` of the extractor is added to that of the data.
 
-        Raises: BadInput where an input is one of those the extractor was trained on, and as `features` does.
+        Raises: BadInput if an input is one that the extractor was trained on, or `features` refuses the inputs.
         """
-        data.check()
-        again = [i for i, told in enumerate(_digests(data.x)) if told in self.seen] if self.seen else []
-        if again:
+        check_data(data)
+        _check_single(data.x)
+        repeated = [i for i, digest in enumerate(_digests(data.x)) if digest in self.seen] if self.seen else []
+        if repeated:
             raise BadInput(
-                f"{len(again)} of {len(data)} examples (first: {again[0]}) are among those the extractor was trained "
-                "on: that the head forgets them would mean nothing; leave them out"
+                f"{len(repeated)} of {len(data)} examples (first: {repeated[0]}) are among those the extractor was "
+                "trained on, so it would remember them when the head forgets them; leave them out"
             )
         unchecked = tuple(dict.fromkeys((*data.unchecked, *self.unchecked)))
         return replace(data, x=self.features(data.x), unchecked=unchecked)
 
     def features(self, x: Any) -> np.ndarray:
-        """f[n, p] of x f[n, ...], in blocks of one compiled program.
+        """The features f[n, p] of x f[n, ...], computed in blocks by one compiled program.
 
-        Raises: BadInput where they are not one finite vector per example, or differ when a row is computed by itself.
+        Raises: BadInput if they are not one finite vector per example, or if those of a row alone are different.
         """
-        x = np.asarray(x)
+        _check_single(x)
+        x = x if isinstance(x, OnHost) else np.asarray(x)
         if not (x.ndim and x.size):
-            raise BadInput(f"features are of inputs f[n, ...], at least one; got shape {list(x.shape)}")
-        size = min(_BLOCK, 1 << (len(x) - 1).bit_length())
+            raise BadInput(f"inputs must be f[n, ...] with n at least one; got shape {list(x.shape)}")
+        size = min(_BLOCK, 1 << (len(x) - 1).bit_length())  # a power of two, so that few programs are compiled
         try:
-            got = jax.eval_shape(self.apply, self.params, _filled(x[:1], size))
+            output = jax.eval_shape(self.apply, self.params, _filled(x[:1], size))
         except BadInput:
             raise
-        except Exception as error:  # a function of the user's own can fail in any way
+        except Exception as error:  # the user's function can fail in any way
             other = self.shape not in (None, x.shape[1:])
             why = f"it was made with inputs of shape {list(self.shape or ())}" if other else said(error)
             raise BadInput(f"the extractor does not take inputs of shape {list(x.shape[1:])}: {why}") from error
-        if getattr(got, "shape", ())[:1] != (size,) or not jnp.issubdtype(got.dtype, jnp.floating):
+        if getattr(output, "shape", ())[:1] != (size,) or not jnp.issubdtype(output.dtype, jnp.floating):
             raise BadInput(
-                f"an extractor must give one vector of real numbers per example, got {got} for {size} examples"
+                f"an extractor must give one vector of real numbers per example, got {output} for {size} examples"
             )
-        found = np.concatenate([self._block(x[i : i + size], size) for i in range(0, len(x), size)])
-        if bad := int((~np.isfinite(found)).any(axis=1).sum()):
+        rows = np.concatenate([self._block(x[i : i + size], size) for i in range(0, len(x), size)])
+        if bad := int((~np.isfinite(rows)).any(axis=1).sum()):
             raise BadInput(
-                f"the features of {bad} of {len(x)} examples are not finite; mend the extractor or the inputs"
+                f"the features of {bad} of {len(x)} examples are not finite; correct the extractor or the inputs"
             )
-        tolerance = float(np.sqrt(jnp.finfo(found.dtype).eps))
+        tolerance = float(np.sqrt(jnp.finfo(rows.dtype).eps))
         for i in {0, len(x) // 2, len(x) - 1}:
-            alone, among = np.asarray(self._block(x[i : i + 1], size)[0], float), np.asarray(found[i], float)
+            alone, among = np.asarray(self._block(x[i : i + 1], size)[0], float), np.asarray(rows[i], float)
             if np.linalg.norm(alone - among) > tolerance * np.linalg.norm(among):
                 raise BadInput(
-                    f"the features of example {i} alone are not those it has among others: an extractor must look at "
-                    "one example at a time; hold batch statistics fixed (models.Frozen)"
+                    f"example {i} has other features alone than among other examples; an extractor must read one "
+                    "example at a time, so fix batch statistics (models.Frozen)"
                 )
-        return found
+        return rows
 
     def _block(self, x: np.ndarray, size: int) -> np.ndarray:
-        """The features of at most `size` rows; copies of the last row fill up."""
+        """The features of at most `size` rows. Copies of the last row fill the block."""
         return np.asarray(_compiled(self.apply, self.params, _filled(x, size)))[: len(x)]
 
 
@@ -164,10 +181,21 @@ def _compiled(apply: Any, params: Params, x: jax.Array) -> jax.Array:
 
 
 def _filled(x: np.ndarray, size: int) -> jax.Array:
+    """x with copies of its last row, `size` rows in all."""
     return jnp.asarray(np.concatenate([x, np.repeat(x[-1:], size - len(x), axis=0)]))
 
 
+def _check_single(x: Any) -> None:
+    """Raises BadInput for a tree of arrays."""
+    if isinstance(x, dict | list | tuple):
+        raise BadInput("features are made of inputs that are a single array; put a tree of arrays into one first")
+
+
 def _digests(x: Any) -> list[bytes]:
-    """128 bits of each row, as float32."""
-    rows = np.asarray(x).astype(np.float32).reshape(len(x), -1) + 0.0  # one zero
-    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
+    """A hash of 128 bits for each row, rounded to float32."""
+    digests = []
+    for first in range(0, len(x), _BLOCK):  # inputs on the host may be larger than the memory
+        rows = np.asarray(x[first : first + _BLOCK]).astype(np.float32)
+        rows = rows.reshape(len(rows), -1) + 0.0  # turns -0 into 0, which are the same input
+        digests += [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
+    return digests

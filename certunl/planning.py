@@ -1,4 +1,4 @@
-"""What each order of evaluation costs, and retraining beside it: counted from the sizes, timed for about a second."""
+"""The cost of each order of evaluation and of retraining, counted from the sizes and timed for about a second."""
 
 import math
 import time
@@ -22,15 +22,22 @@ from certunl.training.workers import chunk_size, devices
 __all__ = ["Order", "Plan", "plan"]
 
 _STEPS = 8
-"""How many steps of the schedule are timed."""
+"""Number of steps of the schedule that are timed."""
 _QUERIES = 16
-"""How many adjoint queries are timed together."""
+"""Number of adjoint queries that are timed together."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """One way: what it `gives`, floating-point operations, bytes of memory at once, bytes of rows to keep, seconds
-    without compiling."""
+    """The cost of one order of evaluation.
+
+    Args:
+        gives: the result, in words.
+        flops: floating-point operations.
+        memory: bytes in memory at one time.
+        kept: bytes of the rows that remain.
+        seconds: time without compilation.
+    """
 
     gives: str
     flops: float
@@ -41,8 +48,14 @@ class Order:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """`orders` by name: "forward" and "backward" (rows of `units`, None for all), "vector" (one known request), "query"
-    (one adjoint query), "retraining" (one request, exactly)."""
+    """The costs of all orders for one run. `print` shows them as a table.
+
+    Args:
+        units: the units whose rows are planned; None for all.
+        chunk: number of units in a block of the forward order.
+        orders: the costs by name. "forward" and "backward" give all rows, "vector" the vector of one known request,
+            "query" the answer to one adjoint query, and "retraining" the exact model for one known request.
+    """
 
     units: tuple[int, ...] | None
     chunk: int
@@ -50,7 +63,7 @@ class Plan:
 
     @property
     def method(self) -> HessianFree:
-        """The cheaper way to all rows."""
+        """The method that gathers the rows in the order of fewer seconds."""
         if self._order == "backward":
             return HessianFree(units=self.units, gather=Backward())
         return HessianFree(units=self.units, gather=Forward(self.chunk))
@@ -61,7 +74,7 @@ class Plan:
 
     @property
     def break_even(self) -> float:
-        """How many requests, each retrained, cost as much as gathering all rows once."""
+        """The number of retrainings that take as long as gathering all rows once."""
         return self.orders[self._order].seconds / self.orders["retraining"].seconds
 
     def __str__(self) -> str:
@@ -71,20 +84,26 @@ class Plan:
             lines.append(f"{name:<11}{o.gives:<34}{o.flops / 1e9:>10.3g}{sizes}{o.seconds:>10.3g}")
         one, again = self.orders["vector"].seconds, self.orders["retraining"].seconds
         better = "retraining, which is exact" if again <= one else "its vector"
-        lines.append(f"cheapest for all rows: {self._order}; they cost {self.break_even:.3g} retrainings,")
-        lines.append("so retrain where fewer requests will come and each can wait for it")
+        lines.append(f"cheapest for all rows: {self._order}; the rows cost {self.break_even:.3g} retrainings,")
+        lines.append("so retrain if fewer requests are expected and each can wait for its retraining")
         lines.append(f"cheapest for one known request: {better}")
         return "\n".join(lines)
 
 
 def plan(run: Run, units: tuple[int, ...] | None = None) -> Plan:
-    """Counts and times the orders for `units` of `run` (default: all).
+    """The Plan of `run`, counted and timed.
 
-    FLOPs are XLA's count for the program of one step before it is optimised, scaled by steps, units and parameters; the
-    backward and query orders count three steps of training for the recomputed states. Memory is the rows worked on and,
-    backward, 2 √T states and the T x b cotangents; what a step computes on the way comes on top. Seconds extrapolate 8
-    timed steps linearly; compiling, seconds for large networks, is apart.
+    FLOPs are XLA's count for the program of one step before optimisation, scaled by the numbers of steps, units and
+    parameters. The backward and query orders count three steps of training for each step, because they recompute
+    states. Memory is that of the current rows and, for the backward and query orders, of 2 √T states and the T x b
+    cotangents. The intermediate values of a step come on top. Seconds are a linear extrapolation of 8 timed steps.
+    They do not include compilation, which takes seconds for large networks.
+
+    Args:
+        run: the training run.
+        units: the units whose rows are planned (examples, or owners if the data have them); default: all.
     """
+    run.need_history("a plan")
     owners, ids, whole = gathering.tracked(run, units)
     ids = ids[whole]
     steps, d = len(run.schedule), width(run.start)
@@ -96,8 +115,8 @@ def plan(run: Run, units: tuple[int, ...] | None = None) -> Plan:
     train, alone, block, one, many = (steps * s for s in _timed(run, owners, busy, chunk, min(queries, _QUERIES)))
     trajectory = 2 * math.isqrt(steps) * row + slots
 
-    def order(gives: str, flops: float, memory: float, seconds: float, kept: float = 0.0) -> Order:
-        return Order(gives=gives, flops=steps * flops, memory=float(memory), kept=float(kept), seconds=seconds)
+    def order(gives: str, flops: float, memory: float, seconds: float, stored: float = 0.0) -> Order:
+        return Order(gives=gives, flops=steps * flops, memory=float(memory), kept=float(stored), seconds=seconds)
 
     rows = f"rows of {len(ids):,} units"
     passes = math.ceil(d / queries)
@@ -120,15 +139,15 @@ def plan(run: Run, units: tuple[int, ...] | None = None) -> Plan:
 
 
 def _timed(run: Run, owners: np.ndarray, busy: np.ndarray, chunk: int, queries: int) -> list[float]:
-    """Seconds per step of training, one vector, blocks on every core or device, one query, `queries` queries."""
+    """Seconds per step of training, one vector, a block on each core or device, one query and `queries` queries."""
     few = min(len(run.schedule), _STEPS)
     short = replace(run, schedule=jax.tree.map(lambda a: a[:few], run.schedule))
-    known, numbers = np.unique(owners, return_inverse=True)
+    labels, numbers = np.unique(owners, return_inverse=True)
     gone = jnp.arange(len(owners)) == 0
 
     def ask(count: int) -> jax.Array:
         some: Params = jax.tree.map(lambda p: jnp.broadcast_to(p, (count, *p.shape)), run.params)
-        return sensitivity.adjoint(short, jnp.asarray(numbers), some, len(known))
+        return sensitivity.adjoint(short, jnp.asarray(numbers), some, len(labels))
 
     works: list[Callable[[], Any]] = [
         lambda: follow(run.problem, run.recipe, run.start, short.schedule),
@@ -141,18 +160,18 @@ def _timed(run: Run, owners: np.ndarray, busy: np.ndarray, chunk: int, queries: 
 
 
 def _seconds(work: Callable[[], Any]) -> float:
-    """The least of a few runs after one that compiles, a fifth of a second in all."""
-    jax.block_until_ready(work())
-    found: list[float] = []
-    while sum(found) < 0.2 and len(found) < 20:
+    """The shortest of up to 20 runs, a fifth of a second in all."""
+    jax.block_until_ready(work())  # compiles
+    times: list[float] = []
+    while sum(times) < 0.2 and len(times) < 20:
         start = time.perf_counter()
         jax.block_until_ready(work())
-        found.append(time.perf_counter() - start)
-    return min(found)
+        times.append(time.perf_counter() - start)
+    return min(times)
 
 
 def _flops(run: Run, owners: np.ndarray, units: int) -> float:
-    """XLA's count for a block of `units` along one step."""
+    """XLA's count of floating-point operations for a block of `units` units in one step."""
     one = replace(run, schedule=jax.tree.map(lambda a: a[:1], run.schedule))
     costs: Any = sensitivity.block.lower(one, owners, jnp.zeros(units, jnp.int32)).cost_analysis()
     return float(costs["flops"])

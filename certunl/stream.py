@@ -1,4 +1,4 @@
-"""Requests one after another: each from the un-noised state, each released with its own noise."""
+"""Requests one after another. Each starts from the un-noised state and is released with its own noise."""
 
 import logging
 from dataclasses import dataclass, field, replace
@@ -8,9 +8,11 @@ import numpy as np
 import optax
 
 from certunl.base import Key, Params
-from certunl.certificates.budget import Account, Budget
+from certunl.certificates.account import Account
+from certunl.certificates.budget import Budget
 from certunl.certificates.calibration import certify
 from certunl.certificates.certificate import Release
+from certunl.certificates.secret import Secret
 from certunl.certificates.update import Unlearner, declared
 from certunl.errors import BadInput
 from certunl.rows import Statistics, Store
@@ -22,12 +24,19 @@ __all__ = ["Stream"]
 
 @dataclass(frozen=True, kw_only=True)
 class Stream:
-    """A model that goes on forgetting: `run` (un-noised, secret), the `method` with what it `prepared`, the `account`
-    of what its releases have spent, and, where it was measured, the `staleness` of what was prepared.
+    """A model that serves a sequence of requests.
 
-    Newton's bound holds again for every request because its state is projected back onto the ball; the noised copies
-    never enter the state. `shift` is what requests have added to the parameters since the rows were gathered, or their
-    staleness was last measured (default: nothing); a pytree like params, as secret as they are.
+    The noised releases never enter the state. The bound of Newton holds again for every request, because the method
+    projects the state back onto the ball.
+
+    Args:
+        run: the current state, un-noised and secret.
+        method: the method that forgets.
+        prepared: the result of its preparation, for example rows.
+        account: the privacy that the releases have spent.
+        staleness: the measured staleness of the rows; None if it was not measured.
+        shift: the sum of all updates since the rows were gathered or their staleness was last measured, a pytree like
+            params and as secret; None for nothing.
     """
 
     run: Run
@@ -39,24 +48,38 @@ class Stream:
 
     @property
     def moved(self) -> float:
-        """How far the requests have moved the parameters since the rows were gathered, or `measured`: ‖shift‖."""
+        """‖shift‖, how far requests have moved the parameters since the rows were gathered or last `measured`."""
         return 0.0 if self.shift is None else float(optax.tree.norm(self.shift))
 
     @property
     def stale(self) -> bool:
-        """Whether the expected second-order error exceeds what `staleness` tolerates: time to have it `measured` again,
-        or to retrain and prepare anew."""
+        """Whether the expected second-order error exceeds the tolerance of `staleness`. If so, use `measured` again, or
+        retrain and prepare again."""
         return self.staleness is not None and self.moved > self.staleness.budget
 
     def forget(
-        self, request: Any, budget: Budget, key: Key, noise_key: Key, *, trivial: bool = False
+        self,
+        request: Any,
+        budget: Budget,
+        key: Key | Secret,
+        noise_key: Key | Secret | None = None,
+        *,
+        trivial: bool = False,
     ) -> tuple[Release, "Stream"]:
-        """(the release, the stream after it); `key` is the method's (as secret as `noise_key` where its own steps carry
-        the noise), `noise_key` a secret one. A request that what was prepared does not cover is forgotten without it.
-        Rows of those who are asked for are dropped, in a store erased (for the stream before as well). Warns (logging)
-        when what is left is stale.
+        """(the release without `request`, the stream after it).
 
-        Raises: BadInput where the release would exceed the account's total; the stream is left as it was.
+        Prepared rows that do not cover the request are not used for it. The rows of the forgotten units are dropped. A
+        store erases them, so the stream before the request loses them too. Logs a warning if the remaining rows are
+        stale.
+
+        Args:
+            request: the ids to forget.
+            budget: what the release may reveal.
+            key: the randomness of the method; `secret_key()` if the steps of the method carry the noise.
+            noise_key: `secret_key()`, for the noise of the release. Default: a new one.
+            trivial: as in `certify`.
+
+        Raises: BadInput if the release would exceed the total of the account; the stream then stays as it was.
         """
         ids, prepared = self.run.check(request), self.prepared
         method = declared(self.method)
@@ -64,16 +87,19 @@ class Stream:
         usable = prepared if rows is None or rows.covers(ids) else None
         update = method.forget(self.run, usable, ids, key)
         release = certify(update, budget, noise_key, trivial=trivial, account=self.account)
+        account = release.certificate.account
+        if release.certificate.guarantee.restores:
+            account = account.restarted()
         run, shift = self.run.minus(ids, update.params), optax.tree.sub(update.params, self.run.params)
         if self.shift is not None:
             shift = optax.tree.add(self.shift, shift)
         if rows is not None:
             prepared = rows.drop(np.unique(rows.owners[ids]))
-        after = replace(self, run=run, prepared=prepared, account=release.certificate.account, shift=shift)
+        after = replace(self, run=run, prepared=prepared, account=account, shift=shift)
         if after.staleness is not None and after.stale:
             logging.getLogger("certunl").warning(
-                "the statistics are stale: the parameters have moved %.4g since they were gathered, where the expected "
-                "error is %.0f%% of doing nothing (tolerated: %.0f%%); measure it again, or retrain and prepare anew",
+                "the statistics are stale: the parameters have moved %.4g since they were gathered, and the expected "
+                "error is %.0f%% of doing nothing (tolerated: %.0f%%); measure it again, or retrain and prepare again",
                 after.moved,
                 100 * after.staleness.share(after.moved),
                 100 * after.staleness.tolerance,
@@ -81,18 +107,19 @@ class Stream:
         return release, after
 
     def repair(self, key: Key, **settings: Any) -> "Stream":
-        """The stream trained on for some epochs on who is left, what was prepared carried on along it: see the method's
-        `repair`. Nothing is released, so nothing is spent. What requests have shifted counts until it is `measured`.
+        """The stream after some more epochs of training on the retained examples (see `repair` of the method).
 
-        Raises: BadInput where the method has no repair, or nothing is prepared.
+        The rows are updated along this training. Nothing is released, so no privacy is spent. `shift` stays until the
+        staleness is `measured`.
+
+        Raises: BadInput if the method has no repair, or nothing is prepared.
         """
         if self.prepared is None:
-            raise BadInput("only a method with rows of its own can be repaired: HessianFree, with what it prepared")
+            raise BadInput("there are no prepared rows to repair; use HessianFree and give its rows as prepared")
         run, prepared = declared(self.method).repair(self.run, self.prepared, key, **settings)
         return replace(self, run=run, prepared=prepared)
 
     def measured(self, key: Key, **settings: Any) -> "Stream":
-        """The stream with the staleness of its rows measured as they are now (see `measure_staleness`), counted from
-        here."""
+        """The stream with the staleness of its current rows (see `measure_staleness`) and no `shift`."""
         staleness = measure_staleness(self.run, self.method, self.prepared, key, **settings)
         return replace(self, staleness=staleness, shift=None)

@@ -1,4 +1,4 @@
-"""Seconds of work, with the compiler's share apart."""
+"""A stopwatch that separates compilation from work."""
 
 import time
 from types import TracebackType
@@ -10,10 +10,11 @@ __all__ = ["Stopwatch"]
 
 
 class Stopwatch:
-    """Measures a `with` block: `seconds` of work, `compile_seconds` of tracing and compiling, `compilations`.
+    """Measures a `with` block.
 
-    `seconds` is the wall time of the block less the time JAX reports for tracing, lowering and compiling, so that the
-    first call and the hundredth can be compared. The block itself must wait for its results (`block_until_ready`).
+    `compile_seconds` is the time that JAX reports for tracing, lowering and compiling, and `compilations` the number of
+    compiled programs. `seconds` is the rest of the block's wall time, so the first call and a later one are comparable.
+    The block itself must wait for its results (`block_until_ready`).
     """
 
     def __enter__(self) -> Self:

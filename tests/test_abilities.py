@@ -9,6 +9,7 @@ import pytest
 import certunl as cu
 from certunl import registry
 from certunl.certificates.update import declared
+from certunl.methods._continued import Continued
 from tests.cases import KEY, claimed, gap, network, ridge, trained
 
 METHODS = {name: registry.find("methods", name) for name in registry.names("methods")}
@@ -76,7 +77,7 @@ def test_a_method_that_says_nothing_of_forgetting_is_named():
         pass
 
     assert Idle().prepare(None) is None
-    with pytest.raises(NotImplementedError, match="Idle does not say how it forgets"):
+    with pytest.raises(NotImplementedError, match="Idle does not define forget"):
         Idle().forget(None, None, [0], KEY)
 
 
@@ -98,10 +99,10 @@ def test_a_solver_that_says_nothing_of_solving_is_named():
         (lambda: cu.HessianFree(capacity=3), "give assumed as well"),
         (lambda: cu.Newton(inverse="printed", solver=cu.CG(), assumed="linear"), "states the error of LiSSA"),
         (lambda: cu.Newton(inverse="printed", solver=SHORT), "states the error of LiSSA"),
-        (lambda: cu.Newton(inverse="printed", solver=SHORT, assumed="residual"), "has no part in assumed="),
+        (lambda: cu.Newton(inverse="printed", solver=SHORT, assumed="residual"), "does not use inverse="),
         (lambda: cu.Newton(fallback="cg"), 'fallback="cg" is the solver itself'),
         (lambda: cu.Newton(fallback="dense", solver=cu.Dense()), 'fallback="dense" is the solver itself'),
-        (lambda: cu.NewtonStep(solver=cu.CG(), max_dimension=9), "leave it out where solver is given"),
+        (lambda: cu.NewtonStep(solver=cu.CG(), max_dimension=9), "leave it out if you give solver"),
         (lambda: cu.Budget(delta=1e-5, sigma=1.0, epsilon=0.5, calibration="classical"), "sigma fixes the noise"),
         (lambda: cu.DescentToDelete(start="ball"), "give assumed as well"),
     ],
@@ -121,7 +122,7 @@ def test_the_same_settings_with_an_effect_are_taken():
 
 def test_rows_of_a_backward_method_are_not_carried_on(monkeypatch):
     run, method = trained(network()), cu.HessianFree(gather=cu.Backward())
-    monkeypatch.setattr("certunl.rows.repair.follow", None)  # nothing is trained before
+    monkeypatch.setattr("certunl.rows.repair.continued", None)  # nothing is trained before
     with pytest.raises(cu.BadInput, match=r"repair them with gather=Forward\(\)"):
         method.repair(run, method.prepare(run), KEY)
 
@@ -161,3 +162,11 @@ def test_rows_in_memory_and_on_disk_keep_one_contract(tmp_path):
         assert rows.on_disk == isinstance(rows, cu.Store) and rows.dtype == "float64"
         assert rows.covers([3]) and not rows.drop([3]).covers([3]) and len(rows.owners) == 30
         assert gap(rows.correction([4, 9]), jax.tree.map(lambda a: np.sum(a, 0), rows.read([4, 9]))) < 1e-12
+
+
+def test_a_method_that_trains_on_must_define_its_lesson():
+    class Idle(Continued):
+        """It says nothing of its loop."""
+
+    with pytest.raises(NotImplementedError, match="Idle does not define lesson"):
+        Idle().forget(trained(ridge(), epochs=1), None, [1], KEY)

@@ -155,6 +155,6 @@ def test_what_is_no_audit_is_refused():
 def test_an_audit_says_what_it_found():
     facts = {"delta": 1e-5, "confidence": 0.99, "how": "one release"}
     bad, fair = Audit(lower=9.2578, epsilon=1.0, **facts), Audit(lower=0.0, epsilon=inf, **facts)
-    assert bad.refuted and str(bad).startswith("REFUTED: an audit found more than is claimed")
+    assert bad.refuted and str(bad).startswith("REFUTED: an audit contradicts the certificate")
     assert "epsilon is at least 9.258 at delta 1e-05 with confidence 0.99, where 1 is claimed (one release)" in str(bad)
     assert not fair.refuted and str(fair).startswith("not refuted") and "nothing is claimed" in str(fair)

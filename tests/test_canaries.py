@@ -177,12 +177,25 @@ def test_what_is_no_audit_is_refused_in_a_sentence(run):
             audit(run, Nothing(), 0, guesses=guesses)
     with pytest.raises(cu.BadInput, match="share between 0 and 1"):
         audit(run, Nothing(), 0, mislabelled=1.5)
-    with pytest.raises(cu.BadInput, match="canaries must be like the data"):
+    with pytest.raises(cu.BadInput, match="one example of the canaries has x of shape"):
         audit(run, Nothing(), 0, extra=cu.Dataset(np.ones((9, 4)), np.ones(9, int)))
-    with pytest.raises(cu.BadInput, match="nobody to forget"):
+    with pytest.raises(cu.BadInput, match="nothing to forget"):
         audit(run, Nothing(), 2, extra=noise(1, 1))
     squares = trained(ridge(), epochs=1)
     more = ridge(seed=1).data
     with pytest.raises(cu.BadInput, match="only classes can be wrong"):
         audit(squares, Nothing(), 0, extra=more)
     assert audit(squares, Nothing(), 0, extra=more, mislabelled=0).guesses == 12
+
+
+def test_a_refusal_is_an_audit_that_found_nothing(run):
+    """Whether a budget refuses may depend on who is in: drawing again would leave out what is hard to forget."""
+    budget = cu.Budget(epsilon=1.0, delta=1e-5, distance=1e-9)
+    found = audit(run, Nothing(facts={"bound": 1.0}), 0, budget)
+    assert found.lower == 0.0 and not found.refuted and found.correct == 0
+    assert "refused" in found.how and "exceeds the distance" in found.how
+
+
+def test_wrong_settings_are_no_finding(run):
+    with pytest.raises(cu.BadInput, match="closed form"):
+        audit(trained(ridge(), epochs=1), cu.CertifiedRemoval(), 0, extra=ridge(seed=1).data, mislabelled=0)

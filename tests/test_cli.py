@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import certunl as cu
-from certunl import folders
+from certunl.folders import RunFolder, build
 from tests.verbs import SMALL, certunl, listing, refused
 
 
@@ -36,8 +36,8 @@ def test_the_version_is_the_one_of_the_package(capsys):
 def test_secrets_and_releases_lie_apart_with_their_own_permissions(folder):
     for name, mode in (("updates", 0o700), ("prepared", 0o700), ("arrays", 0o700), ("releases", 0o755)):
         assert (folder / name).stat().st_mode & 0o777 == mode
-    noised, facts = folders.load_part(folder, "releases", "newton-1")
-    plain, _ = folders.load_part(folder, "updates", "newton-1")
+    noised, facts = RunFolder(folder).releases.published.load("newton-1")
+    plain, _ = RunFolder(folder).releases.updates.load("newton-1")
     public = {"verdict", "method", "reference", "compared", "sigma", "epsilon", "delta", "failure_probability"}
     assert set(facts) == public
     gap = np.asarray(noised["Dense_0"]["kernel"]) - np.asarray(plain["Dense_0"]["kernel"])
@@ -45,13 +45,13 @@ def test_secrets_and_releases_lie_apart_with_their_own_permissions(folder):
 
 
 def test_a_second_request_goes_on_from_the_first_and_cannot_name_it_again(folder, capsys):
-    _, facts = folders.load_part(folder, "updates", "hessian_free-1")
+    _, facts = RunFolder(folder).releases.updates.load("hessian_free-1")
     taken = facts["request"][0]
     before = listing(folder)
     assert "already forgotten" in refused(capsys, "forget", folder, "--request", f"ids:{taken}")
     assert listing(folder) == before
     certunl("forget", folder, "--request", "random:3")
-    _, second = folders.load_part(folder, "updates", "hessian_free-2")
+    _, second = RunFolder(folder).releases.updates.load("hessian_free-2")
     assert not set(second["request"]) & set(facts["request"])
     certunl("forget", folder, "--method", "retrain", "--request", "ids:" + ",".join(map(str, facts["request"])))
     certunl("evaluate", folder)
@@ -72,7 +72,7 @@ def test_another_setting_needs_another_name(folder, capsys):
     words = ("forget", folder, "--method", "newton", "--request", "random:2", "--set", "operator=ggn", "damping=2.0")
     assert "--name" in refused(capsys, *words)
     certunl(*words, "--name", "strong")
-    assert folders.exists(folder, "releases", "strong-1")
+    assert "strong-1" in RunFolder(folder).releases.published
 
 
 def test_preparing_again_computes_what_is_missing_and_leaves_the_rest(folder):
@@ -110,7 +110,7 @@ def test_a_method_s_own_noise_does_not_come_from_the_seed(folder, tmp_path, meth
     for line in ("one", "two"):
         words = ("--request", "ids:3", "--seed", "5", "--name", line, "--epsilon", "50", "--set", "noise=2.0")
         certunl("forget", copy, "--method", method, *words)
-        arrays, _ = folders.load_part(copy, "releases", f"{line}-1")
+        arrays, _ = RunFolder(copy).releases.published.load(f"{line}-1")
         found.append(np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(arrays)]))
     assert not np.isclose(*found).any()
 
@@ -132,15 +132,16 @@ def test_labels_replaced_in_training_come_back_and_can_be_asked_for(tmp_path, ca
     place, plain = tmp_path / "run", tmp_path / "plain"
     certunl("train", place, *SMALL, "--mislabel", "0.1")
     certunl("train", plain, *SMALL)
-    (run, _, facts), (clean, _, told) = folders.load_run(place), folders.load_run(plain)
-    assert facts["settings"]["mislabel"] == 0.1 and "mislabel" not in told["settings"]
+    opened, settings = RunFolder(place), RunFolder(place).facts["settings"]
+    run, clean = opened.run, RunFolder(plain).run
+    assert settings["mislabel"] == 0.1 and "mislabel" not in RunFolder(plain).facts["settings"]
     wrong = np.flatnonzero(np.asarray(run.problem.data.y) != np.asarray(clean.problem.data.y))
-    assert len(wrong) == 14 and facts["mislabelled"].tolist() == wrong.tolist()
-    assert folders.build(facts["settings"] | {"seed": 1}).mislabelled.tolist() != wrong.tolist()
+    assert len(wrong) == 14 and opened.built.mislabelled.tolist() == wrong.tolist()
+    assert build(settings | {"seed": 1}).mislabelled.tolist() != wrong.tolist()
     np.testing.assert_array_equal(jax.tree.leaves(run.start)[0], jax.tree.leaves(clean.start)[0])
     certunl("forget", place, "--method", "finetune", "--request", "mislabelled:4")
     certunl("forget", place, "--method", "finetune", "--request", "mislabelled")
-    first, second = (folders.load_part(place, "updates", f"finetune-{k}")[1]["request"] for k in (1, 2))
+    first, second = (RunFolder(place).releases.updates.load(f"finetune-{k}")[1]["request"] for k in (1, 2))
     assert len(first) == 4 and sorted(first + second) == wrong.tolist()
     certunl("evaluate", place)
 
@@ -160,49 +161,3 @@ def test_rows_of_forgotten_examples_stay_away_from_a_store_that_was_half_filled_
     shutil.rmtree(rows)
     certunl("prepare", copy)
     assert set(json.loads((rows / "erased.json").read_text())["erased"]) >= {3, 4, 5, 60}
-
-
-def test_a_release_that_was_moved_away_stays_forgotten_erased_and_spent(folder, tmp_path, capsys):
-    copy = tmp_path / "copy"
-    shutil.copytree(folder, copy)
-    words = ("forget", copy, "--method", "newton", "--trivial", "--total", "1.2", "--name", "t")
-    words = (*words, "--set", "operator=ggn", "--request", "ids:7")
-    certunl(*words)
-    certunl("forget", copy, "--request", "ids:8", "--name", "moved")
-    certunl("forget", copy, "--request", "ids:9", "--name", "moved")
-    for name in ("t-1", "moved-1"):
-        shutil.move(copy / "releases" / name, tmp_path)
-    assert {8, 9} <= set(folders.forgotten(copy, "hessian_free").tolist())
-    shutil.rmtree(copy / "prepared")
-    certunl("prepare", copy)
-    held = json.loads((copy / "prepared" / "hessian_free_first_order" / "erased.json").read_text())["erased"]
-    assert {8, 9} <= set(held)
-    run, _, _ = folders.load_run(copy)
-    left = folders.load_releases(copy, run)
-    assert left["moved-2"][0].tolist() == [8, 9] and not {"t-1", "moved-1"} & set(left)
-    assert "already forgotten" in refused(capsys, *words)
-    assert "would exceed the total budget of epsilon 1.2" in refused(capsys, *words[:-1], "ids:10")
-
-
-def test_a_line_keeps_its_total_and_retraining_restores_it(folder, tmp_path, capsys):
-    copy = tmp_path / "copy"
-    shutil.copytree(folder, copy)
-    words = (
-        "forget",
-        copy,
-        "--method",
-        "newton",
-        "--name",
-        "t",
-        "--request",
-        "random:3",
-        "--trivial",
-        "--set",
-        "operator=ggn",
-    )
-    certunl(*words, "--total", "1.2")
-    assert "would exceed the total budget of epsilon 1.2" in refused(capsys, *words)
-    assert "already" in refused(capsys, *words, "--total", "9")
-    certunl("forget", copy, "--method", "retrain", "--name", "t", "--request", "random:3")
-    certunl(*words)
-    assert "epsilon must be" in refused(capsys, *words, "--total", "0")

@@ -16,7 +16,7 @@ from certunl.timing import Stopwatch
 from tests.cases import KEY, classes, gap, network, trained, vector
 
 ALL = [(room, name) for room in registry.ROOMS for name in registry.names(room)]
-BY_HAND = {"frozen", "nnx"}  # they take the user's own module
+BY_HAND = {"equinox", "frozen", "nnx"}  # they take the user's own module
 
 
 @pytest.mark.parametrize(("room", "name"), ALL)

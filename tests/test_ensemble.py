@@ -111,11 +111,11 @@ def test_a_model_that_diverges_is_named():
 def test_shapes_that_disagree_are_refused():
     run = trained(network())
     for present in (np.ones((2, 29), bool), np.ones(30, bool), np.ones((2, 30)), np.ones((0, 30), bool)):
-        with pytest.raises(cu.BadInput, match="present is bool"):
+        with pytest.raises(cu.BadInput, match="present must be bool"):
             cu.ensemble(run, present)
     with pytest.raises(cu.BadInput, match="starts"):
         cu.ensemble(run, np.ones((3, 30), bool), starts=jax.tree.map(lambda leaf: leaf[None], run.start))
-    with pytest.raises(cu.BadInput, match="nobody"):
+    with pytest.raises(cu.BadInput, match="no example to be trained on"):
         cu.ensemble(run, np.zeros((2, 30), bool))
     with pytest.raises(cu.BadInput, match="chunk"):
         cu.ensemble(run, np.ones((2, 30), bool), chunk=0)

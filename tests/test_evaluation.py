@@ -51,7 +51,7 @@ def test_a_planted_error_has_its_distance(run):
 def test_distances_are_of_the_un_noised_model_and_noise_has_its_own_row(run):
     inside = trained(network(), radius=9.0)
     update = cu.HessianFree().forget(inside, None, IDS, KEY)
-    release = cu.certify(update, cu.Budget(epsilon=1.0, delta=1e-5), KEY, trivial=True)
+    release = cu.certify(update, cu.Budget(epsilon=1.0, delta=1e-5), trivial=True)
     report = cu.evaluate(inside, IDS, {"plain": update, "noised": release})
     assert report.rows["plain"]["distance"] == report.rows["noised"]["distance"]
     assert report.rows["noised + noise"]["distance"] > 100 * report.rows["noised"]["distance"]
@@ -72,7 +72,7 @@ def test_a_certified_row_has_its_bound_and_the_trivial_one_beside_its_distance()
         smoothness=1.0, hessian_lipschitz=1.0, smallest_eigenvalue=0.0, gradient_residual=0.0, failure_probability=0.1
     )
     update = cu.Newton(damping=3.0, assumed=known).forget(run, None, IDS, KEY)
-    report = cu.evaluate(run, IDS, cu.certify(update, cu.Budget(epsilon=1.0, delta=1e-5), KEY))
+    report = cu.evaluate(run, IDS, cu.certify(update, cu.Budget(epsilon=1.0, delta=1e-5)))
     row = report.rows["newton"]
     assert row["bound_to_its_reference"] == update.bound >= row["trivial_bound"] == 10 > row["distance"] > 0
     assert report.verdicts["newton"] == "VACUOUS"
@@ -100,9 +100,9 @@ def test_a_release_by_retraining_is_the_truth_of_its_group(run, monkeypatch):
     budget, ids = cu.Budget(epsilon=1.0, delta=1e-5), np.array(IDS, np.int32)
     truth = cu.Retrain().forget(run, None, IDS, KEY)
     releases = {
-        "hessian_free-1": (ids, cu.certify(cu.HessianFree().forget(run, None, IDS, KEY), budget, KEY)),
-        "retrain-1": (ids, cu.certify(truth, budget, KEY)),
-        "other-1": (ids[:2], cu.certify(cu.HessianFree().forget(run, None, IDS[:2], KEY), budget, KEY)),
+        "hessian_free-1": (ids, cu.certify(cu.HessianFree().forget(run, None, IDS, KEY), budget)),
+        "retrain-1": (ids, cu.certify(truth, budget)),
+        "other-1": (ids[:2], cu.certify(cu.HessianFree().forget(run, None, IDS[:2], KEY), budget)),
     }
     retrained = []
     forget = cu.Retrain.forget

@@ -70,7 +70,7 @@ def head(extractor, seed=1):
     problem = cu.classification(HEAD, extractor(classes(200, seed=seed)))
     run = trained(problem, weight_decay=0.05, radius=7.0, epochs=5, batch_size=20)
     method = cu.DescentToDelete(assumed="linear", steps=300, learning_rate=1.0)
-    return cu.certify(method.forget(run, None, [1, 2, 3, 4, 5], KEY), BUDGET, KEY).certificate
+    return cu.certify(method.forget(run, None, [1, 2, 3, 4, 5], KEY), BUDGET).certificate
 
 
 def test_a_head_on_drawn_features_is_proved_to_forget():
@@ -95,14 +95,14 @@ def test_a_head_on_learnt_features_is_never_proved_and_the_certificate_says_why(
         assert GIVEN in given(classes(seed=1)).unchecked[0]
     assert head(given).verdict == "CONDITIONAL"
     problem = cu.classification(HEAD, cu.Features.of(run)(classes(200, seed=1)))
-    assert cu.certify(cu.Retrain().forget(trained(problem), None, [1], KEY), BUDGET, KEY).certificate.account.ratios
+    assert cu.certify(cu.Retrain().forget(trained(problem), None, [1], KEY), BUDGET).certificate.account.ratios
 
 
 def test_what_the_data_and_the_network_left_unchecked_is_handed_on():
     data = replace(classes(), unchecked=("standardised",))
     extractor = cu.Features.of(begun(cu.classification(cu.models.MLP(hidden=(3,), classes=3), data)))
     made = extractor(replace(classes(seed=1), unchecked=("gathered",)))
-    assert made.unchecked[:2] == ("gathered", "standardised") and GIVEN in made.unchecked[2]
+    assert made.unchecked[:2] == ("gathered", "standardised") and GIVEN in made.unchecked[-1]
 
 
 def test_drawn_features_come_from_the_key_alone():
@@ -152,3 +152,20 @@ def test_inputs_of_another_shape_than_the_extractor_s_are_refused_in_a_sentence_
     for model, shape in ((cu.models.CNN(), (4,)), (cu.models.MLP(), 4), (cu.models.MLP(), (4.5,))):
         with pytest.raises(cu.BadInput, match=f"{type(model).__name__} cannot be drawn for inputs of shape "):
             cu.Features.random(model, KEY, shape)
+
+
+def test_parameters_written_over_after_they_were_drawn_are_no_longer_drawn():
+    extractor = cu.Features.random(cu.models.MLP(hidden=(8,)), KEY, (4,))
+    assert extractor(classes()).unchecked == ()
+    layer = next(iter(extractor.params.values()))
+    layer["kernel"] = 1.01 * layer["kernel"]
+    assert "MLP drawn at random" in extractor(classes()).unchecked[0]
+
+
+def test_trees_of_inputs_get_a_sentence_and_inputs_on_the_host_the_same_features():
+    data = classes()
+    extractor = cu.Features.random(cu.models.MLP(hidden=(5,), classes=3, dtype="float64"), KEY, (4,), "float64")
+    far = extractor(cu.Dataset(cu.OnHost(data.x), data.y))
+    np.testing.assert_array_equal(far.x, extractor(data).x)
+    with pytest.raises(cu.BadInput, match="inputs that are a single array"):
+        extractor(cu.Dataset({"x": data.x}, data.y))

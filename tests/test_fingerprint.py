@@ -18,8 +18,8 @@ import optax
 
 import certunl
 import certunl as cu
-from certunl.disk import digest
-from certunl.rows.origin import _told, fingerprint
+from certunl.base import digest
+from certunl.rows.origin import _described, fingerprint
 from certunl.training.schedule import draw
 from tests.cases import classes, network
 
@@ -81,8 +81,10 @@ def test_a_function_or_class_of_ours_is_named_without_its_file_and_those_of_othe
     def kind(module, name="Kind"):
         return type(name, (), {"__module__": module})
 
-    assert _told(kind("certunl.a")) == _told(kind("certunl.b")) == "certunl:Kind"
-    assert len({_told(kind("certunl.a", "Other")), _told(kind("a")), _told(kind("b")), "certunl:Kind"}) == 4
+    assert _described(kind("certunl.a")) == _described(kind("certunl.b")) == "certunl:Kind"
+    assert (
+        len({_described(kind("certunl.a", "Other")), _described(kind("a")), _described(kind("b")), "certunl:Kind"}) == 4
+    )
 
 
 def test_no_two_functions_of_ours_that_differ_by_their_file_alone_go_by_one_name():
@@ -91,7 +93,7 @@ def test_no_two_functions_of_ours_that_differ_by_their_file_alone_go_by_one_name
     for file in files:
         for thing in vars(file).values():
             if inspect.isfunction(thing) and thing.__module__.startswith("certunl."):
-                homes[repr(_told(thing))].add(thing.__module__)
+                homes[repr(_described(thing))].add(thing.__module__)
     assert len(homes) > 200 and not [where for where in homes.values() if len(where) > 1]
 
 
@@ -108,18 +110,18 @@ def test_sets_are_told_in_one_order_whether_they_are_held_or_constants_of_code()
         constants = list(function.__code__.co_consts)
         constants[position] = constant
         function.__code__ = function.__code__.replace(co_consts=tuple(constants))
-        told.append(_told(function))
+        told.append(_described(function))
     assert told[0] == told[1] != told[2]
-    assert _told(one) == _told(other) != _told(set(other)) != _told({0, 9})
+    assert _described(one) == _described(other) != _described(set(other)) != _described({0, 9})
 
 
 def test_code_that_is_only_called_by_name_is_seen_by_its_name():
     held, told = {"helper": lambda x: x}, []
     for source in ("def losses(x): return helper(x)", "def losses(x): return helper(2 * x)"):
         exec(source, held)
-        told.append(_told(held["losses"]))
+        told.append(_described(held["losses"]))
         held["helper"] = lambda x: 2 * x
-        assert _told(held["losses"]) == told[-1]
+        assert _described(held["losses"]) == told[-1]
     assert told[0] != told[1]
 
 
@@ -131,3 +133,13 @@ def test_the_digest_of_arrays_is_the_one_run_folders_were_made_with():
         told.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
     assert digest({"x": (1, 2)}, tree) == told.hexdigest()
     assert digest({}, jnp.ones(2, jnp.bfloat16)) != digest({}, jnp.zeros(2, jnp.bfloat16))
+
+
+def test_a_docstring_may_be_reworded():
+    def losses(words):
+        scope = {}
+        exec(f'def losses(params, batch):\n    """{words}"""\n    return 2.0 * params["w"]', scope)
+        return scope["losses"]
+
+    one, other = (_described(losses(words), ()) for words in ("The loss.", "The losses, one for each example."))
+    assert one == other != _described(lambda params, batch: 3.0 * params["w"], ())

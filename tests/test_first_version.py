@@ -8,7 +8,7 @@ import pytest
 import certunl as cu
 from certunl import disk
 from certunl.folders._guarantees import certificate_of, guarantee_of, noted
-from tests.cases import KEY, claimed
+from tests.cases import claimed
 
 FLAT = {
     "method": "m",
@@ -80,7 +80,7 @@ def test_a_certificate_of_the_first_version_is_read():
 def test_what_is_written_now_is_read_back(facts, pairs):
     facts = facts | {"noise": 2.0} if pairs else facts
     update = claimed({"w": jnp.ones(3)}, pairs=pairs, assumptions=(cu.Assumption("C", 2.0, "proved"),), **facts)
-    certificate = cu.certify(update, cu.Budget(epsilon=5.0, delta=1e-5), KEY).certificate
+    certificate = cu.certify(update, cu.Budget(epsilon=5.0, delta=1e-5)).certificate
     kept = disk.as_json({"guarantee": noted(update.guarantee), "certificate": noted(certificate)})
     assert guarantee_of(kept) == update.guarantee and certificate_of(kept) == certificate
 
@@ -95,7 +95,7 @@ def test_what_is_written_now_is_read_back(facts, pairs):
 )
 def test_names_of_the_first_version_answer_with_a_warning(old, new):
     update = claimed({"w": jnp.ones(3)}, bound=1.0, nothing=3.0, every_request=True)
-    certificate = cu.certify(update, cu.Budget(epsilon=1.0, delta=1e-5), KEY).certificate
+    certificate = cu.certify(update, cu.Budget(epsilon=1.0, delta=1e-5)).certificate
     for owner in (update, certificate):
         with pytest.warns(DeprecationWarning, match=rf"{old} is (update|certificate)\.guarantee\."):
             assert getattr(owner, old) == new
@@ -109,7 +109,7 @@ def test_names_of_the_first_version_answer_with_a_warning(old, new):
 def test_a_certificate_still_says_whether_the_noise_is_the_methods_own():
     noisy = claimed({"w": jnp.ones(3)}, pairs=((0.1, 1e-6),), noise=2.0)
     for update, own, profiled in ((noisy, True, True), (claimed({"w": jnp.ones(3)}, bound=1.0), False, False)):
-        certificate = cu.certify(update, cu.Budget(epsilon=1.0, delta=1e-5), KEY).certificate
+        certificate = cu.certify(update, cu.Budget(epsilon=1.0, delta=1e-5)).certificate
         for name, value in (("own_noise", own), ("profiled", profiled)):
             with pytest.warns(DeprecationWarning, match=f"certificate.{name} is "):
                 assert getattr(certificate, name) is value
@@ -124,3 +124,10 @@ def test_a_budget_of_the_first_version_is_read():
     assert certificate_of(FLAT | {"bound": 0.9, "certificate": held}).budget == cu.Budget(
         epsilon=0.5, delta=1e-5, sigma=9.0
     )
+
+
+def test_a_statement_of_a_kind_that_is_not_known_is_refused_in_one_sentence():
+    facts = {"guarantee": noted(cu.Guarantee(says=cu.Distance(1.0), reference="r"))}
+    facts["guarantee"]["says"]["kind"] = "rumour"
+    with pytest.raises(cu.BadInput, match="kind must be one of distance, own_noise, pairs, got 'rumour'"):
+        guarantee_of(facts)

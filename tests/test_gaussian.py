@@ -11,7 +11,7 @@ from scipy.stats import norm
 import certunl as cu
 from certunl.certificates.budget import Charge
 from certunl.certificates.gaussian import classical_ratio, noise_ratio, read_epsilon, zcdp_epsilon
-from tests.cases import KEY, claimed
+from tests.cases import claimed
 
 EPSILONS = st.floats(0.05, 50)
 DELTAS = st.floats(-12, -0.5).map(lambda power: 10**power)
@@ -88,7 +88,7 @@ def test_sigma_falls_with_epsilon_and_with_delta(epsilon, delta, more):
 def test_sigma_rises_with_the_bound_and_not_beyond_the_trivial_one(bound, more, epsilon):
     def sigma(bound, radius=None):
         update = claimed({"w": np.zeros(2)}, bound=bound, radius=radius)
-        return cu.certify(update, cu.Budget(epsilon=epsilon, delta=1e-5), KEY).certificate.sigma
+        return cu.certify(update, cu.Budget(epsilon=epsilon, delta=1e-5)).certificate.sigma
 
     assert sigma(bound * more) == pytest.approx(more * sigma(bound), rel=1e-9)
     assert sigma(bound * more, radius=bound / 2) == sigma(bound)
@@ -118,7 +118,7 @@ def test_pairs_are_added_to_gaussians_and_their_deltas_taken_from_the_total():
 
 def test_the_classical_rule_is_for_epsilon_up_to_one_and_states_the_exact_epsilon():
     update = claimed({"w": np.zeros(2)}, bound=46.512)
-    certificate = cu.certify(update, cu.Budget(epsilon=1.0, delta=1e-5, calibration="classical"), KEY).certificate
+    certificate = cu.certify(update, cu.Budget(epsilon=1.0, delta=1e-5, calibration="classical")).certificate
     assert certificate.sigma == pytest.approx(225.34, abs=0.005)
     assert (
         certificate.epsilon == pytest.approx(read_epsilon(225.34 / 46.512, 1e-5), rel=1e-4) and certificate.epsilon < 1
@@ -126,7 +126,7 @@ def test_the_classical_rule_is_for_epsilon_up_to_one_and_states_the_exact_epsilo
     assert certificate.account.epsilon(1e-5) == pytest.approx(certificate.epsilon)
     with pytest.raises(cu.BadInput, match="epsilon up to 1 only"):
         cu.Budget(delta=1e-5, calibration="classical", epsilon=1.5)
-    with pytest.raises(cu.BadInput, match="nothing for the classical rule to calibrate"):
+    with pytest.raises(cu.BadInput, match="classical rule has nothing to calibrate"):
         cu.Budget(delta=1e-5, calibration="classical", sigma=2.0)
     with pytest.raises(cu.BadInput, match="one of analytic, classical"):
         cu.Budget(epsilon=1.0, delta=1e-5, calibration="hopeful")

@@ -24,13 +24,19 @@ DOORS = {
     "tensorflow_datasets": {"datasets"},
     "sklearn": {"attacks", "datasets"},
     "PIL": {"datasets"},
+    "pyarrow": {"datasets"},
+    "pandas": set(),
     "filelock": {"disk"},
     "flax.linen": {"models"},
     "flax.nnx": {"models"},
+    "equinox": {"models"},
+    "haiku": set(),
     "dp_accounting": {"certificates"},
-    "scipy": {"audits", "bounds", "datasets", "metrics"},
+    "mpmath": {"certificates"},
+    "scipy": {"audits", "bounds", "certificates", "datasets", "metrics"},
     "orbax": {"disk"},
     "tensorstore": {"rows"},
+    "safetensors": {"folders"},
     "matplotlib": {"report"},
     "rich": {"report"},
     "tyro": {"cli"},
@@ -38,7 +44,7 @@ DOORS = {
     "torch": set(),
 }
 FILES = {str(path.relative_to(ROOT)): path for path in sorted(ROOT.rglob("*.py")) if path != ROOT / "__init__.py"}
-BY_NAME = {"build", "find", "names"}
+BY_NAME = {"build", "every", "find", "names"}
 
 
 def module(file):

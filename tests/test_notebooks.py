@@ -19,6 +19,9 @@ def test_a_notebook_runs_and_its_story_holds(path, monkeypatch):
     nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(path.parent)}}).execute()
     printed = "".join(o.get("text", "") for cell in notebook.cells for o in cell.get("outputs", []))
     assert "relative distance" in printed
-    for word in {"1_quickstart": ["VACUOUS"], "2_did_it_forget": ["control: shuffled", "Liar - REFUTED"]}[path.stem]:
+    for word in {
+        "1_quickstart": ["VACUOUS", "PROVED: certified_removal"],
+        "2_did_it_forget": ["control: shuffled", "Liar - REFUTED"],
+    }[path.stem]:
         assert word in printed
     assert any("image/png" in o.get("data", {}) for cell in notebook.cells for o in cell.get("outputs", []))

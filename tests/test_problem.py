@@ -45,11 +45,11 @@ def test_labels_that_do_not_fit_the_model_are_refused(labels):
 
 
 def test_scores_do_not_depend_on_microbatches():
-    from certunl.training.problem import _scores
+    from certunl.training.scores import scored
 
     run = trained(network())
-    whole = _scores(run.problem.losses, run.params, run.problem.data)
-    parts = _scores(run.problem.losses, run.params, run.problem.data, 7)
+    whole = scored(run.problem.losses, "classification", run.params, run.problem.data)
+    parts = scored(run.problem.losses, "classification", run.params, run.problem.data, 7)
     np.testing.assert_allclose(parts.losses, whole.losses, rtol=1e-12)
     np.testing.assert_array_equal(parts.correct, whole.correct)
     assert whole.losses.shape == (30,)
@@ -73,7 +73,7 @@ def test_what_data_leave_unchecked_stays_with_them_is_on_the_certificate_and_com
     prepared = cu.HessianFree().prepare(run)
     update = cu.HessianFree().forget(run, prepared, [3], KEY)
     small = replace(update, guarantee=replace(update.guarantee, says=cu.Distance(1e-9)))
-    release = cu.certify(small, cu.Budget(epsilon=1.0, delta=1e-5, distance=1.0), KEY)
+    release = cu.certify(small, cu.Budget(epsilon=1.0, delta=1e-5, distance=1.0))
     assert release.certificate.verdict == "CONDITIONAL"
     assert "unchecked      features of unknown making" in str(release.certificate)
     with Stopwatch() as watch:
@@ -85,7 +85,7 @@ def test_lists_become_arrays_and_unusable_owners_are_refused():
     data = cu.Dataset([[0.0, 1.0], [2.0, 3.0]], [0, 1], [4, 5])
     assert data.x.shape == (2, 2) and data[np.array([1])].owners.tolist() == [5]
     for owners in ([5, 5 + 2**32], [-1, 0], ["ann", "bob"], [0.5, 1.0]):
-        with pytest.raises(cu.BadInput, match="owners must be whole numbers"):
+        with pytest.raises(cu.BadInput, match="owners of the data must"):
             cu.Dataset(np.zeros((2, 2)), np.zeros(2), np.array(owners)).check()
     with pytest.raises(cu.BadInput, match="no example"):
         cu.classification(cu.models.Linear(), cu.Dataset(np.zeros((0, 2)), np.zeros(0, int)))
@@ -99,3 +99,13 @@ def test_lists_become_arrays_and_unusable_owners_are_refused():
 def test_models_that_cannot_be_built_are_refused_in_a_sentence(model):
     with pytest.raises(cu.BadInput, match=r"cannot be built|labels"):
         cu.classification(model, classes())
+
+
+@pytest.mark.parametrize("value", [1e-19, 1e19])
+def test_norms_that_under_or_overflow_are_refused(value):
+    for setting in ("radius", "clip_norm"):
+        with pytest.raises(cu.BadInput, match=f"{setting} must lie between 1e-15 and 1e15"):
+            cu.Recipe(**{setting: value})
+    data = cu.Dataset(np.full((3, 2), max(value, 1e16)), np.zeros(3, np.int32))
+    with pytest.raises(cu.BadInput, match="x of the data must lie within 1e15 of 0"):
+        data.check()

@@ -26,12 +26,12 @@ def drawn(full):
 
 @pytest.fixture(scope="module")
 def text(full, drawn):
-    return page("mnist", {"seed": 0, "recipe": {"epochs": 20}}, [(full, [CERTIFICATE])], drawn=drawn)
+    return page("mnist", {"seed": 0, "recipe": {"epochs": 20}}, [(full, [CERTIFICATE])], figures=drawn)
 
 
 @pytest.fixture(scope="module")
 def marked(full, drawn):
-    return markdown("mnist", {"seed": 0, "recipe": {"epochs": 20}}, [(full, [CERTIFICATE])], drawn=drawn)
+    return markdown("mnist", {"seed": 0, "recipe": {"epochs": 20}}, [(full, [CERTIFICATE])], figures=drawn)
 
 
 def tables(text):

@@ -25,7 +25,7 @@ def text():
     told[0].left_out[LONG] = "y" * 200
     certificates = ["newton-1\nPROVED: newton, every assumption is proved\n  compared with  " + "retraining " * 40]
     drawn = [draw(told[0], "1-"), []]  # the second has none
-    return page(f"certunl: {LONG}", long, [(one, certificates) for one in told], ["z" * 200], drawn=drawn)
+    return page(f"certunl: {LONG}", long, [(one, certificates) for one in told], ["z" * 200], figures=drawn)
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -69,5 +69,5 @@ def test_files_of_before_are_read(tmp_path):
 
 def test_a_damaged_file_is_refused_in_words(tmp_path):
     (tmp_path / "evaluation.json").write_text('[{"rows": {}, "verdicts": {}}]')
-    with pytest.raises(BadInput, match="has no 'forgotten': evaluate again"):
+    with pytest.raises(BadInput, match="has no 'forgotten'; evaluate again"):
         from_json(disk.read_json(tmp_path / "evaluation.json", "evaluate again")[0])

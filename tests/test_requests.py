@@ -57,7 +57,9 @@ def test_influential_owners_are_named_example_by_example_and_who_is_gone_is_neit
     assert len(chosen) == 8 and 7 not in chosen
     assert values[chosen].min() >= np.delete(values, [*chosen, 7]).max() > values.min()
     asked = []
-    monkeypatch.setattr("certunl.requests.loss_changes", lambda run, on: asked.append(on) or cu.loss_changes(run, on))
+    monkeypatch.setattr(
+        "certunl.requests.choosing.loss_changes", lambda run, on: asked.append(on) or cu.loss_changes(run, on)
+    )
     whole = cu.requests.influential(run, 6, data)
     assert cu.requests.influential(run, 8).tolist() == chosen.tolist()
     assert asked[0] is data and (asked[1].x == data.x[present]).all()
@@ -85,7 +87,7 @@ def test_near_duplicates_by_hand_one_of_a_pair_and_a_twin_stays():
 
 @pytest.mark.parametrize("rows", [2**24, 40])
 def test_near_duplicates_are_what_a_naive_search_finds(monkeypatch, rows):
-    monkeypatch.setattr("certunl.requests._BLOCK", rows)
+    monkeypatch.setattr("certunl.requests.choosing._BLOCK", rows)
     whole = trained(network(40))
     run = whole.minus([3, 17], whole.params)
     x, gone, twins = np.asarray(run.problem.data.x), [3, 17], set()

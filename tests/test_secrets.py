@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from certunl import folders
+from certunl.folders import RunFolder
 from tests.verbs import certunl
 
 
@@ -24,14 +24,14 @@ def test_only_releases_may_be_read_by_others(folder):
     secret = {"arrays", "updates", "evaluation.json", "report.html", "report.md", "report"}
     assert all((folder / name).stat().st_mode & 0o077 == 0 for name in secret)
     assert all(path.stat().st_mode & 0o077 == 0 for path in (folder / "report").iterdir())
-    assert folders.exposed(folder) == [] and "class=warning" not in (folder / "report.html").read_text()
+    assert RunFolder(folder).releases.warnings() == [] and "class=warning" not in (folder / "report.html").read_text()
 
 
 def test_an_epsilon_read_off_one_requests_bound_is_not_published(folder):
-    _, noted = folders.load_part(folder, "updates", "fixed-1")
-    _, public = folders.load_part(folder, "releases", "fixed-1")
+    _, noted = RunFolder(folder).releases.updates.load("fixed-1")
+    _, public = RunFolder(folder).releases.published.load("fixed-1")
     assert noted["certificate"]["epsilon"] > 0 and public["epsilon"] is None and public["sigma"] == 5
-    assert folders.load_part(folder, "releases", "newton-1")[1]["epsilon"] == 1.0
+    assert RunFolder(folder).releases.published.load("newton-1")[1]["epsilon"] == 1.0
 
 
 def test_the_report_warns_of_un_noised_models_that_others_may_read(folder, capsys):
@@ -41,7 +41,7 @@ def test_the_report_warns_of_un_noised_models_that_others_may_read(folder, capsy
         capsys.readouterr().out
     )
     page = (folder / "report.html").read_text()
-    assert "class=warning" in page and "publish releases/ alone" in page
+    assert "class=warning" in page and "Publish releases/ alone" in page
     os.chmod(folder / "updates", 0o700)
 
 

@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 
 from certunl.features import Features
-from certunl.folders.parts import load_part
-from certunl.folders.run import _extractor, load_run
-from certunl.folders.settings import adopt, compose
+from certunl.folders import RunFolder, compose
 from tests.test_cli import certunl, listing, refused
 
 DIGITS = ("--dataset", "digits")
@@ -45,9 +43,9 @@ def test_a_head_on_public_features_forgets_conditionally_and_says_why(folders, c
     assert (
         "unchecked      the features' extractor (a network trained on 500 examples, none of them identical" in printed
     )
-    run, splits, _ = load_run(head)
+    run, splits = RunFolder(head).run, RunFolder(head).splits
     assert run.problem.data.x.shape == (937, 24) and splits.test.x.shape == (360, 24)
-    released, _ = load_part(head, "releases", "descent_to_delete-1")
+    released, _ = RunFolder(head).releases.published.load("descent_to_delete-1")
     assert float(run.problem.scores(released, splits.test).correct.mean()) > 0.85
     certunl("evaluate", head)
     rows = json.loads((head / "evaluation.json").read_text())[0]["rows"]
@@ -56,19 +54,19 @@ def test_a_head_on_public_features_forgets_conditionally_and_says_why(folders, c
 
 def test_the_folder_outlives_the_public_run_and_knows_its_extractor(folders, tmp_path, capsys):
     public, head = folders
-    run, _, facts = load_run(head)
+    run, facts = RunFolder(head).run, RunFolder(head).facts
     copy = tmp_path / "copy"
     shutil.copytree(head, copy)
     public.rename(tmp_path / "gone")
     try:
-        again, _, _ = load_run(copy)
+        again = RunFolder(copy).run
         np.testing.assert_array_equal(again.problem.data.x, run.problem.data.x)
         assert again.problem.unchecked == run.problem.unchecked != ()
     finally:
         (tmp_path / "gone").rename(public)
     kept = facts["settings"]["features"]
     assert kept["run"] == str(public) and kept["model_settings"]["classes"] == 10
-    assert kept["fingerprint"] == load_run(public)[2]["fingerprint"]
+    assert kept["fingerprint"] == RunFolder(public).facts["fingerprint"]
     other = tmp_path / "other"
     certunl("train", other, *DIGITS, "--train-size", "500", "--model", "mlp", "--set", "hidden=(24,)", "epochs=1",
             "dtype=float64")  # fmt: skip
@@ -82,13 +80,14 @@ def test_the_folder_outlives_the_public_run_and_knows_its_extractor(folders, tmp
 def test_features_that_another_machine_rounds_otherwise_belong_to_the_same_folder(folders, monkeypatch):
     exact = Features.features
     monkeypatch.setattr(Features, "features", lambda extractor, x: exact(extractor, x) * (1 + 1e-7))
-    load_run(folders[1])
+    assert RunFolder(folders[1]).run
 
 
 def test_what_the_public_run_left_unchecked_is_written_down_with_its_extractor(folders):
-    _, kept = adopt(folders[0])
-    kept["inherited"] = ["standardised"]
-    assert _extractor(folders[1], {"features": kept}).unchecked[0] == "standardised"
+    head = RunFolder(folders[1])
+    assert head.facts["settings"]["features"]["origin"] == RunFolder(folders[0]).features()[1]["origin"]
+    head.facts["settings"]["features"]["inherited"] = ["standardised"]
+    assert head.built.extractor.unchecked[0] == "standardised"
 
 
 @pytest.mark.parametrize(

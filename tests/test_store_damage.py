@@ -106,7 +106,7 @@ def test_a_folder_that_cannot_be_held_gets_one_sentence(tmp_path):
     with pytest.raises(cu.BadInput, match=r"there is no folder .*absent"), hold(tmp_path / "absent"):
         pass
     (tmp_path / ".lock").mkdir()
-    with pytest.raises(cu.BadInput, match="cannot be held against a second writer"), hold(tmp_path):
+    with pytest.raises(cu.BadInput, match="cannot be locked against a second writer"), hold(tmp_path):
         pass
 
 

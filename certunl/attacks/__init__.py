@@ -1,12 +1,12 @@
-"""Who was in? One attack per file.
+"""Membership inference attacks, one per file.
 
-An attack is a frozen dataclass of settings with `needs` («model», «shadows» or «unlearned») and
+An attack is a frozen dataclass of settings with `needs` ("model", "shadows" or "unlearned") and
 
-    attack(target, key) -> f[m]        a score of each candidate, higher for «was in»
+    attack(target, key) -> f[m]        a score for each candidate, higher for members of the training set
 
-Half of the target's candidates are forgotten examples, the others examples nobody saw, of the same classes. It may
-learn from some of the bits `target.member` and gives NaN for those; `roc.judge` says what the scores are worth. On two
-halves of a test set it is at chance, on an overfit model above.
+Half of the target's candidates are forgotten examples. The others are test examples of the same classes. An attack may
+learn from some of the bits `target.member`, and then gives NaN for these candidates. `roc.judge` measures the scores.
+An attack must be at chance on two halves of a test set, and above chance on an overfit model.
 """
 
 from certunl.attacks.lira import LiRA

@@ -1,4 +1,4 @@
-"""The likelihood ratio of two normal laws fitted to shadow models, example by example."""
+"""The likelihood ratio of two normal laws that are fitted to shadow models, for each example."""
 
 import numpy as np
 from jax import Array
@@ -9,28 +9,32 @@ from certunl.membership.target import Shadows
 __all__ = ["ratios"]
 
 _ENOUGH = 64
-"""With fewer shadow models an example's own variance is noisier than one for all."""
+"""With fewer shadow models, the variance of a single example is noisier than one common variance."""
 
 
 def ratios(margins: Array, shadows: Shadows | None, offline: bool, own_variance: bool | None) -> np.ndarray:
-    """f[m]: ln N(margin; mean_in, std_in) − ln N(margin; mean_out, std_out); `offline` the latter alone, as the tail
-    P(N(mean_out, std_out) < margin)."""
+    """f[m]: ln N(margin; mean_in, std_in) − ln N(margin; mean_out, std_out).
+
+    `offline` uses only the second law, by a score in the order of the tail P(N(mean_out, std_out) < margin).
+    """
     if shadows is None:
         raise BadInput("a likelihood-ratio attack needs shadow models: evaluate(..., shadows=16)")
-    seen, given = np.asarray(margins, np.float64), np.asarray(shadows.margins, np.float64)
+    target, samples = np.asarray(margins, np.float64), np.asarray(shadows.margins, np.float64)
     inside = np.asarray(shadows.inside)
     if min(inside.sum(0).min(), (~inside).sum(0).min()) < 2:
-        raise BadInput("every candidate must be in two shadow models at least, and out of two")
+        raise BadInput(
+            "each candidate must be in at least two shadow models and out of at least two; train more of them"
+        )
     if own_variance is None:
-        own_variance = len(given) >= _ENOUGH
-    (mean_in, std_in), (mean_out, std_out) = (_fitted(given, mask, own_variance) for mask in (inside, ~inside))
+        own_variance = len(samples) >= _ENOUGH
+    (mean_in, std_in), (mean_out, std_out) = (_fitted(samples, mask, own_variance) for mask in (inside, ~inside))
     if offline:
-        return (seen - mean_out) / std_out  # the tail grows with it
-    return _log_density(seen, mean_in, std_in) - _log_density(seen, mean_out, std_out)
+        return (target - mean_out) / std_out  # the tail grows with it
+    return _log_density(target, mean_in, std_in) - _log_density(target, mean_out, std_out)
 
 
 def _fitted(values: np.ndarray, mask: np.ndarray, own: bool) -> tuple[np.ndarray, np.ndarray]:
-    """(mean f[m], standard deviation f[m]) over the models where `mask[s, m]`."""
+    """(mean f[m], standard deviation f[m]) of `values[s, m]` over the models s with `mask[s, m]`."""
     count = mask.sum(0)
     mean = np.where(mask, values, 0).sum(0) / count
     spread = np.where(mask, values - mean, 0) ** 2

@@ -1,4 +1,4 @@
-"""The likelihood-ratio attack: is the model's confidence like that of models that saw the example, or did not?"""
+"""The likelihood-ratio attack: shadow models with the example are compared with shadow models without it."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,12 +14,16 @@ __all__ = ["LiRA"]
 
 @dataclass(frozen=True, kw_only=True)
 class LiRA:
-    """ln N(m; mean_in, std_in) − ln N(m; mean_out, std_out) of the margin m = ln(p/(1 − p)), the laws fitted for each
-    example over the shadow models that saw it and those that did not. `offline`: only the latter are used.
+    """Score ln N(m; mean_in, std_in) − ln N(m; mean_out, std_out) of the margin m = ln(p/(1 − p)).
 
-    `own_variance`: each example's own (default: from 64 shadow models on; below, one for all).
-    Source: Carlini et al. 2022; the «MIA-L» of Qiao et al. 2025.  Differs: means, not medians; shadow models go
-    along the batches of the run, from initial parameters of their own.
+    For each example, the first law is fitted to the shadow models that were trained on it, the second to the others.
+
+    Args:
+        offline: only the second law is used.
+        own_variance: each example has a variance of its own; else all share one. Default: from 64 shadow models on.
+
+    Source: Carlini et al. 2022; the "MIA-L" of Qiao et al. 2025.  Differs: means, not medians; shadow models follow the
+    batches of the run, from initial parameters of their own.
     """
 
     offline: bool = False
@@ -27,5 +31,5 @@ class LiRA:
     needs: ClassVar[str] = "shadows"
 
     def __call__(self, target: Target, key: Key) -> np.ndarray:
-        """f[m]; `key` is not used. Raises: BadInput without shadow models."""
+        """The scores f[m]; `key` is not used. Raises: BadInput without shadow models."""
         return ratios(target.scores.margins(), target.shadows, self.offline, self.own_variance)

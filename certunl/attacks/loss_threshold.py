@@ -1,4 +1,4 @@
-"""Low loss: the simplest attack."""
+"""The loss as the score, the simplest attack."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,7 +13,7 @@ __all__ = ["LossThreshold"]
 
 @dataclass(frozen=True, kw_only=True)
 class LossThreshold:
-    """Score −loss: who was in is fitted better.
+    """Score −loss, because a model fits the examples of its training set better.
 
     Source: Yeom et al. 2018.
     """
@@ -21,5 +21,5 @@ class LossThreshold:
     needs: ClassVar[str] = "model"
 
     def __call__(self, target: Target, key: Key) -> jax.Array:
-        """f[m]; `key` is not used."""
+        """The scores f[m]; `key` is not used."""
         return target.scores.likelihoods()

@@ -1,4 +1,4 @@
-"""What was once known is learnt faster."""
+"""The speed of relearning as the score: a model learns again faster the examples that it once learnt."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -15,7 +15,11 @@ __all__ = ["Relearn"]
 
 @dataclass(frozen=True, kw_only=True)
 class Relearn:
-    """Score −(mean loss over 0 ... `epochs` epochs of fine-tuning on all candidates together, half of them new)."""
+    """Score −(mean loss after 0, 1, ... `epochs` epochs of fine-tuning on all candidates together).
+
+    Args:
+        epochs: number of epochs of fine-tuning.
+    """
 
     epochs: int = 5
     needs: ClassVar[str] = "model"
@@ -24,6 +28,6 @@ class Relearn:
         whole(epochs=self.epochs)
 
     def __call__(self, target: Target, key: Key) -> np.ndarray:
-        """f[m]; `key` draws the batches."""
+        """The scores f[m]; `key` draws the batches."""
         losses = relearnt(target.run, target.params, target.candidates, key, self.epochs)
         return -np.minimum(np.nan_to_num(losses, nan=1e6), 1e6).mean(axis=0)

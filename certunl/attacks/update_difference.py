@@ -1,4 +1,4 @@
-"""Two models, before and after: what forgetting changed tells whom it was about."""
+"""An attack on two models, before and after forgetting: the change reveals the forgotten examples."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,15 +20,20 @@ ATTACKERS = ("logistic", "tree", "forest", "mlp")
 
 @dataclass(frozen=True, kw_only=True)
 class UpdateDifference:
-    """A classifier of the class probabilities that the original and the judged model give: it learns from half of the
-    members and half of the others and scores the other half.
+    """The score of a classifier whose inputs are the class probabilities of the original and the judged model.
 
-    `features`: the difference, or both side by side («concatenation»), as they stand («direct») or in the order of the
-    original's («sorted»); or ‖difference‖ («l2»). `attacker`: a logistic regression, tree, forest or small network. An
-    attacker with both models sees exact retraining too; compare with its row.
-    Source: Chen et al. 2021; the «MIA-U» of Qiao et al. 2025.  Differs: the attacker is told half of the target's own
-    members (Chen et al. train it on shadow pairs); balanced classes, and scored on other examples than those learnt
-    from (the code of Qiao et al. scores its own training rows).
+    The classifier is trained on half of the members and half of the others, and scores the rest. An attacker with both
+    models detects exact retraining as well, so compare with the row of retraining.
+
+    Args:
+        features: "direct_difference" or "sorted_difference" of the probabilities, "direct_concatenation" or
+            "sorted_concatenation" of both, or "l2", the norm of the difference. "sorted" puts the classes in the order
+            of the original model's probabilities.
+        attacker: the classifier, "logistic" regression, "tree", "forest" or "mlp", a small network.
+
+    Source: Chen et al. 2021; the "MIA-U" of Qiao et al. 2025.  Differs: the attacker knows half of the target's own
+    members (Chen et al. train it on shadow pairs); classes are balanced; the scored examples are not those of its
+    training (the code of Qiao et al. scores its own training rows).
     """
 
     features: str = "sorted_concatenation"
@@ -40,25 +45,25 @@ class UpdateDifference:
         one_of(ATTACKERS, attacker=self.attacker)
 
     def __call__(self, target: Target, key: Key) -> np.ndarray:
-        """f[m], NaN for the half learnt from; `key` draws the halves and the attacker's seed."""
+        """The scores f[m], NaN for the half in training; `key` draws the halves and the attacker's seed."""
         before, after = _probabilities(target.original), _probabilities(target.scores)
         rows, member = _features(before, after, self.features), np.asarray(target.member)
         seed = int(jax.random.bits(key, dtype=np.uint32))
         generator = np.random.default_rng(seed)
-        learnt = np.zeros(len(member), bool)
+        half = np.zeros(len(member), bool)
         for side in (np.flatnonzero(member), np.flatnonzero(~member)):
-            learnt[generator.permutation(side)[: len(side) // 2]] = True
+            half[generator.permutation(side)[: len(side) // 2]] = True
         scores = np.full(len(member), np.nan)
         if np.ptp(rows, axis=0).max(initial=0) == 0:
-            scores[~learnt] = 0.0  # nothing to learn from: no candidate differs from another
+            scores[~half] = 0.0  # all candidates have the same features, so there is nothing to learn
             return scores
-        fitted = _attacker(self.attacker, seed % 2**31).fit(rows[learnt], member[learnt])
-        scores[~learnt] = fitted.predict_proba(rows[~learnt])[:, 1]
+        fitted = _attacker(self.attacker, seed % 2**31).fit(rows[half], member[half])
+        scores[~half] = fitted.predict_proba(rows[~half])[:, 1]
         return scores
 
 
 def _probabilities(scores: Scores) -> np.ndarray:
-    """f[m, c]; without classes the loss alone."""
+    """The class probabilities f[m, c], or −loss f[m, 1] without classes."""
     if scores.outputs is None:
         return np.asarray(scores.likelihoods(), np.float64)[:, None]
     return np.nan_to_num(np.asarray(jax.nn.softmax(scores.outputs, axis=-1), np.float64))

@@ -1,8 +1,8 @@
-"""Audits: what was seen of releases, held against what their certificates claim.
+"""Audits: tests of the claims that certificates make, on releases.
 
-    audit          Audit: a lower bound on epsilon beside the claim, and the statistics that give one
-    refutation     by the noise of one release, or by many runs of two mechanisms
-    canaries       by examples put in or left out by coins, in one run
+    audit          Audit: a lower bound on epsilon with the claim, and the statistics that give such a bound
+    refutation     tests by the noise of one release, or by many runs of two mechanisms
+    canaries       a test by examples that coins put into one run or leave out
 
 An audit can refute a certificate; it never proves one.
 """

@@ -1,4 +1,4 @@
-"""What samples of two mechanisms, guesses or one release refute: lower bounds on epsilon, with confidence."""
+"""Lower bounds on epsilon with confidence, from samples of two mechanisms, from guesses or from one release."""
 
 import math
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from certunl.certificates.certificate import EXPLAINED
 from certunl.certificates.gaussian import read_epsilon
+from certunl.certificates.printing import EXPLAINED
 from certunl.errors import BadInput
 
 __all__ = ["Audit", "epsilon_lower_bound", "gaussian_release_lower_bound", "noise_upper_bound", "one_run_lower_bound"]
@@ -15,9 +15,16 @@ __all__ = ["Audit", "epsilon_lower_bound", "gaussian_release_lower_bound", "nois
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
-    """What was found against a certificate that claims `epsilon` at `delta`: with probability at least `confidence`, no
-    epsilon below `lower` is true. `how` says in words what was sampled; where coins were guessed, `correct` of
-    `guesses`. An `epsilon` of inf claims nothing. `broken`: what else that the certificate says was found false."""
+    """The result of a test of one certificate.
+
+    Args:
+        lower: with probability at least `confidence`, no epsilon below `lower` is true at `delta`.
+        epsilon: the claim of the certificate at `delta`, inf if it claims nothing.
+        delta, confidence: as above.
+        how: the samples of the test, in words.
+        correct, guesses: number of correct guesses and of all guesses, if coins were guessed.
+        broken: other statements of the certificate that are refuted, in words.
+    """
 
     lower: float
     epsilon: float
@@ -30,28 +37,32 @@ class Audit:
 
     @property
     def refuted(self) -> bool:
-        """Whether the certificate is false, but for a chance of 1 − `confidence`."""
+        """Whether the certificate is shown to be false, with probability of error at most 1 − `confidence`."""
         return self.lower > self.epsilon or bool(self.broken)
 
     def __str__(self) -> str:
         word = f"REFUTED: {EXPLAINED['REFUTED']}" if self.refuted else "not refuted"
         claim = "nothing is claimed" if math.isinf(self.epsilon) else f"{self.epsilon:.4g} is claimed"
-        found = f"epsilon is at least {self.lower:.4g} at delta {self.delta:.3g} with confidence {self.confidence:g}"
+        lower = f"epsilon is at least {self.lower:.4g} at delta {self.delta:.3g} with confidence {self.confidence:g}"
         broken = f"; {self.broken}" if self.broken else ""
-        return f"{word}; {found}, where {claim} ({self.how}){broken}"
+        return f"{word}; {lower}, where {claim} ({self.how}){broken}"
 
 
 def epsilon_lower_bound(
     released: Any, reference: Any, delta: float, *, confidence: float = 0.99, gaussian: bool = False
 ) -> float:
-    """An epsilon such that with probability at least `confidence` no smaller one is true at `delta`, from independent
-    samples f[k] of one statistic of the release and f[m] of its reference: 0 where nothing is refuted.
+    """An epsilon such that with probability at least `confidence` no smaller one is true at `delta`.
 
-    A threshold splits both; with p the release's and q the reference's share beyond it, (epsilon, delta) asks for
-    p <= e^epsilon q + delta, so epsilon >= ln((p − delta)/q). Threshold and direction (above or below, either sample
-    first) are chosen on the first half of each sample, p and q bounded by Clopper and Pearson on the second. `gaussian`
-    takes the trade-off for a Gaussian one: r >= Phi⁻¹(p) − Phi⁻¹(q), and epsilon follows from r exactly; it is far
-    sharper at a small delta, and wrong where the mechanism is not Gaussian.
+    It is 0 if nothing is refuted. Let p and q be the shares of the release and of the reference beyond a threshold.
+    (epsilon, delta) implies p <= e^epsilon q + delta, so epsilon >= ln((p − delta)/q). The first half of each sample
+    chooses threshold, side and order of the samples. The second half bounds p and q (Clopper and Pearson).
+
+    Args:
+        released, reference: independent samples f[k] and f[m] of one statistic of the release and of its reference.
+        delta, confidence: as above.
+        gaussian: the trade-off is Gaussian, so r >= Phi⁻¹(p) − Phi⁻¹(q) and epsilon follows from r exactly. This is far
+            sharper at a small delta, and wrong if the mechanism is not Gaussian.
+
     Source: Jagielski, Ullman and Oprea 2020 (Clopper-Pearson); Nasr et al. 2023 (Gaussian).
     Raises: BadInput for fewer than four samples of either, or numbers that are not finite.
     """
@@ -59,15 +70,15 @@ def epsilon_lower_bound(
     if min(map(len, samples)) < 4 or not all(np.isfinite(a).all() for a in samples):
         raise BadInput("an audit needs at least four finite samples of the release and of the reference")
     _check(delta, confidence, least=math.ulp(0))
-    chosen, held = [a[: len(a) // 2] for a in samples], [a[len(a) // 2 :] for a in samples]
-    thresholds = np.quantile(np.concatenate(chosen), np.linspace(0, 1, 201))
-    sided = (_beyond(chosen, thresholds), _beyond(chosen[::-1], thresholds))
+    choice, test = [a[: len(a) // 2] for a in samples], [a[len(a) // 2 :] for a in samples]
+    thresholds = np.quantile(np.concatenate(choice), np.linspace(0, 1, 201))
+    sided = (_beyond(choice, thresholds), _beyond(choice[::-1], thresholds))
     error = (1 - confidence) / 2  # half for p, half for q
     guesses = [_refuted(*counts, delta, error, gaussian) for counts in sided]
     first, side, best = np.unravel_index(np.argmax(guesses), np.shape(guesses))
-    counts = _beyond(held if first == 0 else held[::-1], thresholds[[best]])
-    found = float(_refuted(*counts, delta, error, gaussian)[side, 0])
-    return read_epsilon(1 / found, delta) if gaussian and found else found
+    counts = _beyond(test if first == 0 else test[::-1], thresholds[[best]])
+    lower = float(_refuted(*counts, delta, error, gaussian)[side, 0])
+    return read_epsilon(1 / lower, delta) if gaussian and lower else lower
 
 
 def one_run_lower_bound(
@@ -79,19 +90,25 @@ def one_run_lower_bound(
     group: bool = True,
     canaries: int | None = None,
 ) -> float:
-    """An epsilon such that with probability at least `confidence` no smaller one is true at `delta`, from one run in
-    which `correct` = v of `guesses` = r coins were guessed: 0 where nothing is refuted. Each of the `canaries` = m
-    (default: r) was in by a fair coin of its own; which coins are guessed may depend on the release, r may not.
+    """An epsilon such that with probability at least `confidence` no smaller one is true at `delta`, from one run.
 
-    `group`: for every set S of canaries the release P_S is (epsilon, delta)-close to one law Q, as a certificate claims
-    of forgetting S whole. E_S, the outputs whose guesses fit S in at least v places, is an event, so
-    P_S(E_S) <= e^epsilon Q(E_S) + delta. Average over S: what is drawn from Q is independent of the coins, each guess
-    is right with probability 1/2, and P(correct >= v) <= e^epsilon P(Binomial(r, 1/2) >= v) + delta. The right side
-    falls in v, so epsilon is refuted where it is at most 1 − confidence: below
-    ln((1 − confidence − delta)/P(Binomial(r, 1/2) >= v)).
+    It is 0 if nothing is refuted. With `group`, the release P_S is (epsilon, delta)-close to one law Q for every set S
+    of canaries, as a certificate claims for forgetting all of S. Let E_S be the outputs whose guesses fit S in at least
+    v places. It is an event, so P_S(E_S) <= e^epsilon Q(E_S) + delta. Average over S. A sample of Q is independent of
+    the coins, so each guess is right with probability 1/2: P(correct >= v) <= e^epsilon P(Binomial(r, 1/2) >= v) +
+    delta. The right side decreases in v, so every epsilon for which it is at most 1 − confidence is refuted. These are
+    all epsilons below ln((1 − confidence − delta)/P(Binomial(r, 1/2) >= v)).
 
-    Without `group`: each canary alone changes the law by (epsilon, delta), as in differential privacy. Then
+    Without `group`, each canary alone changes the law by (epsilon, delta), as in differential privacy. Then
     P(correct >= v) <= P(W >= v) + 2 m delta max_i P(v > W >= v − i)/i, W ~ Binomial(r, e^epsilon/(1 + e^epsilon)).
+
+    Args:
+        correct, guesses: v and r, the numbers of correct and of all guesses. The choice of the guessed coins may depend
+            on the release, r may not.
+        delta, confidence: as above.
+        group: the claim is about the whole set of canaries, not about each canary alone.
+        canaries: m, the number of canaries, each of them put in by a fair coin of its own. Default: r.
+
     Source: Steinke, Nasr and Jagielski 2023, theorem 5.2 and appendix D (without `group`).
 
     >>> round(one_run_lower_bound(20, 20, 0.0), 4)  # ln(0.01) + 20 ln 2
@@ -99,7 +116,7 @@ def one_run_lower_bound(
     """
     m = guesses if canaries is None else canaries
     if not 0 <= correct <= guesses <= m or guesses < 1:
-        raise BadInput(f"correct <= guesses <= canaries is needed, got {correct}, {guesses} and {m}")
+        raise BadInput(f"0 <= correct <= guesses <= canaries and a guess are needed, got {correct}, {guesses} and {m}")
     _check(delta, confidence, least=0.0)
     error = 1 - confidence
     if group:
@@ -115,12 +132,11 @@ def one_run_lower_bound(
 
 
 def gaussian_release_lower_bound(noise: Any, distance: float, delta: float, *, confidence: float = 0.99) -> float:
-    """An epsilon such that with probability at least `confidence` no smaller one is true at `delta`, from one release:
-    `noise f[d]` is what was added to its parameters, N(0, sigma² I), and `distance` how far those are from the
-    reference's, to which the same noise is added. inf where there is a distance and no noise.
+    """An epsilon such that with probability at least `confidence` no smaller one is true at `delta`, from one release.
 
-    ‖noise‖²/sigma² is chi-squared with d degrees of freedom, so sigma <= ‖noise‖/√(its (1 − confidence)-quantile) with
-    that confidence; epsilon is exact for that sigma and falls in sigma.
+    `noise f[d]` is a sample of N(0, sigma² I) that is added to the parameters. `distance` is that of the un-noised
+    parameters to those of the reference, which has noise of the same law. With that confidence, sigma is at most
+    `noise_upper_bound`. epsilon is exact for that sigma and decreases in sigma; it is inf for a distance without noise.
     """
     _check(delta, confidence, least=math.ulp(0))
     noise = np.asarray(noise, np.float64).ravel()
@@ -133,8 +149,8 @@ def gaussian_release_lower_bound(noise: Any, distance: float, delta: float, *, c
 
 
 def noise_upper_bound(noise: Any, *, confidence: float = 0.99) -> float:
-    """A sigma that with probability at least `confidence` is not exceeded by that of `noise f[d]`, drawn from
-    N(0, sigma² I): ‖noise‖/√(the (1 − confidence)-quantile of chi-squared with d degrees of freedom)."""
+    """An upper bound on the sigma of `noise f[d]` ~ N(0, sigma² I), true with probability `confidence`: ‖noise‖/√q, q
+    the (1 − confidence)-quantile of chi-squared with d degrees of freedom, the law of ‖noise‖²/sigma²."""
     from scipy.stats import chi2  # takes a second to import
 
     noise = np.asarray(noise, np.float64).ravel()
@@ -142,7 +158,7 @@ def noise_upper_bound(noise: Any, *, confidence: float = 0.99) -> float:
 
 
 _LEAST = 1e-100
-"""The smallest sigma/distance whose epsilon is computed, not to overflow; less noise has a larger one."""
+"""The smallest sigma/distance for which epsilon is computed; a smaller one would overflow, and has a larger epsilon."""
 
 
 def _check(delta: float, confidence: float, *, least: float) -> None:
@@ -157,14 +173,14 @@ def _binomial(r: int, epsilon: float) -> np.ndarray:
 
 
 def _chance(v: int, r: int, m: int, epsilon: float, delta: float) -> float:
-    """The most that P(correct >= v) can be where each canary alone is (epsilon, delta)-private."""
+    """The largest possible P(correct >= v) if each canary alone is (epsilon, delta)-private."""
     chances = np.exp(_binomial(r, epsilon))
     below = np.cumsum(chances[:v][::-1]) / np.arange(1, v + 1)
     return float(chances[v:].sum() + 2 * m * delta * below.max(initial=0.0))
 
 
 _Counts = tuple[np.ndarray, int]
-"""How many of a sample are above each threshold and how many are not, i64[2, thresholds]; its size."""
+"""(the numbers above and not above each threshold, i64[2, thresholds]; the size of the sample)."""
 
 
 def _beyond(samples: list[np.ndarray], thresholds: np.ndarray) -> tuple[_Counts, _Counts]:
@@ -174,7 +190,7 @@ def _beyond(samples: list[np.ndarray], thresholds: np.ndarray) -> tuple[_Counts,
 
 
 def _refuted(first: _Counts, other: _Counts, delta: float, error: float, gaussian: bool) -> np.ndarray:
-    """The epsilons (`gaussian`: ratios r) that these counts refute, each in error with probability 2 `error`."""
+    """The epsilons, or ratios r for `gaussian`, below which these counts refute; each errs with chance 2 `error`."""
     from scipy.stats import beta, norm  # takes a second to import
 
     (hits, size), (false, others) = first, other

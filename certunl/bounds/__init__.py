@@ -1,11 +1,13 @@
-"""How far from retraining an update can be: one theorem per file.
+"""Bounds on the distance between an update and retraining, one theorem per file.
 
-A bound is a function of named constants, none defaulted, that returns `(bound, assumptions)`; its docstring holds the
-statement, its conditions and its proof or source. It never hides that it is no better than the trivial bound: the
-certificate compares the two. `newton` holds the step, `inverse` the error of its solver, `linear` constants in
-closed form; `residual` what the gradient at a point proves of it. The Hessian-free method's bounds give `(bound, what
-doing nothing is proved to cost)`: `hessian_free` for one request, `uniform` for every request of a size, `published`
-the paper's; `contraction` measures what a network's steps do. `theorems` applies them to one run each.
+A bound is a function of named constants. Its docstring has the statement, its conditions and its proof or source. A
+bound may exceed the trivial bound; the certificate compares the two.
+
+`newton` bounds the damped Newton step and `inverse` the error of its solver; both return `(bound, assumptions)`.
+`linear` has constants in closed form. `residual` uses the gradient at the released point. The bounds of the
+Hessian-free method return `(bound, proved distance of doing nothing)`: `hessian_free` for one request, `uniform` for
+every request of a size, and `published` as in the paper. `contraction` measures how much the steps of a network
+contract. `theorems` applies each bound to a run.
 """
 
 from certunl.bounds import theorems as theorems

@@ -1,4 +1,4 @@
-"""How much each step of a run contracts, where no closed form says it: an estimate from below."""
+"""The measured contraction of each step of a run, for models without a closed form. It is an estimate from below."""
 
 from typing import Any
 
@@ -16,13 +16,15 @@ __all__ = ["measured_contractions"]
 
 
 def measured_contractions(run: Run, key: Key, *, gone: Any = None, steps: int = 16) -> np.ndarray:
-    """f[t]: ‖I − rate_t H_t‖ at the parameters w_t of `run`, H_t the batch's Hessian with weight decay.
+    """f[t]: ‖I − rate_t H_t‖ at the parameters w_t of `run`, H_t being the batch's Hessian with weight decay.
 
-    With `gone bool[n]` the step is the one without these examples, still at w_t. The largest Ritz value of `steps`
-    Lanczos products, so never above the truth, and only at the w_t themselves, where the bounds speak of a region: an
-    estimate, to be named in `HessianFreeConstants.estimated`. One program of `steps` Hessian products a step.
-    Raises: BadInput for a step that is not plain SGD, whose derivative is not symmetric.
+    If `gone bool[n]` is set, the step leaves out these examples, but stays at w_t. The norm is the largest Ritz value
+    of `steps` Lanczos products, so it never exceeds the true value. It holds only at the w_t themselves, and the
+    bounds need a whole region. So it is an estimate; name it in `HessianFreeConstants.estimated`. One program
+    computes `steps` Hessian products for each training step.
+    Raises: BadInput for a step that is not plain SGD, because its derivative is not symmetric.
     """
+    run.need_history("the contraction of its steps")
     recipe = run.recipe
     if recipe.optimizer != "sgd" or recipe.clip_norm is not None or recipe.radius is not None:
         raise BadInput("contractions are measured for plain SGD, without clip_norm and radius")

@@ -1,4 +1,4 @@
-"""What is known in closed form of one example's loss, for softmax and least-squares regression."""
+"""Facts in closed form about one example's loss, for softmax and least-squares regression."""
 
 import math
 from collections.abc import Iterator
@@ -12,27 +12,41 @@ import numpy as np
 from certunl.errors import BadInput
 from certunl.models import Linear
 from certunl.models.linear import shortened
+from certunl.training.losses import softmax_loss, squared_loss
+from certunl.training.modules import Supervised
 from certunl.training.run import Run
-from certunl.training.supervised import Supervised, softmax_loss, squared_loss
 
 __all__ = ["LinearLoss", "blocks", "linear_loss"]
 
 _NUMBERS = 2**21
-"""How many inputs are held in float64 at a time."""
+"""How many numbers of inputs are in memory as float64 at a time."""
 
 
 @dataclass(frozen=True)
 class LinearLoss:
-    """Of one example's loss without l2, over all parameters, the bias a feature of 1, R = max ‖x_i‖ over the data or
-    the model's own `bound`, a little more for its rounding:
+    """Facts about one example's loss without l2, over all parameters. The bias counts as a feature of 1.
+
+    With R = max ‖x_i‖ and Y = max ‖y_i‖:
 
         softmax         G = √2 R    change = √2 R    L = R²/2    M = (√6/9) R³    at zero: √(1 − 1/c) R and ln c
-        least squares   unbounded   unbounded        L = R²      M = 0            at zero: R Y and Y²/2, Y = max ‖y_i‖
+        least squares   unbounded   unbounded        L = R²      M = 0            at zero: R Y and Y²/2
 
-    G the norm of a gradient, change that of the difference of one example's gradients at two points, L and M the
-    Lipschitz constants of gradient and Hessian, "at zero" gradient and loss where all parameters are 0.
-    Proof: a softmax gradient is (p − e_y) x'; the Hessian is (diag p − pp') ⊗ xx', and v'(diag p − pp')v =
-    Var_p(v) <= range(v)²/4 <= ‖v‖²/2; its derivative is a third central moment, at most range³/(6√3), range <= √2 ‖v‖.
+    Proof: a softmax gradient is (p − e_y) x', and the Hessian is (diag p − pp') ⊗ xx'. v'(diag
+    p − pp')v = Var_p(v) <= range(v)²/4 <= ‖v‖²/2. The derivative of the Hessian is a third central moment, at most
+    range³/(6√3), with range <= √2 ‖v‖.
+
+    Args:
+        norm: R over the data, or from the model's own `bound`, a little more for its rounding.
+        gradient: G, bound on the norm of a gradient.
+        change: bound on the norm of the difference of one example's gradients at two points.
+        smoothness: L, Lipschitz constant of the gradient.
+        hessian_lipschitz: M, Lipschitz constant of the Hessian.
+        gradient_at_zero: bound on the norm of a gradient where all parameters are 0.
+        loss_at_zero: bound on the loss where all parameters are 0.
+        l2: factor of the regulariser in each example's loss.
+        features: number p of features, the bias included.
+        outputs: number c of outputs.
+        public: whether none of these numbers was measured on the data.
     """
 
     norm: float
@@ -46,38 +60,44 @@ class LinearLoss:
     features: int
     outputs: int
     public: bool
-    """Whether nothing here was measured on the data."""
 
     def of_data(self, reach: float) -> float:
-        """min(G, L W + ‖grad l(0)‖): the norm of a gradient, without l2, where ‖w‖ <= W = `reach`."""
+        """min(G, L W + ‖grad l(0)‖), a bound on the norm of a gradient without l2 where ‖w‖ <= W = `reach`."""
         return min(self.gradient, self.smoothness * reach + self.gradient_at_zero)
 
     def rounding(self, *, eps: float, reach: float, longest: float, decayed: float, slots: int) -> float:
-        """Error of one computed step, `longest` >= rate k, `decayed` = 3 (1 + rate weight_decay): see
-        `linear.hessian_free_constants`."""
+        """The error of one computed step, with `longest` >= rate k and `decayed` = 3 (1 + rate weight_decay).
+
+        See `linear.hessian_free_constants`.
+        """
         p, R, W = self.features, self.norm, reach
         softmax, G = 3 * R * W + 2 * self.outputs + 20, self.of_data(W) + self.l2 * W
         return eps * (decayed * W + longest * (self.smoothness * (p + 1) * W + R * softmax + (slots + 9) * G))
 
 
 def linear_loss(run: Run, instead: str) -> LinearLoss:
-    """Raises: BadInput for any problem but `classification(Linear)` and `regression(Linear)`; `instead` is what to give
-    there."""
+    """The `LinearLoss` of a run. `instead` is the setting that the error message tells the user to give.
+
+    Raises: BadInput for any problem but `classification(Linear)` and `regression(Linear)`.
+    """
     losses, data = run.problem.losses, run.problem.data
-    known = (softmax_loss, squared_loss)
-    exact = type(losses) is Supervised and type(losses.model) is Linear  # a subclass may compute anything
-    if not (exact and losses.output_loss in known):
+    exact = (
+        run.problem.frozen is None and type(losses) is Supervised and type(losses.model) is Linear
+    )  # a subclass may compute anything
+    if not (exact and losses.output_loss in (softmax_loss, squared_loss)):
         raise BadInput(f"a closed form needs classification(Linear()) or regression(Linear()); give {instead}")
     model = losses.model
     d = math.prod(data.x.shape[1:])
     features, c = d + model.bias, model.classes
-    if model.bound is not None:  # d squares summed in any order, a root, a quotient and a product
-        largest = (model.bound * (1 + (d + 10) * float(jnp.finfo(jax.dtypes.canonicalize_dtype(model.dtype)).eps))) ** 2
+    if model.bound is not None:  # (d + 10) eps covers d squares summed in any order, a root, a quotient and a product
+        largest = (
+            float(model.bound) * (1 + (d + 10) * float(jnp.finfo(jax.dtypes.canonicalize_dtype(model.dtype)).eps))
+        ) ** 2
     else:
         largest = max(float(np.max(np.sum(x**2, axis=1))) for _, x in blocks(run, np.arange(len(data))))
     R = math.sqrt(largest + model.bias)
     if losses.output_loss is softmax_loss and not ((np.asarray(data.y) >= 0) & (np.asarray(data.y) < c)).all():
-        raise BadInput(f"a closed form needs labels from 0 to {c - 1}; remove the others")
+        raise BadInput(f"a closed form needs labels from 0 to {c - 1}; remove examples with other labels")
     if losses.output_loss is softmax_loss:
         G, zero, public = math.sqrt(2) * R, math.sqrt(1 - 1 / c) * R, model.bound is not None
         return LinearLoss(R, G, G, R**2 / 2, math.sqrt(6) / 9 * R**3, zero, math.log(c), losses.l2, features, c, public)
@@ -87,12 +107,14 @@ def linear_loss(run: Run, instead: str) -> LinearLoss:
 
 
 def blocks(run: Run, ids: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(ids, what `Linear` multiplies f64[b, d]) of a few of `ids` at a time: cast to the model's dtype as it does, then
-    shortened to its `bound` in float64."""
+    """(ids, inputs of `Linear` f64[b, d]) for a few of `ids` at a time.
+
+    The inputs are cast to the model's dtype as `Linear` does it, then shortened to its `bound` in float64.
+    """
     losses: Any = run.problem.losses
     model, x = losses.model, np.asarray(run.problem.data.x)
     size = max(1, _NUMBERS // max(math.prod(x.shape[1:]), 1))
     for begin in range(0, len(ids), size):
         some = ids[begin : begin + size]
-        seen = x[some].reshape(len(some), -1).astype(model.dtype).astype(np.float64)
-        yield some, seen if model.bound is None else shortened(seen, model.bound, np)
+        inputs = x[some].reshape(len(some), -1).astype(model.dtype).astype(np.float64)
+        yield some, inputs if model.bound is None else shortened(inputs, model.bound, np)

@@ -1,4 +1,4 @@
-"""The retained risk of softmax and least-squares regression and its gradient in NumPy float64, rounding bounded."""
+"""The retained risk of softmax and least-squares regression, its gradient in NumPy float64, and a bound on rounding."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +11,8 @@ from certunl.base import Params
 from certunl.bounds.linear_loss import LinearLoss, blocks, linear_loss
 from certunl.certificates.guarantee import minimiser
 from certunl.errors import BadInput
+from certunl.training.losses import softmax_loss
 from certunl.training.run import Run
-from certunl.training.supervised import softmax_loss
 
 __all__ = ["LinearRisk", "Slope", "linear_risk"]
 
@@ -21,8 +21,13 @@ _EPS = float(np.finfo(np.float64).eps)
 
 @dataclass(frozen=True)
 class Slope:
-    """`gradient` (a pytree like params, float64), its `norm`, and `rounding`: how far that may be from the exact one,
-    and what it lacks where the point is a little outside the ball."""
+    """The gradient of a `LinearRisk` at a point.
+
+    Args:
+        gradient: a pytree like params, float64.
+        norm: its norm.
+        rounding: bound on the error of `norm`, with an allowance for a point a little outside the ball.
+    """
 
     gradient: Params
     norm: float
@@ -30,7 +35,7 @@ class Slope:
 
     @property
     def most(self) -> float:
-        """The exact norm is at most this."""
+        """An upper bound on the exact norm."""
         return self.norm + self.rounding
 
 
@@ -38,11 +43,16 @@ class Slope:
 class LinearRisk:
     """L(w) = (1/n_S) sum_{i in kept} l_i(w) + weight_decay/2 ‖w‖² (+ <b, w>/n_S): `risk.Risk` in closed form.
 
-    `kept` are the retained examples that training visited, `gone` the number of those not retained, n_S = `divisor` the
-    number of `kept` for denominator="retained", of everyone visited for "batch": what is minimised is then not the mean
-    over those who are left but their sum over an unchanged n, the regulariser weighing as much as before, as in
-    retraining.
-    l_i sees the input cast to the model's dtype, as `Linear` does, and shortened exactly, not in that dtype.
+    For denominator="batch" the minimised risk is not the mean over the retained examples. It is their sum divided by
+    an unchanged n_S, and the regulariser weighs as much as before, as in retraining. l_i uses the input cast to the
+    model's dtype, as `Linear` does, but shortened exactly and not in that dtype.
+
+    Args:
+        run: the training run.
+        loss: facts about one example's loss.
+        kept: ids i32[k] of the retained examples that training visited.
+        divisor: n_S, the number of `kept` for denominator="retained", of all visited examples for "batch".
+        gone: the number of examples that are not retained.
     """
 
     run: Run
@@ -58,18 +68,18 @@ class LinearRisk:
 
     @property
     def strong_convexity(self) -> float:
-        """mu = weight_decay + l2 share: the losses themselves are convex."""
+        """mu = weight_decay + l2 share, because the losses themselves are convex."""
         return self.run.recipe.weight_decay + self.loss.l2 * self.share
 
     @property
     def least_convexity(self) -> float:
-        """mu at least, the same whoever asks: everyone ever forgotten counts as visited."""
+        """A lower bound on mu that depends only on the number of forgotten examples, all counted as visited."""
         share = 1 - self.gone / self.divisor if self.run.recipe.denominator == "batch" else 1.0
         return self.run.recipe.weight_decay + self.loss.l2 * max(share, 0.0)
 
     @property
     def reference(self) -> str:
-        """What a distance is bounded to."""
+        """The model to which distances are bounded."""
         return minimiser(self.run.recipe.radius)
 
     def mask(self) -> np.ndarray:
@@ -77,14 +87,15 @@ class LinearRisk:
         return np.isin(np.arange(len(self.run.present)), self.kept)
 
     def slope(self, params: Params, b: Params = None) -> Slope:
-        """The gradient at the point that would be released: `params`, projected as `Update.projected` does.
+        """The gradient at the released point, which is `params` projected as `Update.projected` does it.
 
-        Rounding, as `bounds.linear` counts it (p features, n examples, W = ‖w‖, k = share, each operation within 4 eps,
-        sums in any order): eps times
-            3 weight_decay W + k [L (p + 1) W + R (3 R W + 2 c + 20) + (n + 9)(G + l2 W)] + k (p + 10)(L W + G),
-        the last term for the inputs, off by at most (p + 10) eps R where they were shortened: logits move by that
-        times W, and the gradient's other factor is at most G/R. A point outside the ball by t is moved into it by t,
-        and its gradient by at most t times the largest eigenvalue, its distance by t: (eigenvalue + mu) t is added.
+        Rounding is counted as in `bounds.linear`, with p features, n examples, W = ‖w‖, k = share, each operation
+        within 4 eps and sums in any order. It is eps times
+            3 weight_decay W + k [L (p + 1) W + R (3 R W + 2 c + 20) + (n + 9)(G + l2 W)] + k (p + 10)(L W + G).
+        The last term is for shortened inputs, which are off by at most (p + 10) eps R. That moves logits by the error
+        times W, and the other factor of the gradient is at most G/R. A point outside the ball by t is moved into it
+        by t. This changes its gradient by at most t times the largest eigenvalue and its distance by t, so
+        (eigenvalue + mu) t is added.
         """
         recipe, loss, k = self.run.recipe, self.loss, self.share
         point = params if recipe.radius is None else projection_l2_ball(params, recipe.radius)
@@ -125,25 +136,25 @@ class LinearRisk:
 def linear_risk(run: Run, retained: Any) -> LinearRisk:
     """The risk over `retained` bool[n].
 
-    Raises: BadInput for other problems than `classification(Linear)` and `regression(Linear)`, without weight decay or
-    l2, and where nobody that training visited is left.
+    Raises: BadInput for other problems than `classification(Linear)` and `regression(Linear)`, without weight decay
+    and l2, and if no visited example is left.
     """
     loss = linear_loss(run, "such a problem")
     retained, weights = np.asarray(retained), np.asarray(run.schedule.weights)
-    visited = np.zeros(len(retained), bool)
+    visited = np.full(len(retained), not run.history)
     visited[np.asarray(run.schedule.indices)[weights != 0]] = True
-    kept = np.flatnonzero(retained & visited)
-    if not len(kept):
+    ids = np.flatnonzero(retained & visited)
+    if not len(ids):
         raise BadInput("no example that training visited is left; there is nothing to retain")
-    divisor = int(visited.sum()) if run.recipe.denominator == "batch" else len(kept)
-    risk = LinearRisk(run, loss, kept, divisor, int(np.sum(~retained)))
+    divisor = int(visited.sum()) if run.recipe.denominator == "batch" else len(ids)
+    risk = LinearRisk(run, loss, ids, divisor, int(np.sum(~retained)))
     if not risk.least_convexity > 0:
-        raise BadInput("the residual bounds no distance without weight decay or l2: the risk is not strongly convex")
+        raise BadInput("without weight decay or l2 the risk is not strongly convex and its residual bounds no distance")
     return risk
 
 
 def _norm(tree: Params) -> float:
-    """‖tree‖, rounded up: d squares summed in any order, and a root."""
+    """‖tree‖, rounded up for d squares summed in any order and a root."""
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
     d = sum(leaf.size for leaf in leaves)
     return float(np.sqrt(sum(np.sum(leaf**2) for leaf in leaves))) * (1 + (d + 10) * _EPS)

@@ -1,4 +1,4 @@
-"""One damped Newton step: the general form of every bound on it (Zhang et al., ICML 2024)."""
+"""The bound on one damped Newton step, in its general form (Zhang et al., ICML 2024)."""
 
 import math
 
@@ -21,21 +21,21 @@ def newton_bound(
     gradient: float | None = None,
     solver: tuple[float, tuple[Assumption, ...]] | None = None,
 ) -> tuple[float, tuple[Assumption, ...]]:
-    """‖w~ − w~*‖ for w~ = w − x, x ~ (H + lambda I)⁻¹ v, against any w~* of gradient norm at most G:
+    """A bound on ‖w~ − w~*‖ for w~ = w − x with x ~ (H + lambda I)⁻¹ v, and any w~* with gradient norm at most G:
 
         Delta = ‖error of x‖ + (M D²/2 + lambda D + G + shift)/(lambda + lambda_min),   D >= ‖w − w~*‖
 
-    D is 2 C in the ball of `radius` C, and (gradient + G)/mu where the risk is mu-strongly convex and `gradient` =
-    ‖grad L(w, D_r)‖ is given; the smaller counts. `shift` = ‖v − grad L(w, D_r)‖ for a step along another v than the
-    retained gradient (forms "difference" and "forgotten"), because x is linear in v; it is measured for one request.
-    `solver` is the error of x with what it rests on, as `residual_error` and its kind give it: (0, ()) for an exact
-    inverse; by default the paper's estimate, `printed_error`.
+    In the ball of `radius` C, D is 2 C. If the risk is mu-strongly convex and `gradient` = ‖grad L(w, D_r)‖ is given,
+    D is (gradient + G)/mu. The smaller of the two is used. `shift` = ‖v − grad L(w, D_r)‖ is for steps along another
+    v than the retained gradient (forms "difference" and "forgotten"). It enters because x is linear in v, and it is
+    measured for one request. `solver` is the error of x with its assumptions, as `residual_error` and the like return
+    it. It is (0, ()) for an exact inverse. The default is the paper's estimate, `printed_error`.
 
-    Proof: w~ − w~* = (H + lambda I)⁻¹ {H(w − w~*) − [grad L(w) − grad L(w~*)] + lambda (w − w~*) − grad L(w~*)}, and
-    the first two terms are an integral of differences of Hessians, of norm at most M D²/2.
-    With D = 2 C it never falls below 2 C while lambda_min <= M C: on a non-convex network it is no better than doing
-    nothing. Source: Zhang et al. 2024, Theorems 3.4 and 3.6, Proposition 4.1.
-    Raises: BadInput unless damping + smallest_eigenvalue > 0, and where neither a ball nor convexity gives a D.
+    Proof: w~ − w~* = (H + lambda I)⁻¹ {H(w − w~*) − [grad L(w) − grad L(w~*)] + lambda (w − w~*) − grad L(w~*)}. The
+    first two terms are an integral of differences of Hessians, of norm at most M D²/2. With D = 2 C the bound is at
+    least 2 C while lambda_min <= M C. On a non-convex network it is then no better than doing nothing.
+    Source: Zhang et al. 2024, Theorems 3.4 and 3.6, Proposition 4.1.
+    Raises: BadInput unless damping + smallest_eigenvalue > 0, and if neither a ball nor convexity gives a D.
 
     >>> constants = NewtonConstants(smoothness=1, hessian_lipschitz=1, smallest_eigenvalue=0, gradient_residual=0,
     ...                             failure_probability=0.1)
@@ -44,7 +44,7 @@ def newton_bound(
     """
     gap = damping + constants.smallest_eigenvalue
     if constants.smallest_eigenvalue > constants.smoothness + weight_decay:
-        raise BadInput("smallest_eigenvalue exceeds smoothness + weight_decay, which bounds every eigenvalue")
+        raise BadInput("smallest_eigenvalue must not exceed smoothness + weight_decay, which bounds every eigenvalue")
     if not gap > 0:
         raise BadInput(
             f"the bound needs damping + smallest_eigenvalue > 0, got {damping} + {constants.smallest_eigenvalue}"
@@ -78,7 +78,7 @@ def newton_bound(
         Assumption(
             "G", G, constants.status("gradient_residual"), "gradient norm of the retained risk at the reference"
         ),
-        Assumption("shift", shift, "estimated", "norm of the gradient left out of the step, for this request"),
+        Assumption("shift", shift, "estimated", "norm of the gradient that the step leaves out, for this request"),
         *of_solver,
     )
 
@@ -86,10 +86,11 @@ def newton_bound(
 def _distance(
     constants: NewtonConstants, radius: float | None, gradient: float | None
 ) -> tuple[float, tuple[Assumption, ...]]:
-    """(D, what it rests on)."""
+    """(D, the assumptions behind it)."""
     reach, rests = math.inf, ()
     if radius is not None:
-        reach, rests = 2 * radius, (Assumption("C", radius, "proved", "radius of the ball, projected after each step"),)
+        meaning = "radius of the ball; each step ends with a projection onto it"
+        reach, rests = 2 * radius, (Assumption("C", radius, "proved", meaning),)
     if constants.strong_convexity and gradient is not None:
         convex = (gradient + constants.gradient_residual) / constants.strong_convexity
         if convex < reach:

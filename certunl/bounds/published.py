@@ -1,4 +1,4 @@
-"""Theorem 4 of Qiao et al. 2025, in two spellings: for reproduction, no certificate rests on it."""
+"""Theorem 4 of Qiao et al. 2025 in two spellings. It is here for reproduction; no certificate rests on it."""
 
 from certunl.errors import BadInput
 
@@ -20,18 +20,19 @@ def published_bound(
 ) -> float:
     """2 eta G zeta, with rho = `contraction`, q = `decay`, m = `forgotten`, B batches an epoch, T steps.
 
-    `spelling` "code", as the authors' program computes it, B = ceil(n/|B|) and T = n (E + 1)/|B|:
+    `spelling` "code" is the formula of the authors' program, with B = ceil(n/|B|) and T = n (E + 1)/|B|:
 
         zeta = eta (1 − q) [(rho^T − q^T)/(rho − q) − (rho^T − q^(2T))/(rho − q²)]
                + (m/|B|) (rho^T − q^T)/(rho^B − q^B) rho^B q^B
 
-    "derived", the same recursion unrolled, T = B E, the m examples all in batch `slot` (from 0):
+    "derived" is the same recursion unrolled, with T = B E and all m examples in batch `slot` (counted from 0):
 
         zeta = eta/(1 − q) [the same bracket] + (m/|B|) (rho^T − q^T)/(rho^B − q^B) q^slot rho^(B−1−slot)
 
-    What both lack: the remainder is taken to be ‖w' − w‖ with a constant of 1 where it is M ‖w' − w‖²/2, the dropped
-    cross term to be 2 G, so that m enters linearly and the bound is no better than doing nothing; rho is one number,
-    which the program always finds to be 1. The code's first term is too small by (1 − q)², 2.5e-5 at q = 0.995.
+    Both spellings have gaps. They take the remainder to be ‖w' − w‖ with a constant of 1, but it is M ‖w' − w‖²/2.
+    They take the dropped cross term to be 2 G, so m enters linearly and the bound is no better than doing nothing.
+    rho is one number, which the program always finds to be 1. The first term of the code is too small by (1 − q)²,
+    which is 2.5e-5 at q = 0.995.
     Source: Qiao et al. 2025, theorem 4 and the released program.
     """
     eta, rho, q = learning_rate, contraction, decay

@@ -1,4 +1,4 @@
-"""Rewound training: how far the last steps without a request end from training without it from the start."""
+"""Rewound training: the distance between its end, after the last steps without a request, and training without it."""
 
 import math
 from typing import Any
@@ -24,20 +24,23 @@ def rewind_bound(
     rewound: int,
     radius: float | None = None,
 ) -> tuple[float, float]:
-    """(Delta, D): ‖w~ − w'‖ <= Delta and ‖w − w'‖ <= D, w' training replayed without the request, w training as it was,
-    w~ training as it was up to its last `rewound` = K steps, and those without the request.
+    """(Delta, D): ‖w~ − w'‖ <= Delta and ‖w − w'‖ <= D.
 
-    Per step t of plain SGD, with what `recursive_bound` calls rho', f and J, and r = `rounding`, from 0,
+    w is the end of the original training and w' that of its replay without the request. w~ is the original training
+    up to its last K = `rewound` steps, followed by those steps without the request. Delta and D start at 0. With
+    rho', f and J of `recursive_bound` and r = `rounding`, every step t of plain SGD gives
 
         Delta' = rho' Delta + rate J [t < T − K] + 2 r           D' = rho' D + rate J + 2 r
 
-    and with projection onto ‖w‖ <= `radius` = C each of them at most 2 C + 2 r.
-    Full batches, f = n_u/n, constant rate and rho' = q: Delta = rate J q^K (q^{T−K} − 1)/(q − 1).
-    Proof: with R the retained step and F the step as it was, w~ − w' moves by F(w~) − R(w') = R(w~) − R(w') +
-    F(w~) − R(w~) in the first T − K steps, and by R(w~) − R(w') in the last K; F − R is rate times the forgotten
-    gradients' share ("batch") or f times their mean less the others' ("retained"), of norm at most rate J. Projection P
-    is 1-Lipschitz, so ‖P F(w~) − P R(w')‖ <= ‖F(w~) − R(w')‖, and both lie in the ball.
-    Source: Mu and Klabjan 2025, rewind-to-delete.  Differs: any schedule of mini-batches, any contraction, projection.
+    With projection onto ‖w‖ <= `radius` = C, each of them is at most 2 C + 2 r. For full batches, f = n_u/n, a
+    constant rate and rho' = q, Delta = rate J q^K (q^{T−K} − 1)/(q − 1).
+    Proof: let R be the retained step and F the original step. In the first T − K steps w~ − w' moves by
+    F(w~) − R(w') = R(w~) − R(w') + F(w~) − R(w~), and in the last K by R(w~) − R(w'). F − R is rate times the
+    forgotten gradients' share ("batch"), or rate f times their mean less the mean of the others ("retained"). Its
+    norm is at most rate J. The projection P is 1-Lipschitz, so ‖P F(w~) − P R(w')‖ <= ‖F(w~) − R(w')‖, and both
+    points lie in the ball.
+    Source: Mu and Klabjan 2025, rewind-to-delete.
+    Differs: any schedule of mini-batches, any contraction, and projection.
 
     >>> constants = HessianFreeConstants(gradient_bound=2**0.5, smoothness=0.5, hessian_lipschitz=1, convexity=0)
     >>> steps = {"rates": [1.0] * 200, "sizes": 1000, "gone": 10, "divisors": 1000, "weight_decay": 0.1}

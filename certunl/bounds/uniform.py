@@ -1,4 +1,4 @@
-"""Hessian-free unlearning against replayed retraining, for every request of one size: what fixes the noise early."""
+"""Hessian-free unlearning against replayed retraining, for every request of one size. It fixes the noise in advance."""
 
 from collections.abc import Callable
 
@@ -27,13 +27,15 @@ def uniform_bound(
         Delta_T = b(T) + sum of the `forgotten` largest e_i(T)  b'   = rho b + rate k min(M D_t²/2, span D_t)
                                                                 e_i' = rho e_i + (rate/|B|) min(beta D_t, change)
 
-    where the last terms of c_i' and e_i' count for the batches that hold i. rho* is the larger of `recursive_bound`'s
-    rho and of its rho' where the most of the batch that can go is gone. For denominator "retained" G is the spread and
-    the last bracket the larger of X/f at f = 0 and at the most; form "retained" has no e, and rho* for rho.
-    Proof: rho' is convex in f, so rho* bounds it; the recursion for D is then linear in its injections and D_t(U) at
-    most the sum of c_i(t) over U; X/f is linear in f, and everything grows with D.
-    Batches of unequal size cost: a small one multiplies its examples' c_i by what it is smaller.
-    Source: ours. Raises: BadInput for weights other than 0 and 1.
+    The last terms of c_i' and e_i' count only for batches that contain i. rho* is the larger of rho and rho' of
+    `recursive_bound`, with rho' for the largest part of the batch that can be gone. For denominator "retained" G is
+    the spread, and the last term is the larger of X/f at f = 0 and at the largest f. Form "retained" has no e, and
+    rho* in place of rho.
+    Proof: rho' is convex in f, so rho* bounds it. The recursion for D is then linear in its injections, and D_t(U) is
+    at most the sum of c_i(t) over U. X/f is linear in f, and every term grows with D. Batches of unequal size loosen
+    the bound, because a small batch enlarges the c_i of its examples in proportion.
+    Source: ours.
+    Raises: BadInput for weights other than 0 and 1.
     """
     check_form(denominator, form)
     indices, weights = np.asarray(schedule.indices), np.asarray(schedule.weights)
@@ -59,15 +61,17 @@ def uniform_bound(
     common = nothing = rounded = drift = 0.0
     for (ids, counts), t in zip(members, range(len(members)), strict=True):
         rate, f, emptied = steps.rates[t], steps.gone[t], steps.emptied[t]
-        share = counts * (rate * f / most[t]) if most[t] else 0.0
+        share = counts * (rate * f / most[t]) if most[t] else 0.0  # rate/|B| for each slot, because f = most/|B|
         rest = rate * steps.filled[t] * remainder(constants, nothing)
         if form == "retained":
             common = worst[t] * common + rest
         else:
+            # linear in the forgotten part of the batch, so the largest value is at one end
             crossed = max(crossing(constants, denominator, nothing, g) for g in (0.0, f))
             common = steps.rho[t] * common + rest
             crosses *= steps.rho[t]
             crosses[ids] += share * (max(crossed, G) if emptied else crossed)
+        # the terms above and `rounded` use D and c of the step before, so these advance last
         moved = _top(moves, forgotten)
         rounded = worst[t] * rounded + 6 * constants.rounding + constants.product_rounding * moved
         drift = worst[t] * drift + 2 * constants.rounding
@@ -89,11 +93,12 @@ def deletion_capacity(
     denominator: str,
     form: str,
 ) -> tuple[int, int]:
-    """(m, m*): the most examples that can go with `uniform_bound` within `distance`, whoever they are, and the most for
-    which it is below what doing nothing is proved to cost, Delta < D; 0 where not even one can, at most all but one.
+    """(m, m*): the largest numbers of forgotten examples with Delta <= `distance`, and with Delta < D.
 
-    For a `Budget` of fixed noise `distance` is sigma/noise_ratio(epsilon, delta). Delta grows with m, so m is the
-    largest; m* is where Delta < D first fails on the way up by doubling and halving.
+    Delta and D are those of `uniform_bound`, so the numbers hold for every such request. D is the proved distance of
+    doing nothing. Each number is 0 if a single example is too many, and at most all examples but one. For a `Budget`
+    of fixed noise, `distance` is sigma/noise_ratio(epsilon, delta). Delta grows with m, so m is the largest number.
+    m* comes from a search by doubling and halving: Delta < D holds at m* and fails at m* + 1, if that many can go.
     """
 
     def holds(check: Callable[[float, float], bool], m: int) -> bool:
@@ -107,7 +112,7 @@ def deletion_capacity(
 
 
 def _largest(holds: Callable[[int], bool], limit: int) -> int:
-    """The last m <= limit before `holds` fails, 0 where it fails at 1."""
+    """An m <= limit at which `holds` is true, false at m + 1 or beyond the limit. It is 0 if `holds` is false at 1."""
     low, high = 0, 1
     while high <= limit and holds(high):
         low, high = high, 2 * high
@@ -119,5 +124,5 @@ def _largest(holds: Callable[[int], bool], limit: int) -> int:
 
 
 def _top(values: np.ndarray, count: int) -> float:
-    """The sum of the `count` largest."""
+    """The sum of the `count` largest values."""
     return float(np.sum(values if count >= len(values) else np.partition(values, -count)[-count:]))

@@ -1,23 +1,29 @@
-"""What a release is worth: a bound or the method's own noise, a budget, and the certificate that follows from the two.
+"""Certificates of releases. A guarantee (a bound or the method's own noise) and a budget determine the certificate.
 
-    gaussian       the noise that (epsilon, delta) asks for, and the reverse
-    budget         Budget, Account: what a release may spend, and what its line has spent
-    statement      Distance, OwnNoise, Pairs: the three things a theorem can say, and what a budget makes of each
-    guarantee      Guarantee, Assumption: a statement, the reference it speaks of, and what it rests on
-    update         Update, Unlearner: what forgetting gives, and the contract of whatever forgets
-    calibration    certify, secret_key: check, calibrate, draw, sign
-    certificate    Certificate, Release, and the certificate in words
+    gaussian       the noise scale for an (epsilon, delta), and the epsilon of a noise scale
+    budget         Budget: the privacy budget of a release
+    account        Account: the spending of all releases of a run
+    statement      Distance, OwnNoise, Pairs: the three statements of theorems, and the noise and epsilon of each
+    guarantee      Guarantee, Assumption: a statement, its reference and its assumptions
+    update         Update, Unlearner: the un-noised result of forgetting, and the contract of a method
+    calibration    certify: check, calibrate, draw the noise, sign
+    secret         Secret, secret_key: 256 bits of entropy, spent by their first use
+    noise          Gaussians rounded to a grid, sampled exactly from the bytes of a secret
+    printing       a certificate in words
+    certificate    Certificate, Release, and the printed certificate
 
-An update of any origin can be certified:
+An update from any method can be certified:
 
     guarantee = Guarantee(says=Distance(0.1), reference=REPLAY, assumptions=(...,))
     release = certify(Update(params=params, method="mine", guarantee=guarantee), Budget(...), secret_key())
 """
 
-from certunl.certificates.budget import Account, Budget
-from certunl.certificates.calibration import certify, secret_key
+from certunl.certificates.account import Account
+from certunl.certificates.budget import Budget
+from certunl.certificates.calibration import certify
 from certunl.certificates.certificate import Certificate, Release
 from certunl.certificates.guarantee import REPLAY, Assumption, Guarantee, minimiser
+from certunl.certificates.secret import Secret, secret_key
 from certunl.certificates.statement import Distance, OwnNoise, Pairs
 from certunl.certificates.update import Unlearner, Update, declared
 
@@ -32,6 +38,7 @@ __all__ = [
     "OwnNoise",
     "Pairs",
     "Release",
+    "Secret",
     "Unlearner",
     "Update",
     "certify",

@@ -1,4 +1,4 @@
-"""Names of 0.1 that are the guarantee's now, for one version: update.reference, certificate.compared and the like."""
+"""Attributes of 0.1 that the guarantee has now, such as update.reference. They work for one more version."""
 
 import warnings
 from typing import Any
@@ -23,7 +23,7 @@ _NEW = {
 
 
 def moved(owner: str, guarantee: Guarantee | None, name: str) -> Any:
-    """What `owner`.`name` was in 0.1, with a warning. Raises: AttributeError for any other name."""
+    """The value that `owner`.`name` had in 0.1, with a warning. Raises: AttributeError for any other name."""
     if guarantee is None or name not in (*_NEW, "own_noise", "profile", "profiled"):
         raise AttributeError(f"{owner} has no attribute {name!r}")
     if name == "own_noise":

@@ -1,4 +1,4 @@
-"""What is proved of an update, whatever method made it: a statement, its reference, and what it rests on."""
+"""The guarantee of an update from any method: a statement, its reference and its assumptions."""
 
 from dataclasses import dataclass, replace
 from numbers import Real
@@ -7,24 +7,30 @@ from certunl.certificates.budget import UNPROVED, Budget
 from certunl.certificates.statement import Claim, Distance, OwnNoise, Pairs
 from certunl.errors import BadInput, one_of
 
-__all__ = ["REPLAY", "SENSES", "Assumption", "Guarantee", "minimiser"]
+__all__ = ["AFRESH", "REPLAY", "SENSES", "Assumption", "Guarantee", "minimiser"]
 
 
 REPLAY = "retraining replayed from the same start on the same schedule without the request"
 
+AFRESH = "training afresh on the retained examples alone, with a start and batches drawn anew"
+
 
 def minimiser(radius: float | None) -> str:
-    """The reference of methods that minimise, in a ball where training keeps to one."""
+    """The reference of methods that minimise: over all parameters, or over the ball of `radius`."""
     return "the minimiser of the retained risk" + ("" if radius is None else f" over the ball of radius {radius:g}")
+
+
+MOST_EPSILON, LEAST_DELTA = 20.0, 0.1
+"""A certificate is VACUOUS above this epsilon and from this delta: at epsilon 20 odds may change by a factor 5e8."""
 
 
 @dataclass(frozen=True)
 class Assumption:
-    """One constant a bound rests on.
+    """One constant that a bound depends on.
 
     Args:
         symbol: the constant's letter in the theorem.
-        value: the number that was used.
+        value: the number used in the bound.
         status: "proved" (by the code), "given" (by the user) or "estimated" (measured).
         meaning: the constant in words.
     """
@@ -40,32 +46,36 @@ class Assumption:
 
 
 SENSES = {
-    "retraining": "retraining on who is left, with the same noise (Sekhari et al. 2021; in the place of the unlearner "
-    "with nothing to forget)",
-    "minimiser": "exact minimisation on who is left, with the same noise (as Neel et al. 2021; no replay of training)",
-    "unlearner": "the same unlearner's with nothing to forget (Sekhari et al. 2021)",
-    "learner": "the learning algorithm's own on who is left (Guo et al. 2020)",
+    "retraining": "retraining on the retained examples, with the same noise (Sekhari et al. 2021, with retraining in "
+    "the place of the unlearner that has nothing to forget)",
+    "minimiser": "exact minimisation on the retained examples, with the same noise (as Neel et al. 2021, not a replay "
+    "of training)",
+    "stationary": "minimisation on the retained examples up to that gradient norm, with the same noise",
+    "unlearner": "the same unlearner's release with nothing to forget (Sekhari et al. 2021)",
+    "learner": "the learning algorithm's own release on the retained examples (Guo et al. 2020)",
 }
-"""Which two mechanisms a guarantee compares."""
+"""The mechanism B that a guarantee compares the release A with."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Guarantee:
-    """What a theorem says of one update, and under which assumptions.
+    """The statement of a theorem about one update, with its assumptions.
 
-    `certify` believes it: the statuses of the assumptions are the word of whoever made the guarantee.
+    `certify` does not verify it. It takes the statement and the statuses of the assumptions from the method.
 
     Args:
-        says: a `Distance`, `OwnNoise` or `Pairs`; None where no theorem holds.
-        reference: the model, or the law of models, that the update is compared with.
-        sense: which two mechanisms are compared, a name in `SENSES`.
+        says: a `Distance`, `OwnNoise` or `Pairs`; None if no theorem holds.
+        reference: the model, or the distribution of models, that the update is compared with, in words.
+        sense: the mechanism that the release is compared with, a name in `SENSES`.
         every_request: the statement is the same for every request of this size.
         from_training: the update depends on the original training run, and so on every example forgotten since, even
             if the model was retrained in between.
         failure_probability: the probability, over the method's own randomness, that the statement is false.
-        assumptions: the constants it rests on.
+        assumptions: the constants that the statement depends on.
         unchecked: conditions that nobody checked, in words.
-        missing: what a theorem would have needed where none holds, in words.
+        missing: the conditions that a theorem would need, in words, if none holds.
+        examples: n, the number of examples before the request; None if it is not known. A delta from 1/n gets a line in
+            the certificate.
     """
 
     says: Distance | OwnNoise | Pairs | None
@@ -77,21 +87,22 @@ class Guarantee:
     assumptions: tuple[Assumption, ...] = ()
     unchecked: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    examples: int | None = None
 
     def __post_init__(self) -> None:
         one_of(SENSES, sense=self.sense)
         if not (self.says is None or isinstance(self.says, Distance | OwnNoise | Pairs)):
-            raise BadInput(f"a guarantee says a Distance, OwnNoise, Pairs or None, got {self.says!r}")
+            raise BadInput(f"says must be a Distance, OwnNoise, Pairs or None, got {self.says!r}")
         if not (isinstance(self.failure_probability, Real) and 0 <= float(self.failure_probability) <= 1):
             raise BadInput(f"failure_probability must lie between 0 and 1, got {self.failure_probability!r}")
         for name, kind in (("assumptions", Assumption), ("unchecked", str), ("missing", str)):
-            held = getattr(self, name)
-            if not (isinstance(held, tuple) and all(isinstance(one, kind) for one in held)):
-                raise BadInput(f"{name} must be a tuple of {kind.__name__}, got {held!r}")
+            value = getattr(self, name)
+            if not (isinstance(value, tuple) and all(isinstance(one, kind) for one in value)):
+                raise BadInput(f"{name} must be a tuple of {kind.__name__}, got {value!r}")
 
     @property
     def bound(self) -> float | None:
-        """The distance that is proved, of models or of the two Gaussians that stand for them; None if there is none."""
+        """The proved distance, of the models or of the two Gaussians of `OwnNoise`; None if there is none."""
         match self.says:
             case Distance(bound=bound) | OwnNoise(apart=bound):
                 return bound
@@ -104,33 +115,49 @@ class Guarantee:
 
     @property
     def exact(self) -> bool:
-        """Whether the update is retraining itself."""
+        """Whether the update is exact retraining."""
         return isinstance(self.says, Distance) and self.says.exact
 
     @property
+    def replayed(self) -> bool:
+        """Whether the update is exact retraining along the run's own schedule. Distances from it measure forgetting."""
+        return self.exact and self.reference == REPLAY
+
+    @property
+    def restores(self) -> bool:
+        """Whether the update is exact retraining with nothing unchecked. It spends nothing, and whoever goes on from it
+        begins a new account."""
+        return self.exact and not self.unchecked
+
+    @property
     def own_noise(self) -> float:
-        """The standard deviation of the noise that the update carries already, 0 if it carries none."""
+        """The standard deviation of the noise that the method's own steps added; 0 if they added none."""
         return self.says.sigma if isinstance(self.says, OwnNoise | Pairs) else 0.0
 
     @property
+    def secret(self) -> str:
+        """The digest of the secret that drew the method's own noise; empty without one."""
+        return self.says.secret if isinstance(self.says, OwnNoise | Pairs) else ""
+
+    @property
     def gaussian(self) -> bool:
-        """Whether the epsilon is read off a Gaussian trade-off, which an audit may then test as a whole."""
+        """Whether the epsilon follows from a Gaussian trade-off. An audit may then test the whole trade-off."""
         return self.says is None or self.says.gaussian
 
     def trivial(self, ceiling: float) -> "Guarantee":
-        """The guarantee of output perturbation where there is no other: any two models of the ball."""
+        """The guarantee itself, or that of output perturbation if it says nothing: the distance `ceiling`."""
         return self if self.says is not None else replace(self, says=Distance(ceiling))
 
     def claim(self, budget: Budget, ceiling: float) -> Claim:
-        """The noise and epsilon that `budget` makes of it; `ceiling` is the diameter of the ball, inf without one.
+        """The noise scale, epsilon and charge under `budget`. `ceiling` is the diameter of the ball, inf without one.
 
-        Raises: BadInput where the budget cannot be kept.
+        Raises: BadInput if the budget cannot be met.
         """
         if self.says is None:
             if budget.distance is not None:
                 raise BadInput(
-                    f"the budget fixes a distance of {budget.distance:g}, and nothing is proved of this update's: give "
-                    "it constants (assumed=...), or a budget without distance"
+                    f"the budget fixes a distance of {budget.distance:g}, but nothing is proved of this update's "
+                    "distance; give the method constants (assumed=...), or use a budget without distance"
                 )
             claim = Claim(budget.sigma or 0.0, None, UNPROVED)
         else:
@@ -138,12 +165,19 @@ class Guarantee:
         return claim._replace(charge=claim.charge._replace(failures=self.failure_probability))
 
     def verdict(self, claim: Claim, budget: Budget, ceiling: float) -> str:
-        """PROVED, CONDITIONAL, VACUOUS or NOT CERTIFIED. The noise of a PROVED release depends on no request."""
+        """PROVED, CONDITIONAL, VACUOUS or NOT CERTIFIED.
+
+        PROVED needs noise that does not depend on the request. A release of epsilon above 20 or delta from 0.1 is
+        VACUOUS, because it hides next to nothing.
+        """
         if self.says is None or claim.epsilon is None:
             return "NOT CERTIFIED"
-        if self.says.vacuous(claim, budget, ceiling):
+        if self.says.vacuous(claim, budget, ceiling) or claim.epsilon > MOST_EPSILON or budget.delta >= LEAST_DELTA:
             return "VACUOUS"
-        fixed = budget.distance is not None or budget.sigma is not None or self.own_noise or self.every_request
         proved = all(a.status == "proved" for a in self.assumptions) and not self.unchecked
-        proved = proved and bool(self.assumptions or self.exact)  # a bare bound is somebody's word
-        return "PROVED" if proved and fixed else "CONDITIONAL"
+        proved = proved and bool(self.assumptions or self.exact)  # nobody proved a bound without assumptions
+        return "PROVED" if proved and self.fixed(budget) else "CONDITIONAL"
+
+    def fixed(self, budget: Budget) -> bool:
+        """Whether the noise does not depend on the request."""
+        return bool(budget.distance or budget.sigma or self.own_noise or self.every_request)

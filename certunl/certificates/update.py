@@ -1,4 +1,4 @@
-"""What forgetting gives, un-noised, and the contract of whatever forgets."""
+"""The un-noised result of forgetting, and the contract of a method that forgets."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -9,6 +9,7 @@ from optax.projections import projection_l2_ball
 from certunl.base import Key, Params, Progress
 from certunl.certificates._moved import moved
 from certunl.certificates.guarantee import Guarantee
+from certunl.certificates.secret import Secret
 from certunl.errors import BadInput
 
 if TYPE_CHECKING:
@@ -20,15 +21,16 @@ __all__ = ["Unlearner", "Update", "declared"]
 
 @struct.dataclass
 class Update:
-    """A model after forgetting, un-noised: secret until `certify` has released it.
+    """A model after forgetting. It is un-noised and must stay secret; `certify` makes a release of it.
 
     Args:
-        params: the parameters, a pytree of arrays.
-        method: the name of the method that made it.
-        guarantee: what is proved of it.
-        radius: radius of the ball that training keeps to, None without one. A release is projected onto it before the
-            noise; where the method's own steps carry the noise, it is the ball they begin in, and nothing is projected.
-        cost: what it took: "seconds", "compile_seconds" and facts of the solver.
+        params: the un-noised parameters, a pytree of arrays.
+        method: the name of the method.
+        guarantee: the statement that is proved of the parameters, with its assumptions.
+        radius: the radius of the training run's ball; None without a ball. The parameters are projected onto the ball
+            before the noise is added. If the method's own steps carry the noise, they begin in this ball, and nothing
+            is projected afterwards.
+        cost: the cost of forgetting: "seconds", "compile_seconds" and numbers of the solver.
     """
 
     params: Params
@@ -48,7 +50,7 @@ class Update:
         return self.guarantee.unchecked
 
     def projected(self) -> Params:
-        """The parameters on the ball: a release adds noise to them, and distances are measured from them."""
+        """The parameters projected onto the ball. Noise is added to them, and distances are measured from them."""
         if self.radius is None or self.guarantee.own_noise:
             return self.params
         return projection_l2_ball(self.params, self.radius)
@@ -60,14 +62,14 @@ class Update:
 
 
 class Unlearner:
-    """The contract of a way to forget: a frozen dataclass of settings that names this class as its base.
+    """The contract of an unlearning method: a frozen dataclass of settings that has this class as its base.
 
-    `forget` is its own; the rest has defaults. What it can do is declared:
+    A method must define `forget`. Everything else has a default. It declares its abilities:
 
-        own_noise      its steps carry the noise, so that `key` must be a secret (`secret_key()`)
-        keeps_rows     `prepare` gives rows (`rows.Rows`), or None
+        own_noise      its steps carry the noise, so `key` must be a secret (`secret_key()`)
+        keeps_rows     `prepare` returns rows (`rows.Rows`) or None
         stores_rows    `store` and `open` keep those rows on disk
-        serves_once    `forget` needs what `prepare` gives, a secret that serves one release
+        serves_once    `forget` needs the result of `prepare`, which is a secret and serves one release only
     """
 
     own_noise: ClassVar[bool] = False
@@ -76,21 +78,21 @@ class Unlearner:
     serves_once: ClassVar[bool] = False
 
     def prepare(self, run: "Run", *, progress: Progress | None = None) -> Any:
-        """What can be made ready before anyone asks: nothing."""
+        """The part of the work that needs no request, for `forget`. By default there is none."""
         return None
 
-    def forget(self, run: "Run", prepared: Any, request: Any, key: Key) -> Update:
-        """`run` without `request`, `prepared` or not (None). `run` is not changed."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how it forgets")
+    def forget(self, run: "Run", prepared: Any, request: Any, key: Key | Secret) -> Update:
+        """The update of `run` without `request`, with the result of `prepare` or None. `run` itself is not changed."""
+        raise NotImplementedError(f"{type(self).__name__} does not define forget; define it as in certunl.Unlearner")
 
     def repair(self, run: "Run", prepared: Any, key: Key, **settings: Any) -> tuple["Run", Any]:
-        """(the run trained on, its rows carried on). Raises: BadInput for a method without rows of its own."""
-        raise BadInput("only a method with rows of its own can be repaired: HessianFree, with what it prepared")
+        """(the run trained further, its rows continued). Raises: BadInput for a method without rows of its own."""
+        raise BadInput("only a method with rows of its own can be repaired; use HessianFree with its prepared rows")
 
 
 @dataclass(frozen=True)
 class _Adopted(Unlearner):
-    """A method that names no base: the defaults, where it declares nothing."""
+    """A wrapper of a method without the base `Unlearner`. Abilities that the method does not declare are False."""
 
     method: Any
 
@@ -101,10 +103,10 @@ class _Adopted(Unlearner):
     def prepare(self, run: "Run", *, progress: Progress | None = None) -> Any:
         return self.method.prepare(run, progress=progress)
 
-    def forget(self, run: "Run", prepared: Any, request: Any, key: Key) -> Update:
+    def forget(self, run: "Run", prepared: Any, request: Any, key: Key | Secret) -> Update:
         return self.method.forget(run, prepared, request, key)
 
 
 def declared(method: Any) -> Unlearner:
-    """`method` itself, or one that has its `prepare` and `forget` and the defaults where it names no base."""
+    """`method` itself if its base is `Unlearner`; otherwise a wrapper with the contract's defaults."""
     return method if isinstance(method, Unlearner) else _Adopted(method)

@@ -1,17 +1,17 @@
-"""train, plan and prepare: what is there before anyone asks."""
+"""train, plan and prepare: the work before the first request."""
 
 import time
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 
-from certunl import disk, folders, registry
+from certunl import registry
 from certunl.base import width
-from certunl.cli._words import Folder, Settings, rows, say, seeded
+from certunl.cli._words import Folder, Settings, listed, say, seeded
+from certunl.datasets import plan_lines
 from certunl.errors import BadInput
-from certunl.folders.settings import adopt, compose
+from certunl.folders import LOSSES, RunFolder, build, compose
 from certunl.planning import plan as make_plan
 from certunl.report.console import progress
 from certunl.training.run import train as train_run
@@ -22,9 +22,31 @@ __all__ = ["plan", "prepare", "train"]
 def train(
     folder: Folder,
     /,
-    dataset: str = "digits",
-    model: str = "mlp",
+    dataset: Annotated[
+        str,
+        listed(
+            "the data set: a file (.npz, .csv, .tsv, .parquet, .arrow, .feather), a folder of images "
+            "(FOLDER/CLASS/*.png), package.module:function, or one of",
+            registry.names("datasets"),
+        ),
+    ] = "digits",
+    model: Annotated[
+        str,
+        listed(
+            "the model: package.module:Class for a class of Flax linen, Flax NNX or Equinox, searched in the current "
+            "folder too, or one of",
+            registry.names("models"),
+        ),
+    ] = "mlp",
     set: Settings = (),
+    loss: Annotated[
+        str | None,
+        listed(
+            "the loss (default: classification if the data have classes, otherwise regression): one of the names, or "
+            "package.module:function for f(outputs, targets) -> one loss per example. Names",
+            LOSSES,
+        ),
+    ] = None,
     features: Path | None = None,
     train_size: int | None = None,
     train_from: int = 0,
@@ -37,69 +59,71 @@ def train(
 
     Args:
         folder: the run folder to make.
-        dataset: digits, wine, breast_cancer, mnist, fashion_mnist, cifar10, svhn, adult, hapt, obesity, lfw or celeba.
-        model: linear, mlp, cnn, lenet5, allcnn or resnet18.
-        set: settings of the recipe, of the model, or l2.
+        set: settings of the recipe, of the model, l2, or randomness (a seed, which turns on dropout in training).
+            data.NAME=VALUE is a setting of the data set, such as data.label=bought data.owner=user data.plan=plan.json
+            for a table.
         features: another run folder, trained on public data: the model sees its network's features, kept in a copy.
         train_size: how many training examples to use (default: all).
         train_from: the number of the first training example to use.
         test_size: how many test examples to use (default: all).
         data_dir: the folder of data sets, as their authors publish them or prepared by tensorflow-datasets (default:
             $TFDS_DATA_DIR, then ~/tensorflow_datasets).
-        mislabel: a share of the training labels to replace by wrong ones, for requests of "mislabelled".
-        seed: decides the initial parameters, the batches, and whose labels are replaced.
+        mislabel: the share of training labels to replace by wrong ones, for requests of "mislabelled".
+        seed: decides the initial parameters, the batches, and the replaced labels.
     """
     limits: dict[str, Any] = {"train": train_size, "test": test_size, "train_from": train_from or None}
     limits["data_dir"] = data_dir and str(data_dir.expanduser().absolute())  # later verbs may run elsewhere
-    settings, key, extractor = compose(dataset, model, set, limits, seed, mislabel), seeded(seed), None
-    folders.reserve(folder)
+    settings, key, extractor = compose(dataset, model, set, limits, seed, mislabel, loss), seeded(seed), None
+    RunFolder(folder).reserve()
     if features is not None:
-        extractor, settings["features"] = adopt(features)
-    built = folders.build(settings, extractor)
+        extractor, settings["features"] = RunFolder(features).features()
+    built = build(settings, extractor)
+    if built.splits.plan is not None:
+        say("\n  ".join(["the data as understood (also in plan.json):", *plan_lines(built.splits.plan)]))
     start = time.perf_counter()
     with progress("training") as tick:
         run = train_run(built.problem, built.recipe, key, progress=tick)
     seconds = time.perf_counter() - start
-    folders.save_run(folder, run, settings, built)
-    correct: Any = run.problem.scores(run.params, jax.tree.map(jax.numpy.asarray, built.splits.test)).correct
+    RunFolder.create(folder, run, settings, built)
+    scores = run.problem.scores(run.params, jax.tree.map(jax.numpy.asarray, built.splits.test))
     size = width(run.params)
     of = f"{len(built.source):,} examples of {dataset}" + (f", features of {features}," if features else "")
     say(f"trained {model} ({size:,} parameters) on {of} in {seconds:.1f} s:")
-    say(f"test accuracy {float(correct.mean()):.4f}; written to {folder}")
+    if scores.correct is None:
+        say(f"test loss {float(scores.losses.mean()):.4f}; written to {folder}")
+    else:
+        say(f"test accuracy {float(scores.correct.mean()):.4f}; written to {folder}")
 
 
 def prepare(folder: Folder, /, method: str = "hessian_free", set: Settings = ()) -> None:
-    """Prepares a method before anyone asks (hessian_free: one row per example).
+    """Prepares a method before the first request (hessian_free: one row per example).
 
     Args:
         folder: the run folder.
-        method: hessian_free; the others prepare what they need when they forget.
+        method: hessian_free. Every other method prepares during forget.
         set: settings of the method.
     """
-    chosen = registry.parse(set)
-    unlearner = registry.build("methods", method, **chosen)
-    with disk.lock(folder):
-        run, _, _ = folders.load_run(folder)
+    place, unlearner = RunFolder(folder), registry.build("methods", method, **registry.parse(set))
+    with place.locked():
         if unlearner.serves_once:
             raise BadInput(f"{method} is for the library: what it prepares is a secret that no run folder keeps")
         if not unlearner.stores_rows:
             say(f"only rows of hessian_free are kept here: {method} prepares what it needs when it forgets")
             return
-        start, place = time.perf_counter(), rows(folder, unlearner)
+        start = time.perf_counter()
         with progress(f"preparing {method}") as tick:
-            gone = folders.forgotten(folder, method)
-            stored = unlearner.store(replace(run, present=run.present.at[gone].set(False)), place, progress=tick)
+            store = place.prepare(method, unlearner, progress=tick)
         seconds = time.perf_counter() - start
-    say(f"prepared {method}: {len(stored):,} rows in {seconds:.1f} s (secret: they describe single examples)")
+    say(f"prepared {method}: {len(store):,} rows in {seconds:.1f} s (secret: they describe single examples)")
 
 
 def plan(folder: Folder, /) -> None:
-    """Says what preparing, querying and retraining would cost here, and which is cheapest.
+    """Prints what preparing, querying and retraining would cost here, and which is cheapest.
 
     Args:
         folder: the run folder.
     """
-    run, _, _ = folders.load_run(folder)
+    run = RunFolder(folder).run
     with progress("timing a few steps of each"):
-        found = make_plan(run)
-    say(str(found))
+        costs = make_plan(run)
+    say(str(costs))

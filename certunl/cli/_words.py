@@ -1,31 +1,38 @@
-"""What the verbs share: the words of the command line, seeds, where rows are kept, how a line is said, and what every
-page says.
-"""
+"""The parts that all verbs share: words of the command line, seeds, printed lines, and the facts on every page."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import jax
 import tyro
 
-from certunl import disk, folders, registry
+from certunl import registry
 from certunl.base import Key
 from certunl.errors import whole
 from certunl.evaluation import Report
+from certunl.folders import RunFolder
 from certunl.membership.target import Attack
-from certunl.methods import HessianFree
 
-__all__ = ["Folder", "Settings", "Words", "attacking", "made_with", "paged", "rows", "say", "seeded"]
+__all__ = ["Attacks", "Folder", "Settings", "Words", "attacking", "listed", "made_with", "paged", "say", "seeded"]
+
+
+def listed(text: str, names: Sequence[str]) -> Any:
+    """The help of an argument that is one of `names`."""
+    return tyro.conf.arg(help=f"{text}: {', '.join(names)}.")
 
 
 Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="the run folder")]
 Settings = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")]
 Words = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")]
-
-
-def rows(folder: Path, method: HessianFree) -> Path:
-    """Where the rows of a form are kept."""
-    return folders.secret(folder, "prepared") / f"hessian_free_{method.form}"
+Attacks = Annotated[
+    tuple[str, ...],
+    tyro.conf.arg(
+        metavar="NAME ...",
+        help=f"membership attacks: all, or some of {', '.join(registry.names('attacks'))}. Settings follow a colon: "
+        "update_difference:features=l2,attacker=forest.",
+    ),
+]
 
 
 def seeded(seed: int) -> Key:
@@ -34,13 +41,15 @@ def seeded(seed: int) -> Key:
 
 
 def say(text: str) -> None:
-    """One line (or a printed certificate) on stdout."""
+    """Prints one line, or a certificate, on stdout."""
     print(text, flush=True)
 
 
 def attacking(words: tuple[str, ...]) -> dict[str, Attack] | None:
-    """Attacks by the words that ask for them, such as lira or update_difference:features=l2,attacker=forest; all: None,
-    which is every one there is."""
+    """The attacks that the tuple `words` names, such as "lira" or "update_difference:features=l2,attacker=forest".
+
+    The single word "all" gives None, which stands for every attack. Raises: BadInput for an unknown name or setting.
+    """
     if words == ("all",):
         return None
     return {word: _attack(word) for word in words}
@@ -51,12 +60,11 @@ def _attack(word: str) -> Attack:
     return registry.build("attacks", name, **registry.parse(pair for pair in settings.split(",") if pair))
 
 
-def made_with(folder: Path) -> dict[str, Any]:
-    """What the run was made with."""
-    facts = disk.read_json(folder / "run.json", "train again")
-    return {**facts["settings"], **facts["versions"], "device": facts["device"]}
+def made_with(folder: RunFolder) -> dict[str, Any]:
+    """The settings, versions and device of a run."""
+    return {**folder.facts["settings"], **folder.facts["versions"], "device": folder.facts["device"]}
 
 
 def paged(reports: list[Report]) -> list[tuple[Report, list[str]]]:
-    """Each with its certificates as printed."""
+    """Each report with its certificates as printed."""
     return [(report, [f"{name}\n{text}" for name, text in report.certificates.items()]) for report in reports]

@@ -1,4 +1,4 @@
-"""CIFAR-10's two archives, packed or unpacked: rows of bytes, or pickles of Python 2."""
+"""The two formats of CIFAR-10, rows of bytes and pickles of Python 2, as archives or unpacked."""
 
 import tarfile
 from pathlib import Path
@@ -21,7 +21,7 @@ _PIXELS = 3 * 32 * 32
 
 
 def read_splits(paths: dict[str, Path]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """{"train", "test": (images u8[n, 32, 32, 3], labels i32[n])} of one of `FORMS`."""
+    """{"train", "test": (images u8[n, 32, 32, 3], labels i32[n])} from the files of one of `FORMS`."""
     (first, place), *_ = paths.items()
     batches = _unpacked(place, _PACKED[first]) if first in _PACKED else [_opened(*item) for item in paths.items()]
     (train, train_labels), (test, test_labels) = (
@@ -40,10 +40,10 @@ def _unpacked(archive: Path, names: tuple[str, ...]) -> list[tuple[np.ndarray, n
         members = [member for member in tar.getmembers() if member.isfile()]
         batches = []
         for name in names:
-            found = [member for member in members if Path(member.name).name == name]
-            file = tar.extractfile(found[0]) if len(found) == 1 else None
+            matches = [member for member in members if Path(member.name).name == name]
+            file = tar.extractfile(matches[0]) if len(matches) == 1 else None
             if file is None:
-                raise BadInput(f"{archive} has {len(found)} files {name} where one is expected; fetch it again")
+                raise BadInput(f"{archive} has {len(matches)} files {name}, but one is expected; download it again")
             batches.append(_batch(file.read(), name, f"{archive}: {name}"))
         return batches
 
@@ -52,7 +52,7 @@ def _batch(content: bytes, name: str, where: str) -> tuple[np.ndarray, np.ndarra
     if name.endswith(".bin"):
         numbers = np.frombuffer(content, np.uint8)
         if len(numbers) == 0 or len(numbers) % (1 + _PIXELS):
-            raise BadInput(f"{where} holds {len(numbers):,} bytes, no whole number of images of {1 + _PIXELS}")
+            raise BadInput(f"{where} holds {len(numbers):,} bytes, not a multiple of the {1 + _PIXELS} of an image")
         rows = numbers.reshape(-1, 1 + _PIXELS)
         pixels, labels = rows[:, 1:], rows[:, 0]
     else:
@@ -62,14 +62,14 @@ def _batch(content: bytes, name: str, where: str) -> tuple[np.ndarray, np.ndarra
 
 def _pickled(content: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
     try:
-        held = read_pickle(content)
+        batch = read_pickle(content)
     except BadInput as refusal:
         raise BadInput(f"{where} is refused: {refusal}") from None
-    pixels, labels = held.get("data"), held.get("labels")
+    pixels, labels = batch.get("data"), batch.get("labels")
     if isinstance(labels, list) and all(type(label) is int for label in labels):
         labels = np.array(labels)
     if not (isinstance(pixels, np.ndarray) and isinstance(labels, np.ndarray)):
         pixels, labels = np.empty(0), np.empty(0)
     if pixels.dtype == np.uint8 and labels.ndim == 1 and pixels.shape == (len(labels), _PIXELS) and len(labels):
         return pixels, labels
-    raise BadInput(f"{where} holds no images of CIFAR-10: data u8[n, {_PIXELS}] and as many labels are expected")
+    raise BadInput(f"{where} holds no images of CIFAR-10; data u8[n, {_PIXELS}] and n labels are expected")

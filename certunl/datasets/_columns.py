@@ -1,4 +1,4 @@
-"""Tables as text: numbers scaled by constants, categories one-hot, neither taken from the rows."""
+"""Tables of text. Numbers are scaled by constants and categories are one-hot; nothing is computed from the rows."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ from certunl.errors import BadInput
 __all__ = ["Column", "Columns", "category", "number", "rows_of"]
 
 Column = tuple[int, Callable[[str], list[float]]]
-"""(how many features a field becomes, the function that makes them; ValueError where it cannot)."""
+"""(number of features of a field, the function that makes them; it raises ValueError for a field it cannot read)."""
 
 Columns = dict[str, Column]
 
@@ -22,8 +22,10 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def number(unit: float, most: float, *, least: float = 0.0, logarithm: bool = False) -> Column:
-    """value / unit, or log10(1 + value) / unit for what spreads over orders of magnitude; `least` and `most` are what
-    such a field can mean."""
+    """value / unit, or log10(1 + value) / unit for values over several orders of magnitude.
+
+    A value outside `least` to `most` is refused.
+    """
 
     def scaled(text: str) -> list[float]:
         if not (_NUMBER.fullmatch(text) and least <= float(text) <= most):
@@ -34,11 +36,11 @@ def number(unit: float, most: float, *, least: float = 0.0, logarithm: bool = Fa
 
 
 def category(*names: str) -> Column:
-    """One feature per name, 1 where the field is that name."""
+    """One feature per name, 1 for the name in the field and 0 for the others."""
 
     def one_hot(text: str) -> list[float]:
         if text not in names:
-            raise ValueError(f"known are {', '.join(names)}")
+            raise ValueError(f"one of {', '.join(names)} is expected")
         return [float(text == name) for name in names]
 
     return len(names), one_hot
@@ -49,10 +51,10 @@ def rows_of(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(features f32[n, sum of widths], labels i32[n]) of a file of comma-separated lines.
 
-    Each line holds the `columns` in order, then one of `classes`, a full stop at its end left out. `header`: the first
-    line names the columns. Lines that begin with `comment` are skipped.
+    A line holds the `columns` in order and then one of `classes`; a full stop after the class is ignored. With `header`
+    the first line must name the columns. Lines that begin with `comment` are skipped.
 
-    Raises: BadInput that names the file and the line that is not so.
+    Raises: BadInput that names the file and the line at fault.
     """
     names = [*columns, label]
     with opened(path, "comma-separated text") as file:
@@ -70,7 +72,7 @@ def rows_of(
             continue
         where = f"{path}, line {line}"
         if len(fields) != len(names):
-            raise BadInput(f"{where}: {len(fields)} fields where {len(names)} are expected; the file may be truncated")
+            raise BadInput(f"{where}: {len(fields)} fields, but {len(names)} are expected; the file may be truncated")
         row: list[float] = []
         for (name, (_, encode)), field in zip(columns.items(), fields, strict=False):
             try:
@@ -78,9 +80,9 @@ def rows_of(
             except ValueError as error:
                 raise BadInput(f"{where}: {name} is {field!r}; {error}") from None
         if (answer := fields[-1].removesuffix(".")) not in classes:
-            raise BadInput(f"{where}: {label} is {fields[-1]!r}; known are {', '.join(classes)}")
+            raise BadInput(f"{where}: {label} is {fields[-1]!r}; one of {', '.join(classes)} is expected")
         features.append(row)
         labels.append(classes.index(answer))
     if not features:
-        raise BadInput(f"{path} holds no rows; fetch it again")
+        raise BadInput(f"{path} holds no rows; download it again")
     return np.array(features, np.float32), np.array(labels, np.int32)

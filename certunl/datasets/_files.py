@@ -1,4 +1,4 @@
-"""Where the files of a data set lie, and files that cannot be read."""
+"""The search for the files of a data set, and errors for files that cannot be read."""
 
 import gzip
 import io
@@ -14,14 +14,17 @@ from certunl.errors import BadInput
 __all__ = ["Original", "locate", "looking", "opened", "place", "reading"]
 
 _ALIKE = {"mnist", "fashionmnist", "emnist", "kmnist", "qmnist"}
-"""Sets whose files have the same names, by the letters of their own."""
+"""Sets whose files have the same names as those of MNIST, in the spelling of `_letters`."""
 
 
 class Original(NamedTuple):
-    """A data set as its authors publish it.
+    """The files of a data set as its authors publish them.
 
-    `name` is the folder it is put into; each of `forms` lists what together is the whole set, files (plain or gzipped)
-    and folders (their names end in "/"); `folders` are other folders in which people keep it.
+    Args:
+        name: the name of the set and of its folder.
+        publisher: the authors and the title, as the error about missing files names them.
+        forms: alternatives, each a list of the files (plain or gzipped) and folders (with "/" at the end) of the set.
+        folders: other common names of the folder.
     """
 
     name: str
@@ -33,7 +36,7 @@ class Original(NamedTuple):
 def place(data_dir: str | os.PathLike[str] | None) -> Path:
     """The folder of all data sets: `data_dir`, else $TFDS_DATA_DIR, else ~/tensorflow_datasets.
 
-    Raises: BadInput where `data_dir` is no path.
+    Raises: BadInput if `data_dir` is no path.
     """
     if data_dir is None:
         data_dir = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
@@ -42,29 +45,29 @@ def place(data_dir: str | os.PathLike[str] | None) -> Path:
             raise ValueError("a path is expected")
         folder = Path(data_dir).expanduser()
         if "\0" in str(folder):
-            raise ValueError("a name with a NUL byte")  # is_dir says no to it
-        folder.is_dir()
+            raise ValueError("a name with a NUL byte")  # is_dir returns False for it
+        folder.is_dir()  # raises if the folder cannot be examined
         return folder
 
 
 @contextmanager
 def looking(data_dir: Any) -> Iterator[None]:
-    """Turns what a folder that cannot be looked into raises into one sentence."""
+    """Turns the errors of a folder that cannot be examined into one BadInput."""
     try:
         yield
     except (OSError, ValueError, RuntimeError) as error:
         if isinstance(error, BadInput):
             raise
-        raise BadInput(f"the folder of data sets {data_dir!r} cannot be looked into: {error}") from error
+        raise BadInput(f"the folder of data sets {data_dir!r} cannot be examined: {error}") from error
 
 
 def locate(original: Original, data_dir: str | os.PathLike[str] | None, also: str = "") -> dict[str, Path]:
     """{file name: path} of the first form whose files are all there.
 
-    Looked into are the folder NAME of `data_dir`, the other `folders`, and `data_dir` itself, unless it is called
-    like another set with files of the same names (MNIST and Fashion-MNIST).
+    The search looks into the folder NAME of `data_dir`, into the other `folders`, and into `data_dir` itself. It skips
+    `data_dir` if its name is that of another set with files of the same names (MNIST and Fashion-MNIST).
 
-    Raises: BadInput that says which files of whom to put where; `also` names another way.
+    Raises: BadInput that names the files, their publisher and the folder to put them into, and `also`, another way.
     """
     top, incomplete = place(data_dir), ""
     with looking(top):
@@ -81,37 +84,37 @@ def locate(original: Original, data_dir: str | os.PathLike[str] | None, also: st
     files = ", or ".join(_listed(form) for form in original.forms)
     raise BadInput(
         f"data set {original.name!r} is not in {top}: {incomplete}put {files}, as published by {original.publisher}, "
-        f"into the folder {top / original.name} (files may be gzipped; what ends in / is an unpacked folder){also}"
+        f"into the folder {top / original.name} (files may be gzipped; a name ending in / is an unpacked folder){also}"
     )
 
 
 @contextmanager
 def reading(path: Path, form: str) -> Iterator[None]:
-    """Turns whatever a file that is truncated, empty or of another form raises into one sentence that names it."""
+    """Turns the errors of a file that is truncated, empty or of another format into one BadInput that names it."""
     try:
         yield
     except BadInput:
         raise
     except PermissionError as error:
-        raise BadInput(f"{path} cannot be read: this user may not read it") from error
-    except Exception as error:  # every format's reader raises its own kinds
+        raise BadInput(f"{path} cannot be read; this user needs the permission to read it") from error
+    except Exception as error:  # the reader of each format raises errors of its own
         detail = " ".join(str(error).split())[:200] or "no reason given"
         raise BadInput(
             f"{path} cannot be read as {form} ({type(error).__name__}: {detail}); it is truncated, damaged or another "
-            "file: fetch it again"
+            "file; download it again"
         ) from error
 
 
 @contextmanager
 def opened(path: Path, form: str) -> Iterator[IO[bytes]]:
-    """A file's bytes, all of them read, unzipped where it is gzipped (told by its first two bytes)."""
+    """The content of a file, decompressed if its first two bytes are those of gzip."""
     with reading(path, form):
         content = path.read_bytes()
         yield io.BytesIO(gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content)
 
 
 def _there(folder: Path, name: str) -> Path | None:
-    """The file `name`, plain or gzipped, or the folder `name`, where it is there."""
+    """The path of the file `name`, plain or gzipped, or of the folder `name`; None if there is none."""
     path = folder / name
     if name.endswith("/"):
         return path if path.is_dir() else None
@@ -119,14 +122,16 @@ def _there(folder: Path, name: str) -> Path | None:
 
 
 def _of_another(folder: Path, original: Original) -> bool:
-    """Whether `folder`, or else the one it lies in, is called like another set with files of the same names."""
+    """Whether `folder`, or else its parent, has the name of another set with files of the same names."""
     names = [_letters(part) for part in folder.resolve().parts[:-3:-1]]
     return next((name != _letters(original.name) for name in names if name in _ALIKE), False)
 
 
 def _letters(name: str) -> str:
+    """`name` in small letters and digits alone."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _listed(names: tuple[str, ...]) -> str:
+    """The names as a list in English, such as `a, b and c`."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

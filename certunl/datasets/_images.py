@@ -1,4 +1,4 @@
-"""Sets of images that come as their authors publish them, or as tensorflow-datasets prepares them."""
+"""Sets of images, read from the files of their authors or from those that tensorflow-datasets (TFDS) prepares."""
 
 import io
 from collections.abc import Callable
@@ -18,7 +18,15 @@ Pixels = tuple[np.ndarray, np.ndarray]
 
 
 class ImageSet(NamedTuple):
-    """`read(paths) -> {"train": Pixels, "test": Pixels}` of the files of `original`; `prepared` is TFDS's name."""
+    """A set of images that can be read in two ways.
+
+    Args:
+        original: the files of the authors.
+        prepared: the name of the set in TFDS.
+        read: the function from the paths of `original` to {"train": Pixels, "test": Pixels}.
+        mean, std: the constants of (x/255 - mean)/std, one for each channel.
+        classes: number of classes.
+    """
 
     original: Original
     prepared: str
@@ -28,24 +36,24 @@ class ImageSet(NamedTuple):
     classes: int = 10
 
     def load(self, train: int | None, test: int | None, data_dir: str | None) -> Splits:
-        """The set, from TFDS's form where `data_dir` has it, else from the authors' files.
+        """The set from the files of TFDS if `data_dir` has them, otherwise from those of the authors.
 
-        Raises: BadInput that says which files to put where, when neither is there, and names a file that is damaged.
+        Raises: BadInput that names the files to put into `data_dir` if it has neither, or a file that is damaged.
         """
         sizes = {"train": train, "test": test}
         parts = self._prepared_parts(sizes, data_dir) or self.read(self._paths(data_dir))
         for split, (pixels, labels) in parts.items():
             size = limited(sizes[split], len(labels), split)
             parts[split] = pixels[:size], labels[:size]
-        made = {s: from_images(pixels, labels, self.mean, self.std) for s, (pixels, labels) in parts.items()}
-        return Splits(made["train"], made["test"], self.classes)
+        data = {s: from_images(pixels, labels, self.mean, self.std) for s, (pixels, labels) in parts.items()}
+        return Splits(data["train"], data["test"], self.classes)
 
     def _paths(self, data_dir: str | None) -> dict[str, Path]:
-        also = f"; a folder {self.prepared} that tensorflow-datasets prepared (as array_record) serves as well"
+        also = f"; a folder {self.prepared} prepared by tensorflow-datasets (as array_record) can be read too"
         return locate(self.original, data_dir, also)
 
     def _prepared_parts(self, sizes: dict[str, int | None], data_dir: str | None) -> dict[str, Pixels] | None:
-        """What TFDS prepared; None where there is nothing, or only damage beside the authors' files."""
+        """The set from the files of TFDS; None without such files, or if they are damaged but the authors' exist."""
         top = place(data_dir)
         with looking(top):
             if not any((top / self.prepared).glob("*/dataset_info.json")):
@@ -62,11 +70,11 @@ class ImageSet(NamedTuple):
 
 
 class _Damaged(BadInput):
-    """What TFDS prepared cannot be read."""
+    """The files of TFDS cannot be read."""
 
 
 def _from_tfds(name: str, sizes: dict[str, int | None], folder: Path) -> dict[str, Pixels]:
-    """Images of a prepared TFDS data set, in stored order, `sizes` of each split."""
+    """The first `sizes[split]` images of each split of a prepared TFDS data set, in stored order."""
     import tensorflow_datasets as tfds
 
     try:
@@ -81,7 +89,7 @@ def _from_tfds(name: str, sizes: dict[str, int | None], folder: Path) -> dict[st
         return parts
     except BadInput:
         raise
-    except Exception as error:  # what TFDS raises for damaged data differs by version and by file format
+    except Exception as error:  # the errors of TFDS for damaged data depend on its version and the file format
         raise _Damaged(
             f"{folder / name} cannot be read as a data set prepared by tensorflow-datasets in the array_record format "
             f"({type(error).__name__})"

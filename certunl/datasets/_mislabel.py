@@ -1,4 +1,4 @@
-"""Wrong labels on purpose: what a model should be able to forget."""
+"""Wrong labels on purpose, as examples that a model should be able to forget."""
 
 from dataclasses import replace
 from numbers import Real
@@ -15,8 +15,15 @@ __all__ = ["mislabel"]
 
 
 def mislabel(key: Key, data: Dataset, share: float, classes: int | None = None) -> tuple[Dataset, np.ndarray]:
-    """(`data` with the labels of round(share · n) examples replaced, each by a wrong class drawn uniformly among
-    0 .. classes − 1, their ids i32[k] sorted). `classes` defaults to as many as the labels name.
+    """(`data` with wrong labels for round(share · n) random examples, the sorted ids i32[k] of these examples).
+
+    A wrong label is drawn uniformly from the other classes among 0 .. classes − 1.
+
+    Args:
+        key: the randomness of the choice and of the labels.
+        data: examples with whole-number labels.
+        share: the share of the examples to mislabel, above 0 and at most 1.
+        classes: number of classes, at least 2; default: 1 + the largest label.
 
     >>> data, ids = mislabel(jax.random.key(0), Dataset(np.zeros((6, 1)), np.array([0, 1, 2, 0, 1, 2])), 0.5)
     >>> len(ids), (data.y[ids] != np.array([0, 1, 2, 0, 1, 2])[ids]).all()
@@ -29,8 +36,8 @@ def mislabel(key: Key, data: Dataset, share: float, classes: int | None = None) 
     count = round(share * len(labels)) if isinstance(share, Real) and 0 < share <= 1 else 0
     if count == 0 or classes < 2:
         raise BadInput(
-            f"the share of labels to replace must be a number of at most 1 that takes in an example of {len(labels)}, "
-            f"with two classes or more; got {share!r} and {classes} classes"
+            f"the share of labels to replace must be at most 1 and large enough for one of {len(labels)} examples, and "
+            f"there must be two classes or more; got {share!r} and {classes} classes"
         )
     ids_key, label_key = jax.random.split(key)
     ids = np.sort(np.asarray(jax.random.permutation(ids_key, len(labels)))[:count]).astype(np.int32)

@@ -1,4 +1,4 @@
-"""Whether a person of the 1994 census of the United States earned more than 50,000 dollars a year."""
+"""Rows of the 1994 census of the United States; the class is an income above 50,000 dollars a year."""
 
 from certunl.datasets._columns import Columns, category, number, rows_of
 from certunl.datasets._files import Original, locate
@@ -28,8 +28,8 @@ _COUNTRY = (
 )
 _UNKNOWN = "?"
 
-# Units: what the field can hold by its meaning (a century, the grades of school, the hours of a full week and more), or
-# its decades where it is money or a count of people.
+# The divisors follow from the meaning of a field, such as a century, 16 school grades or 100 hours. Money and counts of
+# people are divided by a number of powers of ten.
 _COLUMNS: Columns = {
     "age": number(100.0, 150),
     "workclass": category(*_WORK.split(", "), _UNKNOWN),
@@ -50,11 +50,11 @@ _CLASSES = ("<=50K", ">50K")
 
 
 def adult(train: int | None = None, test: int | None = None, data_dir: str | None = None) -> Splits:
-    """32,561 training and 16,281 test rows f32[n, 108], 2 classes (1: more than 50,000 dollars).
+    """32,561 training and 16,281 test rows f32[n, 108], 2 classes (1 is more than 50,000 dollars).
 
-    Categories are one-hot by the authors' list of them, an unknown one ("?") is a category of its own. Numbers are
-    divided by constants of their units: age by 100 years, education-num by 16 grades, hours-per-week by 100;
-    log10(1 + fnlwgt) by 6, log10(1 + capital gain and loss in dollars) by 5. No row has an owner.
+    Categories are one-hot by the authors' list; "?" is a category too. Numbers are divided by constants, age by 100
+    years, education-num by 16 grades, hours-per-week by 100, log10(1 + fnlwgt) by 6, and log10(1 + dollars) of capital
+    gain and loss by 5. Rows have no owners.
     """
     paths = locate(_ORIGINAL, data_dir)
     parts = [rows_of(path, _COLUMNS, "income", _CLASSES, comment="|") for path in paths.values()]

@@ -1,4 +1,4 @@
-"""Labelled Faces in the Wild: whose face it is."""
+"""Labelled Faces in the Wild; the class of a photograph is the person."""
 
 from pathlib import Path
 
@@ -17,7 +17,9 @@ _ORIGINAL = Original(
     "G. Huang, M. Ramesh, T. Berg and E. Learned-Miller, University of Massachusetts (Labeled Faces in the Wild)",
     tuple((folder,) for folder in _FOLDERS),
 )
-_COUNTED = "which people of LFW are classes follows from how many photographs each has, forgotten ones among them"
+_COUNTED = (
+    "the classes of LFW, which follow from the number of photographs of each person, do not depend on forgotten ones"
+)
 
 
 def lfw(
@@ -27,10 +29,10 @@ def lfw(
     photos: int = 30,
     size: int = 64,
 ) -> Splits:
-    """Photographs f32[n, size, size, 3], (x/255 - 0.5)/0.5, one class per person who has at least `photos` of them.
+    """Photographs f32[n, size, size, 3], (x/255 - 0.5)/0.5, with one class for each person with at least `photos`.
 
-    People are numbered by their names in alphabetical order; each is the owner of their photographs. Every fifth
-    photograph of a person is held out. With 30 photographs or more there are 34 people.
+    People are numbered in the alphabetical order of their names, and own their photographs. Every fifth photograph of a
+    person is a test example. 34 people have 30 photographs or more.
     """
     whole(photos=photos, least=5)
     ((_, folder),) = locate(_ORIGINAL, data_dir).items()
@@ -38,8 +40,8 @@ def lfw(
     people = [files for files in people if len(files) >= photos]
     if len(people) < 2:
         raise BadInput(
-            f"{folder} has fewer than two people with at least {photos} photographs (NAME/NAME_0001.jpg); "
-            "unpack it there"
+            f"{folder} has fewer than two people with at least {photos} photographs (NAME/NAME_0001.jpg); unpack the "
+            "archive there, or lower photos"
         )
     chosen = [every_fifth(len(files)) for files in people]
     parts = []
@@ -55,4 +57,5 @@ def lfw(
 
 
 def _people(folder: Path) -> list[Path]:
+    """The folders of the people, in alphabetical order."""
     return sorted(place for place in folder.iterdir() if place.is_dir())

@@ -1,4 +1,4 @@
-"""Seven levels of weight, told from eating habits and physical condition."""
+"""Seven levels of weight, from eating habits and physical condition."""
 
 from certunl.datasets._columns import Columns, category, number, rows_of
 from certunl.datasets._files import Original, locate
@@ -14,7 +14,7 @@ _ORIGINAL = Original(
 _YES = category("no", "yes")
 _HOW_OFTEN = category("no", "Sometimes", "Frequently", "Always")
 
-# Units: a century, two metres, 200 kilograms, and the largest answer the questionnaire offers.
+# The divisors are a century, two metres, 200 kilograms and the largest answers of the questionnaire.
 _COLUMNS: Columns = {
     "Gender": category("Female", "Male"),
     "Age": number(100.0, 150),
@@ -47,13 +47,13 @@ _CLASSES = (
 def obesity(train: int | None = None, test: int | None = None, data_dir: str | None = None) -> Splits:
     """1,689 training and 422 test rows f32[n, 31], 7 classes from insufficient weight to obesity of type III.
 
-    Every fifth row is held out. Categories are one-hot by the authors' list; numbers are divided by constants of their
-    units (100 years, 2 m, 200 kg, the largest answer of the questionnaire). No row has an owner; 77% of the rows are
-    the authors' synthetic ones.
+    Every fifth row is a test row. Categories are one-hot by the authors' list. Numbers are divided by constants (100
+    years, 2 m, 200 kg, the largest answer of the questionnaire). Rows have no owners. The authors made 77% of the rows
+    synthetically.
     """
     path = locate(_ORIGINAL, data_dir)[_FILE]
     x, y = rows_of(path, _COLUMNS, "NObeyesdad", _CLASSES, header=True)
-    kept, held_out = every_fifth(len(y))
+    fit, held_out = every_fifth(len(y))
     return Splits(
-        from_table(x[kept], y[kept], train, "train"), from_table(x[held_out], y[held_out], test, "test"), len(_CLASSES)
+        from_table(x[fit], y[fit], train, "train"), from_table(x[held_out], y[held_out], test, "test"), len(_CLASSES)
     )

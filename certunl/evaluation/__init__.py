@@ -1,9 +1,9 @@
-"""Every metric on every release, always beside «original» (doing nothing) and «retrain» (the truth).
+"""Every metric for every release, always beside «original» (before forgetting) and «retrain» (the ground truth).
 
-judging            evaluate, evaluate_all: one request, or every release of a folder
-report             Report: what an evaluation found, as tables
+judging            evaluate, evaluate_all: the releases of one request, or all releases of a folder
+report             Report: the results of an evaluation as tables
 comparison         compare, every_method: every method on the same requests
-counterfactuals    predicted against true changes of the loss; laws of margins over many seeds
+counterfactuals    predicted against true changes of the loss; distributions of margins over many seeds
 tradeoff           accuracy at every noise level
 """
 

@@ -1,9 +1,7 @@
-"""Every metric on a model of one request."""
+"""The metrics of the models of one request."""
 
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from certunl import registry
@@ -17,11 +15,12 @@ __all__ = ["Judge"]
 
 
 class Judge:
-    """Holds what all rows share: the request, the truth, and the scores of the original and retrained models."""
+    """The rows of a Report. They share the request, the retrained model and the scores of the original and retrained
+    models, which are computed once."""
 
     def __init__(self, run: Run, request: np.ndarray, truth: Update, test: Dataset | None):
         self.run, self.truth = run, truth.projected()
-        self.test = None if test is None else jax.tree.map(jnp.asarray, test)
+        self.test = test
         self.retained = run.retained(request)
         self.original_scores, self.truth_scores = self._train(run.params), self._train(self.truth)
         self.truth_test = self._test(self.truth)
@@ -33,6 +32,7 @@ class Judge:
         return None if self.test is None else self.run.problem.scores(params, self.test)
 
     def row(self, params: Params, cost: dict[str, float]) -> dict[str, float]:
+        """Every metric of a model with `params`; `cost` is that of its Update."""
         outcome = Outcome(
             original=self.run.params,
             retrained=self.truth,
@@ -47,6 +47,6 @@ class Judge:
             cost=cost,
         )
         result: dict[str, float] = {}
-        for name in registry.names("metrics"):
-            result |= registry.find("metrics", name)(outcome)
+        for metric in registry.every("metrics").values():
+            result |= metric(outcome)
         return result

@@ -1,4 +1,4 @@
-"""Every method on the same requests: one report each."""
+"""Every method on the same requests, one Report for each request."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -12,6 +12,7 @@ from certunl.base import Key
 from certunl.certificates.budget import Budget
 from certunl.certificates.calibration import certify
 from certunl.certificates.certificate import Release
+from certunl.certificates.secret import secret_key
 from certunl.certificates.update import Unlearner, declared
 from certunl.errors import BadInput, Diverged
 from certunl.evaluation._attacks import chosen_attacks
@@ -25,22 +26,27 @@ from certunl.training.run import Run
 __all__ = ["compare", "every_method"]
 
 _TRIES = 16
-"""How many noise levels are tried."""
+"""Noise levels that are tried for a method with noise of its own."""
 
 
 def every_method(settings: Mapping[str, Any] | None = None, names: Any = None) -> dict[str, Unlearner]:
-    """Methods by name, built with `settings[name]`. Default: every file of the room but retraining, and methods that
-    need what they prepare for each release."""
+    """{name: method}, each built with its own settings.
+
+    Args:
+        settings: `settings[name]` are the keyword arguments of a method; default: none.
+        names: the methods to build; default: every method of the library, except retraining and the methods whose
+            preparation serves only one release.
+
+    Raises: BadInput for an unknown name, or settings of a method that is not in `names`.
+    """
     chosen = list(names or [])
     if names is None:
-        known = {name: registry.find("methods", name) for name in registry.names("methods")}
-        chosen = [name for name, method in known.items() if name != "retrain" and not method.serves_once]
-    given = dict(settings or {})
-    if unknown := [name for name in given if name not in chosen]:
-        raise BadInput(
-            f"settings are for a method that is not compared: {unknown[0]}; compared are {', '.join(chosen)}"
-        )
-    return {name: registry.build("methods", name, **given.get(name, {})) for name in chosen}
+        classes = registry.every("methods")
+        chosen = [name for name, method in classes.items() if name != "retrain" and not method.serves_once]
+    settings = dict(settings or {})
+    if unknown := [name for name in settings if name not in chosen]:
+        raise BadInput(f"{unknown[0]} has settings but is not compared; the methods are {', '.join(chosen)}")
+    return {name: registry.build("methods", name, **settings.get(name, {})) for name in chosen}
 
 
 def compare(
@@ -50,6 +56,7 @@ def compare(
     *,
     test: Dataset,
     methods: Mapping[str, Unlearner] | None = None,
+    reference: Unlearner | None = None,
     budget: Budget | None = None,
     attacks: Any = None,
     shadows: int = 16,
@@ -58,51 +65,69 @@ def compare(
     patience: float = 60.0,
     tell: Callable[[str], None] | None = None,
 ) -> list[Report]:
-    """Forgets each of `requests` (ids by name) from the same trained model by each of `methods` (default: all),
-    certifies each as if it were the only release (`budget`, default epsilon 1 at delta 1e-5), judges and attacks them.
+    """One Report for each request. Every method forgets the request, is certified, evaluated and attacked.
 
-    Nothing is released, and nothing may be: the noise is drawn from `key` too. The reports are the owner's. A method
-    that cannot is named in `Report.left_out` with its reason; one whose own steps are too quiet for the budget tries
-    again with twice the noise, up to 15 times (`Report.settings` say with how much it went on).
-    `models` > 0 adds the divergence of margins over that many seeds, and `single` > 0 the correlation of loss changes
-    over that many single deletions; like U-LiRA only for methods that forget so many times within `patience` seconds.
-    `tell` hears what is being done.
+    All methods start from the same trained model, and each certificate counts its release as the only one. Nothing may
+    be published, because the noise is drawn from `key`. The reports are secret, like the un-noised models.
+
+    A method that cannot forget a request is named in `Report.left_out` with the reason. If the certificate of a method
+    with noise of its own is refused, the method runs again with twice the noise, up to 15 times. `Report.settings`
+    shows the noise that was used.
+
+    Args:
+        run: the training run before any of `requests`.
+        requests: the ids to forget, by the name of the request.
+        key: the randomness of methods, attacks, shadow models and seeds. The noise of releases comes from secrets.
+        test: examples that no model was trained on, for metrics and attacks.
+        methods: the methods by name; default: `every_method()`.
+        reference: the ground truth, as in `evaluate`; a run without a history needs one.
+        budget: what each release may reveal; default: epsilon 1 at delta 1e-5.
+        attacks, shadows: as in `evaluate`.
+        models: number of seeds for `klom_splits`, at least 10; 0 leaves it out.
+        single: number of random examples for `leave_one_out`, at least 3; 0 leaves it out.
+        patience: seconds. If forgetting `shadows`, `models` or `single` times takes a method longer than that, the
+            method is left out of U-LiRA, `klom_splits` or `leave_one_out`.
+        tell: called with a sentence about each step.
     """
-    methods, tell = every_method() if methods is None else methods, tell or _nobody
+    methods, tell = every_method() if methods is None else methods, tell or _ignored
     budget = Budget(epsilon=1.0, delta=1e-5) if budget is None else budget
+    test = run.problem.admit(test)
     chosen_attacks(attacks, shadows)
-    for name, given, least in (("models", models, 10), ("single", single, 3)):
-        if given and given < least:
-            raise BadInput(f"{name} must be at least {least}, or 0 for none, got {given!r}")
-    asked = {said: run.check(ids) for said, ids in requests.items()}
+    for name, count, least in (("models", models, 10), ("single", single, 3)):
+        if count and count < least:
+            raise BadInput(f"{name} must be at least {least}, or 0 to leave it out, got {count!r}")
+    if reference is None and not run.history:
+        raise BadInput("this run was adopted without a history; give reference=Retrain(afresh=Recipe(...))")
+    requests = {title: run.check(ids) for title, ids in requests.items()}
     reports = []
-    for number, (said, request) in enumerate(asked.items()):
+    for number, (title, request) in enumerate(requests.items()):
         keys = jax.random.split(jax.random.fold_in(key, number), 6)
         releases: dict[str, Release] = {}
-        used: dict[str, Unlearner] = {}
+        able: dict[str, Unlearner] = {}
         missing: dict[str, str] = {}
         for name, method in methods.items():
-            tell(f"{said}: forgetting by {name}")
+            tell(f"{title}: forgetting by {name}")
             try:
-                releases[name], used[name] = _loud_enough(run, request, method, budget, keys[0], keys[1])
+                releases[name], able[name] = _loud_enough(run, request, method, budget, keys[0])
             except (BadInput, Diverged) as error:
                 missing[name] = str(error)
-        tell(f"{said}: judging and attacking {len(releases)} models")
+        tell(f"{title}: evaluating and attacking {len(releases)} models")
         cost = {name: release.update.cost["seconds"] for name, release in releases.items()}
 
-        def quick(times: int, cost: dict[str, float] = cost, used: Any = used, missing: Any = missing) -> Any:
-            for name in used:
+        def quick(times: int, cost: dict[str, float] = cost, able: Any = able, missing: Any = missing) -> Any:
+            for name in able:
                 if times and cost[name] * times > patience:
                     missing[f"many models of {name}"] = (
                         f"forgetting {times} times takes {cost[name] * times:.3g} s, more than {patience:g}"
                     )
-            return {name: method for name, method in used.items() if cost[name] * times <= patience}
+            return {name: method for name, method in able.items() if cost[name] * times <= patience}
 
         report = evaluate(
             run,
             request,
             releases,
             test=test,
+            reference=reference,
             key=keys[2],
             attacks=attacks,
             shadows=shadows,
@@ -111,44 +136,45 @@ def compare(
         columns: dict[str, dict[str, float]] = {name: {} for name in report.rows}
         if models:
             seeds = list(jax.random.split(keys[3], models))
-            for name, found in klom_splits(run, quick(models), request, test, seeds).items():
-                columns[name] |= found
+            for name, percentiles in klom_splits(run, quick(models), request, test, seeds).items():
+                columns[name] |= percentiles
         if single:
             each = random(keys[4], run, single)
             for name, method in quick(single).items():
                 try:
-                    found = leave_one_out(run, method, each, keys[5], data=test).correlations()
-                    columns[name] |= {f"leave_one_out_{title}": value for title, value in found.items()}
+                    correlations = leave_one_out(run, method, each, keys[5], data=test).correlations()
+                    columns[name] |= {f"leave_one_out_{column}": value for column, value in correlations.items()}
                 except (BadInput, Diverged) as error:
                     missing[f"single deletions by {name}"] = str(error)
         reports.append(
             replace(
                 report,
                 rows={name: row | columns[name] for name, row in report.rows.items()},
-                request=said,
+                request=title,
                 certificates={name: str(release.certificate) for name, release in releases.items()},
                 left_out=missing | report.left_out,
-                settings=report.settings | {f"method {name}": repr(method) for name, method in used.items()},
+                settings=report.settings | {f"method {name}": repr(method) for name, method in able.items()},
             )
         )
     return reports
 
 
-def _nobody(sentence: str) -> None:
-    """Hears it."""
+def _ignored(sentence: str) -> None:
+    """The default of `tell`."""
 
 
-def _loud_enough(
-    run: Run, request: np.ndarray, method: Any, budget: Budget, key: Key, noise_key: Key
-) -> tuple[Release, Any]:
-    """The release, and the method that made it: one with own noise is given as much as the budget asks for."""
+def _loud_enough(run: Run, request: np.ndarray, method: Any, budget: Budget, key: Key) -> tuple[Release, Any]:
+    """The release and the method that made it. The noise of a method with noise of its own is raised to the budget.
+
+    All noise comes from secrets of the system, because noise from `key` would make every certificate CONDITIONAL.
+    """
     if not declared(method).own_noise:
-        return certify(method.forget(run, None, request, key), budget, noise_key), method
+        return certify(method.forget(run, None, request, key), budget), method
     tries = _TRIES
     while True:
-        update = method.forget(run, None, request, key)
+        update = method.forget(run, None, request, secret_key())
         try:
-            return certify(update, budget, noise_key), method
+            return certify(update, budget), method
         except BadInput:
             method, tries = replace(method, noise=2 * method.noise), tries - 1
             if not tries:

@@ -1,11 +1,10 @@
-"""Forgetting held against many retrainings: each example left out in turn, and models of many seeds."""
+"""Forgetting compared with many retrainings, for single examples (LeaveOneOut) and for many seeds (KLoM)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from certunl.base import Key, Params, Progress, nth, stacked, vector
@@ -19,16 +18,22 @@ from certunl.training.run import Run
 __all__ = ["LeaveOneOut", "klom", "klom_splits", "leave_one_out"]
 
 _ROUNDING = 100
-"""How many units in the last place of the parameters' norm two ways of rounding one training may be apart."""
+"""Rounding alone may move the parameters by this many units in the last place of their norm."""
 _FEWEST = 10
-"""With fewer models than this a divergence says nothing."""
+"""The smallest number of models for which a divergence means something."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LeaveOneOut:
-    """For each of `ids i32[k]`, forgotten alone: the change of its own loss, `predicted f[k]` by the method and `true`
-    by retraining, and of the mean loss on the data asked about (`predicted_mean`, `true_mean`); `relative_distance`
-    f[k] to retraining, doing nothing being 1 (NaN, and not in the correlations, where retraining moves by rounding)."""
+    """The effect of forgetting single examples, as a method predicts it and as retraining gives it.
+
+    Args:
+        ids: the examples i32[k], each forgotten alone.
+        predicted, true: f[k], the change of the example's own loss, by the method and by retraining.
+        predicted_mean, true_mean: f[k], the change of the mean loss on the `data` of `leave_one_out`.
+        relative_distance: f[k], the distance of the method to retraining, divided by that of doing nothing. NaN if
+            retraining moves the parameters by rounding only; `correlations` leaves such an example out.
+    """
 
     ids: np.ndarray
     predicted: np.ndarray
@@ -38,7 +43,7 @@ class LeaveOneOut:
     relative_distance: np.ndarray
 
     def correlations(self) -> dict[str, float]:
-        """Pearson's and Spearman's correlations of predicted with true changes (1 is ideal; NaN: nothing changed)."""
+        """Pearson's and Spearman's correlations of predicted with true changes; 1 is ideal, NaN if nothing changed."""
         moved = ~np.isnan(self.relative_distance)
         result: dict[str, float] = {}
         for name, pair in (("own", (self.predicted, self.true)), ("mean", (self.predicted_mean, self.true_mean))):
@@ -56,15 +61,23 @@ def leave_one_out(
     prepared: Any = None,
     progress: Progress | None = None,
 ) -> LeaveOneOut:
-    """Forgets each of `ids` alone, by `method` and by retraining (all retrainings at once).
+    """The LeaveOneOut of `ids`. Each is forgotten alone by `method` and by retraining; all retrainings run together.
 
-    `data` (default: the training data) are those whose mean loss is watched. `prepared` spares a method its
-    preparation for every one. Raises: BadInput for fewer than three ids.
+    Args:
+        run: the training run.
+        method: the method to compare with retraining.
+        ids: the examples to forget, at least three.
+        key: the randomness of the method.
+        data: the examples whose mean loss is predicted; default: the training data.
+        prepared: the result of `method.prepare(run)`; without it the method repeats its preparation for every example.
+        progress: called with the number of finished and of all retrainings.
+
+    Raises: BadInput for fewer than three ids.
     """
     ids = run.check(ids)
     if len(ids) < 3:
         raise BadInput(f"a correlation needs at least three examples left out in turn, got {len(ids)}")
-    watched: Dataset = run.problem.data if data is None else jax.tree.map(jnp.asarray, data)
+    watched: Dataset = run.problem.data if data is None else run.problem.admit(data, "data")
     truth = retrainings(run, ids[:, None], progress=progress)
     before = _losses(run, run.params, watched).mean()
     columns: dict[str, list[float]] = {"predicted": [], "true": [], "predicted_mean": [], "true_mean": []}
@@ -78,25 +91,33 @@ def leave_one_out(
             columns[f"{name}_mean"].append(_losses(run, params, watched).mean() - before)
         goal = vector(real)
         nothing = np.linalg.norm(vector(run.params) - goal)
-        told = nothing > _ROUNDING * np.finfo(jax.tree.leaves(real)[0].dtype).eps * np.linalg.norm(goal)
-        distances.append(np.linalg.norm(vector(update) - goal) / nothing if told else np.nan)
-    found = {name: np.array(values) for name, values in columns.items()}
-    return LeaveOneOut(ids=ids, relative_distance=np.array(distances), **found)
+        # a ratio of two rounding errors would be a number without meaning
+        moved = nothing > _ROUNDING * np.finfo(jax.tree.leaves(real)[0].dtype).eps * np.linalg.norm(goal)
+        distances.append(np.linalg.norm(vector(update) - goal) / nothing if moved else np.nan)
+    changes = {name: np.array(values) for name, values in columns.items()}
+    return LeaveOneOut(ids=ids, relative_distance=np.array(distances), **changes)
 
 
 def klom(unlearned: Any, oracle: Any, *, bins: int = 20) -> np.ndarray:
-    """f[m]: for each example the divergence KL(unlearned || oracle) of the laws of its margin, from margins f[N, m] of
-    N unlearned and N retrained models: histograms over the range of both, 1e-5 in each bin. 0 is ideal, and about 11.5
-    where they do not touch; two samples of one law are apart too (at N = 20 by 5, the 95th percentile): hold it against
-    other retrained models.
+    """KL(unlearned || oracle) f[m], the divergence between two distributions of the margin of each of m examples.
+
+    Each distribution is a histogram over the common range, with 1e-5 added to each bin. The ideal value is 0; about
+    11.5 means that the histograms do not overlap. Sampling noise alone gives about 5 at N = 20 (95th percentile), so
+    compare with other retrained models (the row `retrain` of `klom_splits`).
+
+    Args:
+        unlearned: the margins f[N, m] of N unlearned models.
+        oracle: the margins f[N, m] of N retrained models.
+        bins: number of bins of a histogram, at least 2.
 
     Source: Georgiev et al. 2024 (KLoM).  Raises: BadInput for other shapes and for margins that are not finite.
     """
     pair = [np.asarray(a, np.float64) for a in (unlearned, oracle)]
     if any(a.ndim != 2 or a.shape[1] != pair[0].shape[1] or len(a) < 2 for a in pair) or bins < 2:
-        raise BadInput(f"margins are f[N, m] of one m and N of at least 2, got {[list(a.shape) for a in pair]}")
+        shapes = [list(a.shape) for a in pair]
+        raise BadInput(f"margins must be f[N, m] with the same m, N >= 2 and bins >= 2, got {shapes} and {bins} bins")
     if not all(np.isfinite(a).all() for a in pair):
-        raise BadInput("margins must be finite: a model that gives no number has none (see Scores.margins)")
+        raise BadInput("margins must be finite; leave out models whose outputs are not (see Scores.margins)")
     low = np.minimum(*(a.min(axis=0) for a in pair))
     width = np.maximum(*(a.max(axis=0) for a in pair)) - low
     share = []
@@ -116,36 +137,46 @@ def klom_splits(
     *,
     progress: Progress | None = None,
 ) -> dict[str, dict[str, float]]:
-    """{method: {"klom_forget", "klom_retain", "klom_test"}}, 95th percentiles over the examples of each split (of at
-    most 1,000 retained and test ones), from N models for N `keys`: each trained by the run's recipe from initial
-    parameters and batches of its own, then made to forget `request`. The oracle are N retrained models of other seeds;
-    «retrain» is how far retrained models of these seeds are from it, which no method can be expected to beat. A method
-    that cannot forget from one of the models has NaN.
-    Raises: BadInput for fewer than ten keys, which tell nothing.
+    """{method: {"klom_forget", "klom_retain", "klom_test"}}, 95th percentiles of `klom` over the examples of a split.
+
+    N models are trained by the run's recipe, each with its own initial parameters and batches. Each method makes each
+    of them forget `request`. The oracle is N retrained models of other seeds. The row `retrain` compares it with N
+    retrained models of the same seeds; no method can be expected to do better. A method that fails on one of the models
+    has NaN.
+
+    Args:
+        run: the training run; its recipe and data are used.
+        methods: the methods by name.
+        request: the ids to forget.
+        test: the examples of the split "test"; of this split and of "retain" only the first 1,000 are used.
+        keys: one key for each of the N models, at least ten.
+        progress: called with the number of finished and of all models, for each of the three ensembles.
+
+    Raises: BadInput for fewer than ten keys.
     """
     if len(keys) < _FEWEST:
-        raise BadInput(f"the law of a margin takes {_FEWEST} models of each kind at least, got {len(keys)}")
+        raise BadInput(f"at least {_FEWEST} keys are needed, one for each model, got {len(keys)}")
     request = run.check(request)
-    drawn = [jax.random.split(key, 3) for key in keys]
+    triples = [jax.random.split(key, 3) for key in keys]
     retained = np.asarray(run.retained(request))
-    with_it, without = (np.repeat(a[None], len(drawn), axis=0) for a in (np.asarray(run.present), retained))
-    starts, schedules = seeds(run, [pair[0] for pair in drawn])
-    again, others = seeds(run, [pair[1] for pair in drawn])
-    trained = ensemble(run, with_it, starts=starts, schedules=schedules, progress=progress)
+    present, without = (np.repeat(a[None], len(triples), axis=0) for a in (np.asarray(run.present), retained))
+    starts, schedules = seeds(run, [triple[0] for triple in triples])
+    oracle_starts, oracle_schedules = seeds(run, [triple[1] for triple in triples])
+    trained = ensemble(run, present, starts=starts, schedules=schedules, progress=progress)
     models = {"retrain": ensemble(run, without, starts=starts, schedules=schedules, progress=progress)}
-    oracle = ensemble(run, without, starts=again, schedules=others, progress=progress)
+    oracle = ensemble(run, without, starts=oracle_starts, schedules=oracle_schedules, progress=progress)
     for name, method in methods.items():
-        after = []
-        for i, pair in enumerate(drawn):
+        unlearned = []
+        for i, triple in enumerate(triples):
             start, schedule, params = (nth(many, i) for many in (starts, schedules, trained))
             one = replace(run, start=start, schedule=schedule, params=params)
             try:
-                after.append(method.forget(one, None, request, pair[2]).projected())
+                unlearned.append(method.forget(one, None, request, triple[2]).projected())
             except (BadInput, Diverged):
                 break
-        if len(after) == len(drawn):
-            models[name] = stacked(after)
-    test = jax.tree.map(jnp.asarray, test)
+        if len(unlearned) == len(triples):
+            models[name] = stacked(unlearned)
+    test = run.problem.admit(test)
     splits = {"forget": run.problem.data[request], "retain": run.problem.data[np.flatnonzero(retained)[:1000]]}
     splits["test"] = test[np.arange(min(len(test), 1000))]
     result = {name: {f"klom_{split}": float("nan") for split in splits} for name in (*methods, "retrain")}

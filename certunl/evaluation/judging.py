@@ -1,35 +1,37 @@
-"""One forgotten model, or several, judged against true retraining."""
+"""Releases and un-noised updates, compared with retraining."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from certunl.audits.audit import Audit
 from certunl.audits.refutation import audit_release
-from certunl.base import Key, Params
+from certunl.base import Key
 from certunl.certificates.certificate import Release
-from certunl.certificates.guarantee import REPLAY, Guarantee
+from certunl.certificates.guarantee import AFRESH
 from certunl.certificates.update import Unlearner, Update
 from certunl.errors import BadInput
 from certunl.evaluation._attacks import chosen_attacks
+from certunl.evaluation._interrogation import interrogated
 from certunl.evaluation._judge import Judge
+from certunl.evaluation._own_reference import distances
 from certunl.evaluation.report import Report
-from certunl.evaluation.tradeoff import tradeoff
-from certunl.membership.attack import attack_all
-from certunl.membership.relearning import relearn_epochs
-from certunl.membership.target import Attack
 from certunl.methods.retrain import Retrain
 from certunl.training.problem import Dataset
 from certunl.training.run import Run
 
 __all__ = ["evaluate", "evaluate_all"]
 
+_OF_ONE_TRAINING = (
+    *("distance", "relative_distance", "cosine", "update_cosine"),
+    *("loss_change_correlation", "loss_change_rank_correlation"),
+    "reference_to_retraining",
+)
+"""Columns that compare two models of one start and one schedule."""
 _SURE = 0.9999
-"""Confidence of the audit that every release on a page goes through: a page holds many."""
+"""Confidence of an audit; it is high because one page holds the audits of many releases."""
 
 
 def evaluate(
@@ -44,32 +46,50 @@ def evaluate(
     shadows: int = 16,
     methods: Mapping[str, Unlearner] | None = None,
 ) -> Report:
-    """Judges one forgotten model, or several of the same request by name, against true retraining.
+    """The Report of one or several updates or releases of the same request, compared with retraining.
 
-    `reference` gives the truth: a method (default `Retrain()`) or its Update. Distances are of the un-noised
-    parameters, with the certificate's bound on its distance (to the reference it names) and the trivial one beside
-    them; a release with added noise has a second row «... + noise», and where the method's own steps carry the noise
-    the bound is of laws, no distance, and left out. `run` is the run before `request` was forgotten. A certificate that
-    compares with retraining is put to the test (`audit_release`): one that fails has the verdict REFUTED.
+    Distances are those of the un-noised parameters. A release with added noise has a second row «NAME + noise». The
+    bound of a certificate on the distance to the reference it names stands beside that distance, with the trivial bound
+    and the distance of the reference from retraining. An exact minimiser may lie far from a retraining that was stopped
+    early. The bound is left out if the method's own steps carry the noise, because it is not one on a distance. If the
+    reference is exact retraining, each certificate that compares with retraining is tested by `audit_release`; the
+    verdict of one that fails is REFUTED.
 
-    With a `key`, and a `test` set, every row is attacked: `attacks` are names, or attacks by name (default: all);
-    `shadows` models are trained for those that need them (0: these are left out), and `methods`, by the names of
-    releases, let shadow models forget likewise (U-LiRA). Then accuracy is told against noise too, and the epochs in
-    which each model learns the request again.
+    With a `key` every row is attacked. The Report then also has the epochs in which each model relearns the request,
+    and the test accuracy at each noise level.
+
+    Args:
+        run: the training run before `request` was forgotten.
+        request: the ids of the forgotten examples.
+        release: the update or release, or several by name.
+        test: examples that no model was trained on; required if there is a `key`.
+        reference: the ground truth, a method or its Update; default: `Retrain()`. A run without a history needs one,
+            such as `Retrain(afresh=Recipe(...))`. Columns of distances are left out beside a model trained afresh.
+        key: the randomness of the attacks; None runs no attack.
+        attacks: names of attacks, or attacks by name; default: all.
+        shadows: number of shadow models, even and at least 4; 0 leaves out the attacks that need them.
+        methods: the methods of releases, by the names of the releases. With them the shadow models forget too (U-LiRA).
+
+    Raises: BadInput for settings that contradict one another, or parameters of another model.
     """
-    request = run.check(request)
+    request, test = run.check(request), None if test is None else run.problem.admit(test)
     releases = dict(release) if isinstance(release, Mapping) else {_update(release).method: release}
     truth = reference or Retrain()
+    if reference is None and not run.history:
+        raise BadInput(
+            "this run was adopted without the steps of its training, so its retraining cannot be replayed; give "
+            "reference=Retrain(afresh=Recipe(...)), or the Update of a model retrained elsewhere"
+        )
     if not isinstance(truth, Update):
         truth = truth.forget(run, None, request, jax.random.key(0))
     if key is not None and test is None:
-        raise BadInput("attacks compare forgotten examples with examples nobody saw: give a test set")
+        raise BadInput("attacks compare forgotten examples with unseen ones; give a test set, or no key")
     if key is None and (attacks is not None or methods is not None):
-        raise BadInput("attacks draw candidates and shadow models: give a key")
+        raise BadInput("attacks draw candidates and shadow models at random; give a key")
     if unknown := sorted({*(methods or {})} - {*releases}):
-        raise BadInput(f"there is no release {unknown[0]!r}; methods are named as releases are")
+        raise BadInput(f"methods must have the names of releases; there is no release {unknown[0]!r}")
     if "original" in releases:
-        raise BadInput('"original" is the row of doing nothing: give your release another name')
+        raise BadInput('"original" is the name of the model before forgetting; give your release another name')
     judge = Judge(run, request, truth, test)
     models = {"original": run.params, "retrain": truth.projected()}
     rows = {"original": judge.row(run.params, {}), "retrain": judge.row(models["retrain"], truth.cost)}
@@ -78,72 +98,37 @@ def evaluate(
     for name, item in releases.items():
         update = _update(item)
         if jax.tree.structure(update.params) != jax.tree.structure(run.params):
-            raise BadInput(f"{name} has other parameters than the run: it comes from another model")
+            raise BadInput(f"{name} comes from another model; its parameters must have the structure of the run's")
         if update is not truth:
             models[name], rows[name] = update.projected(), judge.row(update.projected(), update.cost)
         if isinstance(item, Release):
             certificate = item.certificate
             verdicts[name] = certificate.verdict
             if (
-                truth.guarantee.exact
+                truth.guarantee.replayed
                 and (audit := audit_release(run, request, item, reference=truth, confidence=_SURE)) is not None
             ):
                 audits[name] = audit
                 verdicts[name] = "REFUTED" if audit.refuted else certificate.verdict
             if certificate.bound is not None and name in rows and not certificate.guarantee.own_noise:
                 rows[name] |= {"bound_to_its_reference": certificate.bound, "trivial_bound": certificate.ceiling}
+                rows[name] |= distances(run, request, update, truth)
             if certificate.sigma > certificate.guarantee.own_noise:
                 noised = f"{name} + noise"
                 models[noised], rows[noised] = item.params, judge.row(item.params, update.cost)
                 rows[noised]["sigma"] = certificate.sigma
                 verdicts[noised] = verdicts[name]
-    report = Report(rows=rows, forgotten=len(request), verdicts=verdicts, audits=audits)
+    absent = {}
+    if truth.guarantee.reference == AFRESH:
+        rows = {name: {c: v for c, v in row.items() if c not in _OF_ONE_TRAINING} for name, row in rows.items()}
+        absent["distance to retraining"] = (
+            "the reference was trained afresh, from another start on other batches, so a distance to it measures their "
+            "chance and not forgetting"
+        )
+    report = Report(rows=rows, forgotten=len(request), verdicts=verdicts, audits=audits, left_out=absent)
     if key is None or test is None:
         return report
-    return _interrogated(report, run, request, models, test, key, chosen_attacks(attacks, shadows), shadows, methods)
-
-
-def _interrogated(
-    report: Report,
-    run: Run,
-    request: np.ndarray,
-    models: dict[str, Params],
-    test: Dataset,
-    key: Key,
-    attacks: dict[str, Attack],
-    shadows: int,
-    methods: Mapping[str, Unlearner] | None,
-) -> Report:
-    """The report with attacks, controls, relearning and the price of noise."""
-    attack_key, relearn_key, noise_key = jax.random.split(key, 3)
-    test = jax.tree.map(jnp.asarray, test)
-    known = {"original": _Nothing(), "retrain": Retrain(), **(methods or {})}
-    known |= {f"{name} + noise": method for name, method in known.items()}
-    noise = {name: row["sigma"] for name, row in report.rows.items() if "sigma" in row}
-    try:
-        found, controls, missing = attack_all(
-            run, request, models, test, attack_key, attacks, shadows=shadows, methods=known, noise=noise
-        )
-    except BadInput as error:  # too few examples to tell members from others
-        found, controls, missing = {}, {}, {"attacks": str(error)}
-    for name, params in models.items():
-        report.rows[name]["relearn_epochs"] = relearn_epochs(run, params, request, relearn_key)
-    tradeoffs = {}
-    if run.problem.scores(run.params, test).correct is not None:
-        for name, params in models.items():
-            sigma = report.rows.get(f"{name} + noise", {}).get("sigma")
-            if name == "retrain" or sigma:
-                tradeoffs[name] = tradeoff(run.problem, params, test, noise_key, sigma)
-    settings = {"shadow models": str(shadows)} | {f"attack {name}": repr(attack) for name, attack in attacks.items()}
-    return replace(report, attacks=found, controls=controls, tradeoffs=tradeoffs, left_out=missing, settings=settings)
-
-
-class _Nothing(Unlearner):
-    """Forgets nothing: U-LiRA is then LiRA."""
-
-    def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
-        nothing_proved = Guarantee(says=None, reference=REPLAY)
-        return Update(params=run.params, method="original", guarantee=nothing_proved, radius=run.recipe.radius)
+    return interrogated(report, run, request, models, test, key, chosen_attacks(attacks, shadows), shadows, methods)
 
 
 def evaluate_all(
@@ -155,10 +140,15 @@ def evaluate_all(
     methods: Mapping[str, Unlearner] | None = None,
     **settings: Any,
 ) -> list[Report]:
-    """One Report per set of forgotten examples: `releases` maps names to (all examples forgotten so far, release).
+    """One Report for each set of forgotten examples.
 
-    Where one of a set was made by retraining, it is the truth; elsewhere the truth is made here. `key`,
-    `methods` and `settings` as those of `evaluate`.
+    A release of a set that was made by retraining is the ground truth for that set. Otherwise this function retrains.
+
+    Args:
+        run: the training run before any example was forgotten.
+        releases: {name: (the ids of all examples forgotten so far, the release)}.
+        test, key, methods: as in `evaluate`.
+        settings: other keyword arguments of `evaluate`.
     """
     groups: dict[bytes, dict[str, Release]] = {}
     for name, (forgotten, release) in releases.items():
@@ -168,8 +158,8 @@ def evaluate_all(
         truth = next((r.update for r in group.values() if r.update.method == "retrain"), None)
         own = None if key is None else jax.random.fold_in(key, number)
         request = np.frombuffer(ids, np.int32)
-        made_by = None if methods is None else {name: methods[name] for name in group if name in methods}
-        reports.append(evaluate(run, request, group, test=test, reference=truth, key=own, methods=made_by, **settings))
+        theirs = None if methods is None else {name: methods[name] for name in group if name in methods}
+        reports.append(evaluate(run, request, group, test=test, reference=truth, key=own, methods=theirs, **settings))
     return reports
 
 

@@ -1,4 +1,4 @@
-"""What an evaluation found: tables that can be printed and kept."""
+"""The results of an evaluation, as tables."""
 
 from dataclasses import dataclass, field
 
@@ -12,13 +12,21 @@ __all__ = ["Report"]
 
 @dataclass(frozen=True)
 class Report:
-    """One row per model, one column per metric; `print` it, or read `rows[name][column]`.
+    """The results for one request, one row per model and one column per metric. `print` shows them as a table.
 
-    `request` says in words who was forgotten. Where attacks were run, `attacks[row][attack]`, and for each attack its
-    `controls`, the same with members and others shuffled, which must come out at chance. `audits[row]`: what was found
-    against a certificate. `tradeoffs[row]`: the accuracy on the test set at each noise level {sigma: accuracy}.
-    `left_out[method]`: why a method could not be compared. `certificates[row]`: as printed.
-    `settings`: what attacks were run with.
+    Args:
+        rows: `rows[name][column]`, the value of a metric; NaN or a missing column if it could not be computed.
+        forgotten: number of forgotten examples.
+        verdicts: the verdict of the certificate of a row; "REFUTED" if its audit refuted the certificate.
+        request: the request in words, for example "random:100".
+        attacks: `attacks[row][attack]`, the result of an attack; empty if no attack was run.
+        controls: `controls[attack]`, the attack on the retrained model with members and others shuffled. Its 99.9%
+            interval should contain 1/2.
+        audits: `audits[row]`, the audit of a certificate.
+        tradeoffs: `tradeoffs[row]`, the accuracy on the test set at each noise level, {sigma: accuracy}.
+        left_out: `left_out[method]`, the reason why a method or a part of its evaluation is missing.
+        certificates: the certificates as printed, by the name of the release.
+        settings: the settings of attacks and methods, in words.
     """
 
     rows: dict[str, dict[str, float]]
@@ -34,12 +42,12 @@ class Report:
     settings: dict[str, str] = field(default_factory=dict)
 
     def columns(self) -> list[str]:
-        """Every column that some row has, in the metrics' order, but those of single classes."""
+        """The columns of all rows, in the order of the metrics, without those of single classes."""
         names = dict.fromkeys(column for row in self.rows.values() for column in row)
         return [name for name in names if not name.startswith("class_")]
 
     def cells(self) -> list[list[str]]:
-        """The table as text: a header and one line per row."""
+        """The table as text, a header and one line per row."""
         columns = self.columns()
         body = [
             [name, *(_number(row.get(c, float("nan"))) for c in columns), self.verdicts.get(name, "")]
@@ -54,12 +62,12 @@ class Report:
         return "\n".join([f"forgotten: {self.forgotten} examples", *lines, *self._attacked(), *self._audited()])
 
     def _attacked(self) -> list[str]:
-        """A line for each attack and model, and for its control."""
+        """One line for each attack and model, and one for the control of the attack."""
         lines = []
         for title in self.controls:
-            lines.append(f"\n{title}: AUC and 95% interval (0.5 is chance), true positives at 1% false ones")
-            found = {name: row[title] for name, row in self.attacks.items() if title in row}
-            for name, one in (found | {"control: shuffled (99.9%)": self.controls[title]}).items():
+            lines.append(f"\n{title}: AUC and 95% interval (0.5 is chance), true positive rate at 1% false positives")
+            results = {name: row[title] for name, row in self.attacks.items() if title in row}
+            for name, one in (results | {"control: shuffled (99.9%)": self.controls[title]}).items():
                 lines.append(f"  {name:<28}{one.auc:.3f} [{one.low:.3f}, {one.high:.3f}]  {_number(one.tpr_at_1):>7}")
         return lines
 

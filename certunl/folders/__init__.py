@@ -1,47 +1,23 @@
-"""Run folders: what the command line reads and adds to.
+"""Run folders: what the command line reads and adds to. The noun is `RunFolder`.
 
-run            a run on disk, and what its settings describe
-parts          the parts of a folder, whole or absent, secret ones for their owner alone
-releases       lines of requests, their updates and releases
-settings       what a run is built from, written down before it trains
+    folder = RunFolder(path)
+    with folder.locked():
+        line = folder.line("newton", method="newton", settings={})      # after its earlier requests
+        update = method.forget(line.run, folder.rows(...), request, key)
+        line.save(certify(update, budget, account=line.account), request)
+
+run            RunFolder: a run on disk, its stored rows and lines
+releases       Releases and Line: the updates and releases of all lines of requests
+parts          Parts: arrays and facts, whole or absent, secret ones for their owner alone
+modelling      models by name, and the user's own classes through their adapters
+saving         save, load: a run or a release in a folder of its own, a release as safetensors
+checkpoints    read_params: parameters that other programs wrote
+settings       the settings that a run is built from, written down before it trains
 """
 
-from certunl.folders.parts import check_name, exists, exposed, load_facts, load_part, part_names, save_part, secret
-from certunl.folders.releases import (
-    certificates,
-    forgotten,
-    load_releases,
-    made_by,
-    resume,
-    save_release,
-    stale,
-    warnings,
-)
-from certunl.folders.run import Built, build, load_run, reserve, save_run
-from certunl.folders.settings import adopt, compose
+from certunl.folders.parts import Parts
+from certunl.folders.releases import Line, Releases
+from certunl.folders.run import RunFolder
+from certunl.folders.settings import LOSSES, Built, build, compose
 
-__all__ = [
-    "Built",
-    "adopt",
-    "build",
-    "certificates",
-    "check_name",
-    "compose",
-    "exists",
-    "exposed",
-    "forgotten",
-    "load_facts",
-    "load_part",
-    "load_releases",
-    "load_run",
-    "made_by",
-    "part_names",
-    "reserve",
-    "resume",
-    "save_part",
-    "save_release",
-    "save_run",
-    "secret",
-    "stale",
-    "warnings",
-]
+__all__ = ["LOSSES", "Built", "Line", "Parts", "Releases", "RunFolder", "build", "compose"]

@@ -1,142 +1,219 @@
-"""Run folders: the nouns on disk. Every part is written beside its place and renamed into it, so that a part is whole
-or absent.
+"""A run on disk, and everything that was made from it."""
 
-    RUN/run.json, arrays/          settings, versions and fingerprint; start, schedule, params (arrays: keep secret)
-    RUN/features/                  parameters of the extractor whose features the model sees, where there is one: public
-    RUN/prepared/NAME/             a store of statistics, see rows/store.py    (personal data: keep secret)
-    RUN/updates/NAME-K/            the un-noised result of NAME's K-th request (keep secret)
-    RUN/releases/NAME-K/           what may be published: params (noised as its certificate says), the certificate's
-                                   verdict, epsilon, delta, sigma
-    RUN/evaluation.json, report.html, report.md, report/     for the owner: they speak of un-noised models
-
-What is secret is made for its owner alone (mode 700 or 600), releases for everyone; noise is never derived from the
-seed in run.json.
-"""
-
+import contextlib
 import os
 import platform
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
-from certunl import registry
-from certunl.datasets import Splits, load, mislabel
-from certunl.disk import digest, load_arrays, read_json, save_arrays, whole, write_json
+from certunl import disk
+from certunl.base import Progress
+from certunl.datasets import Splits
 from certunl.errors import BadInput
 from certunl.features import Features
+from certunl.folders.line import Line
+from certunl.folders.modelling import model_of, with_outputs
+from certunl.folders.parts import check_name
+from certunl.folders.releases import Releases
+from certunl.folders.settings import Built, build, fingerprint, tuples
 from certunl.models import Headless
-from certunl.training.problem import Dataset, Problem
-from certunl.training.recipe import Recipe
+from certunl.rows.store import Store
+from certunl.training.provenance import Provenance
 from certunl.training.run import Run
 from certunl.training.schedule import Schedule
-from certunl.training.supervised import classification
 
-__all__ = ["Built", "build", "load_run", "reserve", "save_run"]
-
+__all__ = ["RunFolder"]
 
 _FORMAT = 4
 
 
-class Built(NamedTuple):
-    """What settings describe: `source` are the training data as they come, `splits` what the model sees of them: the
-    features of `extractor`, where there is one; `mislabelled i32[k]` the training examples with replaced labels."""
+@dataclass(frozen=True)
+class RunFolder:
+    """A run on disk. Each part is written beside its place and renamed into it, so a part is whole or absent.
 
-    problem: Problem
-    recipe: Recipe
-    splits: Splits
-    source: Dataset
-    extractor: Features | None
-    mislabelled: np.ndarray
+        RUN/run.json, arrays/          settings, versions and fingerprint; start, schedule, params (arrays: secret)
+        RUN/plan.json                  what was understood of the data: columns, categories, classes, scales (secret)
+        RUN/owners.json                the number of each owner by name (secret)
+        RUN/features/                  the parameters of the run's extractor, if it has one (public)
+        RUN/prepared/METHOD_FORM/      stored rows, see `rows.Store` (personal data, secret)
+        RUN/account.json               what all releases have spent (secret)
+        RUN/updates/LINE-K/            the un-noised result of the K-th request of a line (secret)
+        RUN/releases/LINE-K/           what may be published: noised parameters, verdict, epsilon, delta, sigma
+        RUN/*.json, report*, ...       evaluations, audits and pages for the owner; they describe un-noised models
 
+    Secret parts are readable by their owner alone (mode 700 or 600). The noise of a release never depends on the seed
+    in run.json.
 
-def build(settings: dict[str, Any], extractor: Features | None = None) -> Built:
-    """What a run's settings describe."""
-    splits = load(settings["dataset"], **_tuples(settings["dataset_settings"]))
-    source, ids = splits.train, np.zeros(0, np.int32)
-    if "mislabel" in settings:
-        key = jax.random.fold_in(jax.random.key(settings["seed"]), 2)  # 0 and 1 may be the halves training splits
-        source, ids = mislabel(key, source, settings["mislabel"], splits.classes)
-        splits = splits._replace(train=source)
-    if extractor is not None:
-        splits = splits._replace(train=extractor(source), test=extractor(splits.test))
-    model = registry.build(
-        "models", settings["model"], **{"classes": splits.classes, **_tuples(settings["model_settings"])}
-    )
-    problem = classification(model, splits.train, l2=settings["l2"])
-    return Built(problem, registry.fill(Recipe, settings["recipe"], "Recipe"), splits, source, extractor, ids)
-
-
-def save_run(folder: Path, run: Run, settings: dict[str, Any], built: Built) -> None:
-    """Writes a new run folder. Raises: BadInput where `folder` already holds something."""
-    reserve(folder)
-    facts = {
-        "format": _FORMAT,
-        "settings": settings,
-        "fingerprint": _fingerprint(run, settings, built),
-        "x64": jax.config.read("jax_enable_x64"),
-        "versions": {name: version(name) for name in ("certunl", "jax", "jaxlib", "flax", "optax")},
-        "device": f"{jax.devices()[0].device_kind}, {os.cpu_count()} CPUs {platform.machine()}",
-    }
-    arrays = {"start": run.start, "params": run.params, "schedule": vars(run.schedule)}
-    with whole(folder) as partial:
-        save_arrays(partial / "arrays", arrays)
-        (partial / "arrays").chmod(0o700)
-        if built.extractor is not None:
-            save_arrays(partial / "features", built.extractor.params)
-        write_json(partial / "run.json", facts)
-
-
-def reserve(folder: Path) -> None:
-    """Raises BadInput unless a new run can be written to `folder`: asked before the long work, not after."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise BadInput(f"{folder} already exists and is not empty; choose another folder, or remove it first")
-    parent = next(p for p in folder.absolute().parents if p.exists())
-    if not (parent.is_dir() and os.access(parent, os.W_OK)):
-        raise BadInput(f"{folder} cannot be written: {parent} is no folder this user may write to")
-
-
-def load_run(folder: Path) -> tuple[Run, Splits, dict[str, Any]]:
-    """(run, data, facts of run.json and, as "mislabelled", whose labels were replaced).
-
-    Raises: BadInput where the folder is missing, half-written, changed, or the data are not those it was trained on.
+    Args:
+        path: the folder. It must not exist before `create`.
     """
-    facts = read_json(folder / "run.json", "it is no run folder, or a half-written one; train again")
-    if facts["format"] != _FORMAT:
-        raise BadInput(f"{folder} has format {facts['format']}, this version reads {_FORMAT}; train again")
-    if facts["x64"] != jax.config.read("jax_enable_x64"):
-        raise BadInput(f"{folder} was made with JAX_ENABLE_X64={int(facts['x64'])}; set the same to read it")
-    built = build(facts["settings"], _extractor(folder, facts["settings"]))
-    problem, recipe, splits = built[:3]
-    arrays = load_arrays(folder / "arrays")
-    start, params, schedule = arrays["start"], arrays["params"], Schedule(**arrays["schedule"])
-    present = jax.numpy.ones(len(problem.data), bool)
-    run = Run(problem=problem, recipe=recipe, start=start, schedule=schedule, params=params, present=present)
-    if _fingerprint(run, facts["settings"], built) != facts["fingerprint"]:
-        raise BadInput(
-            f"{folder} does not match its fingerprint: its settings, arrays or the data set on this machine are not "
-            "those it was trained with; restore them or train again"
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path, run: Run, settings: dict[str, Any], built: Built) -> "RunFolder":
+        """A new run folder with `run`. Raises: BadInput if `path` already holds something."""
+        cls(path).reserve()
+        provenance = {"origin": run.provenance.origin, "seal": run.provenance.seal}
+        facts = {
+            "format": _FORMAT,
+            "settings": settings,
+            "provenance": provenance,
+            "fingerprint": fingerprint(run, settings, built, provenance),
+            "x64": jax.config.read("jax_enable_x64"),
+            "versions": {name: version(name) for name in ("certunl", "jax", "jaxlib", "flax", "optax")},
+            "device": f"{jax.devices()[0].device_kind}, {os.cpu_count()} CPUs {platform.machine()}",
+        }
+        with disk.whole(path) as partial:
+            arrays = {
+                "start": run.start,
+                "params": run.params,
+                "schedule": run.schedule.arrays(),
+            }
+            if run.losses is not None:
+                arrays["losses"] = run.losses
+            disk.save_arrays(partial / "arrays", arrays)
+            (partial / "arrays").chmod(0o700)
+            if built.extractor is not None:
+                disk.save_arrays(partial / "features", built.extractor.params)
+            if built.splits.plan is not None:
+                disk.write_json(partial / "plan.json", built.splits.plan, mode=0o600)
+            if (names := built.splits.owner_names) is not None:
+                disk.write_json(partial / "owners.json", {n: i for i, n in enumerate(names)}, mode=0o600)
+            disk.write_json(partial / "run.json", facts)
+        return cls(path)
+
+    def reserve(self) -> None:
+        """Raises BadInput unless a new run can be written here. Call it before the long work."""
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise BadInput(f"{self.path} already exists and is not empty; choose another folder, or remove it first")
+        parent = next(p for p in self.path.absolute().parents if p.exists())
+        if not (parent.is_dir() and os.access(parent, os.W_OK)):
+            raise BadInput(f"{self.path} cannot be written: {parent} is no folder this user may write to")
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the folder against a second writer. Raises: BadInput if there is one, or if this is no run folder."""
+        with disk.lock(self.path):
+            yield
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """The contents of run.json. Raises: BadInput if they are missing, or of another format or precision."""
+        facts = disk.read_json(self.path / "run.json", "it is no run folder, or a half-written one; train again")
+        if facts["format"] != _FORMAT:
+            raise BadInput(f"{self.path} has format {facts['format']}, this version reads {_FORMAT}; train again")
+        if facts["x64"] != jax.config.read("jax_enable_x64"):
+            raise BadInput(f"{self.path} was made with JAX_ENABLE_X64={int(facts['x64'])}; set the same to read it")
+        return facts
+
+    @cached_property
+    def built(self) -> Built:
+        """The objects that the run's settings describe; the data set is read from its files again."""
+        settings, extractor = self.facts["settings"], None
+        if "features" in settings:  # the folder keeps a copy, because the run of the extractor may be gone
+            origin = settings["features"]
+            extractor = Features(
+                apply=Headless(model_of(origin["model"], tuples(origin["model_settings"]))),
+                params=disk.load_arrays(self.path / "features"),
+                origin=origin["origin"],
+                inherited=tuple(origin["inherited"]),
+            )
+        return build(settings, extractor)
+
+    @cached_property
+    def run(self) -> Run:
+        """The run. Raises: BadInput if files were changed, or the data set is not the one it was trained on."""
+        problem, recipe = self.built[:2]
+        arrays = disk.load_arrays(self.path / "arrays")
+        run = Run(
+            problem=problem,
+            recipe=recipe,
+            start=arrays["start"],
+            schedule=Schedule(**arrays["schedule"]),
+            params=arrays["params"],
+            present=jax.numpy.ones(len(problem.data), bool),
+            provenance=Provenance(**self.facts.get("provenance", {})),
+            losses=arrays.get("losses"),  # 0.2.0 and before kept none
         )
-    return run, splits, facts | {"mislabelled": built.mislabelled}
+        provenance = self.facts.get("provenance")
+        if fingerprint(run, self.facts["settings"], self.built, provenance) != self.facts["fingerprint"]:
+            raise BadInput(
+                f"{self.path} does not match its fingerprint: its settings, arrays or data set are not those it was "
+                "trained with; restore them or train again (digits, wine, breast_cancer, mnist: scaled anew since 0.2)"
+            )
+        return run
 
+    @property
+    def splits(self) -> Splits:
+        """Training and test data as the model sees them."""
+        return self.built.splits
 
-def _extractor(folder: Path, settings: dict[str, Any]) -> Features | None:
-    """The extractor whose copy `folder` keeps; the run it came from may be gone."""
-    if "features" not in settings:
-        return None
-    kept = settings["features"]
-    model = registry.build("models", kept["model"], **_tuples(kept["model_settings"]))
-    told = {"origin": kept["origin"], "inherited": tuple(kept["inherited"])}
-    return Features(apply=Headless(model), params=load_arrays(folder / "features"), **told)
+    @property
+    def owner_names(self) -> dict[str, int] | None:
+        """The number of each owner by name (secret); None if the data name owners by numbers alone."""
+        return self.read("owners")
 
+    @property
+    def releases(self) -> Releases:
+        """The updates and releases of all lines."""
+        return Releases(self.path)
 
-def _fingerprint(run: Run, settings: dict[str, Any], built: Built) -> str:
-    """Of what features are made from, not of them: another machine may round them otherwise."""
-    extractor = None if built.extractor is None else built.extractor.params
-    return digest(settings, (run.start, vars(run.schedule), run.params, built.source, extractor))
+    def line(self, name: str, method: str, settings: dict[str, Any]) -> Line:
+        """The line of requests `name`, ready for its next request. It starts from the run if it has none.
 
+        Raises: BadInput if another method, or the same with other settings, began it. Retraining continues any line.
+        """
+        return self.releases.line(check_name(name), self.run, {"method": method, "settings": settings})
 
-def _tuples(settings: dict[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+    def rows(self, name: str, method: Any) -> Store | None:
+        """The stored rows of a method, without those of forgotten examples; None if nothing was prepared."""
+        if not (method.stores_rows and self._place(name, method).exists()):
+            return None
+        store = method.open(self.run, self._place(name, method))
+        store.drop(np.unique(store.owners[self.releases.forgotten(name)]))
+        return store
+
+    def prepare(self, name: str, method: Any, progress: Progress | None = None) -> Store:
+        """Stores the rows of a method for all examples that none of its lines has forgotten."""
+        (self.path / "prepared").mkdir(exist_ok=True, mode=0o700)
+        present = self.run.present.at[self.releases.forgotten(name)].set(False)
+        return method.store(replace(self.run, present=present), self._place(name, method), progress=progress)
+
+    def _place(self, name: str, method: Any) -> Path:
+        return self.path / "prepared" / f"{name}_{method.form}"
+
+    def features(self) -> tuple[Features, dict[str, Any]]:
+        """(the network without its last layer, the settings from which a run of its features builds it again).
+
+        Raises: BadInput if this run was itself trained on features.
+        """
+        settings = self.facts["settings"]
+        if "features" in settings:
+            origin = settings["features"]["run"]
+            raise BadInput(f"{self.path} was itself trained on features; give the run they came from, {origin}")
+        extractor = Features.of(self.run)
+        return extractor, {
+            "run": str(self.path.absolute()),
+            "fingerprint": self.facts["fingerprint"],
+            "origin": extractor.origin,
+            "inherited": extractor.inherited,
+            "model": settings["model"],
+            "model_settings": with_outputs(settings, self.splits),
+        }
+
+    def read(self, name: str, otherwise: Any = None) -> Any:
+        """The contents of RUN/`name`.json; `otherwise` if there is none."""
+        place = self.path / f"{name}.json"
+        return disk.read_json(place, "delete it and make it again") if place.exists() else otherwise
+
+    def write(self, name: str, contents: Any) -> None:
+        """Writes RUN/`name`.json, readable by the owner alone."""
+        disk.write_json(self.path / f"{name}.json", contents, mode=0o600)

@@ -1,76 +1,175 @@
-"""What a run folder writes down before it trains: the settings that a run is built from, and built from again."""
+"""The settings of a run: composed from words, written down before training, and built again from what was written."""
 
 import dataclasses
-import inspect
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from certunl import registry
+from certunl.base import digest
+from certunl.datasets import Splits, load, mislabel
 from certunl.errors import BadInput
 from certunl.features import Features
-from certunl.folders.run import load_run
+from certunl.folders.modelling import model_of, settable, with_outputs
+from certunl.training import supervised
+from certunl.training.problem import Dataset, Problem
 from certunl.training.recipe import Recipe
+from certunl.training.run import Run
 
-__all__ = ["adopt", "compose"]
+__all__ = ["LOSSES", "Built", "build", "compose", "fingerprint", "tuples"]
+
+LOSSES = ("classification", "binary", "regression", "multilabel")
+
+
+class Built(NamedTuple):
+    """The objects that the settings of a run describe.
+
+    Args:
+        problem: the model and its training data.
+        recipe: the settings of training.
+        splits: training and test data as the model sees them: features, if the run has an extractor.
+        source: the training data before the extractor.
+        extractor: the extractor, or None.
+        mislabelled: i32[k], the training examples whose labels were replaced.
+    """
+
+    problem: Problem
+    recipe: Recipe
+    splits: Splits
+    source: Dataset
+    extractor: Features | None
+    mislabelled: np.ndarray
 
 
 def compose(
-    dataset: str, model: str, pairs: Sequence[str], limits: dict[str, Any], seed: int, mislabel: float | None = None
+    dataset: str,
+    model: str,
+    pairs: Sequence[str],
+    limits: dict[str, Any],
+    seed: int,
+    mislabel: float | None = None,
+    loss: str | None = None,
 ) -> dict[str, Any]:
-    """The settings of a run; `pairs` of "name=value" are the recipe's, the model's or l2, `limits` the data set's,
-    `mislabel` the share of its training labels that are replaced.
+    """The settings of a run, ready for JSON. Paths among them are absolute, so that they hold in every folder.
 
-    Raises: BadInput for a name that none of them has, and for a dtype that JAX would silently shorten.
+    Args:
+        dataset: the name of a data set in the registry, a file, a folder, or "package.module:function".
+        model: the name of a model in the registry, or "package.module:Class".
+        pairs: words "name=value" that set fields of the recipe or the model, `l2` or `randomness`. A word
+            "data.name=value" is a setting of the data set.
+        limits: settings of the data set; None leaves a default.
+        seed: decides the initial parameters, the batches and the replaced labels.
+        mislabel: the share of training labels to replace. Default: none.
+        loss: one of `LOSSES`, or "package.module:function" for a loss f(outputs, targets) -> f[b]. Default:
+            classification if the data have classes, otherwise regression.
+
+    Raises: BadInput for an unknown name, and for a dtype that JAX would silently shorten.
     """
     chosen = registry.parse(pairs)
-    l2 = chosen.pop("l2", 0.0)
-    known = {field.name for field in dataclasses.fields(Recipe)}
-    recipe = {name: chosen.pop(name) for name in list(chosen) if name in known}
-    fields = [p for p in inspect.signature(registry.find("models", model)).parameters if p not in ("parent", "name")]
+    of_data, l2, randomness = chosen.pop("data", {}), chosen.pop("l2", 0.0), chosen.pop("randomness", None)
+    if not isinstance(of_data, dict) or "" in of_data:
+        raise BadInput("data has settings of its own, such as data.label=bought; data=... has no meaning")
+    of_data = {name: value for name, value in limits.items() if value is not None} | of_data
+    of_recipe = {field.name for field in dataclasses.fields(Recipe)}
+    recipe = {name: chosen.pop(name) for name in list(chosen) if name in of_recipe}
+    fields = settable(model)
     if unknown := sorted(chosen.keys() - fields):
-        raise BadInput(f"there is no setting {unknown[0]!r}; settings are {', '.join([*sorted(known), *fields, 'l2'])}")
+        names = ", ".join([*sorted(of_recipe), *fields, "l2", "randomness", "data.NAME"])
+        raise BadInput(f"there is no setting {unknown[0]!r}; settings are {names}")
     _check_precision(chosen.get("dtype"))
+    if loss is not None and loss not in LOSSES:
+        _own_loss(loss)
     return {
-        "dataset": dataset,
-        "dataset_settings": {name: value for name, value in limits.items() if value is not None},
+        # a relative path is looked for in data_dir
+        "dataset": _absolute(dataset) if _is_path(dataset) and "data_dir" not in of_data else dataset,
+        "dataset_settings": {n: _absolute(v) if n in _PATHS and isinstance(v, str) else v for n, v in of_data.items()},
         **({} if mislabel is None else {"mislabel": mislabel}),
         "model": model,
         "model_settings": chosen,
+        **({} if loss is None else {"loss": loss}),
         "l2": l2,
+        **({} if randomness is None else {"randomness": randomness}),
         "recipe": dataclasses.asdict(registry.fill(Recipe, recipe, "Recipe")),
         "seed": seed,
     }
 
 
+_PATHS = ("data_dir", "plan", "test_path")
+"""Settings of data sets that are paths."""
+
+
+def _is_path(dataset: str) -> bool:
+    """Whether a word names a file or folder, and neither a data set of the registry nor an object of a module."""
+    path = Path(dataset).expanduser()
+    if path.exists() or ":" in dataset:
+        return path.exists() and dataset not in registry.names("datasets")
+    return os.sep in dataset or bool(path.suffix)
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
+
+
+def _own_loss(name: str) -> Any:
+    """The user's own output loss. Raises: BadInput for a name of another form or an object that cannot be called."""
+    if ":" not in name:
+        known = ", ".join(LOSSES)
+        raise BadInput(f"unknown loss {name!r}; known are {known}, or package.module:function for f(outputs, targets)")
+    if not callable(loss := registry.imported(name)) or isinstance(loss, type):
+        raise BadInput(f"the loss {name} must be a function f(outputs, targets) -> f[b], got {type(loss).__name__}")
+    return loss
+
+
 def _check_precision(dtype: Any) -> None:
-    """What is no dtype is left to the model, which refuses it."""
+    """Raises BadInput for a dtype that JAX would shorten. The model refuses a value that is no dtype."""
     try:
-        held = jax.dtypes.canonicalize_dtype(dtype)
+        canonical = jax.dtypes.canonicalize_dtype(dtype)
     except TypeError:
         return
-    if dtype is not None and held != np.dtype(dtype):
-        raise BadInput(f"dtype={dtype} needs JAX_ENABLE_X64=1 in the environment: without it JAX computes in {held}")
-
-
-def adopt(folder: Path) -> tuple[Features, dict[str, Any]]:
-    """(the network of the run in `folder` without its last layer, what to write down to build it again from its
-    parameters). Raises: BadInput where there is no run, or one of features itself."""
-    run, splits, facts = load_run(folder)
-    settings = facts["settings"]
-    if "features" in settings:
+    if dtype is not None and canonical != np.dtype(dtype):
         raise BadInput(
-            f"{folder} was itself trained on features; give the run they came from, {settings['features']['run']}"
+            f"dtype={dtype} needs JAX_ENABLE_X64=1 in the environment: without it JAX computes in {canonical}"
         )
-    extractor = Features.of(run)
-    return extractor, {
-        "run": str(folder.absolute()),
-        "fingerprint": facts["fingerprint"],
-        "origin": extractor.origin,
-        "inherited": extractor.inherited,
-        "model": settings["model"],
-        "model_settings": {"classes": splits.classes, **settings["model_settings"]},
-    }
+
+
+def build(settings: dict[str, Any], extractor: Features | None = None) -> Built:
+    """The objects that `settings` describe; `extractor` turns the data into features."""
+    splits = load(settings["dataset"], **tuples(settings["dataset_settings"]))
+    source, ids = splits.train, np.zeros(0, np.int32)
+    if "mislabel" in settings:
+        if splits.classes is None:
+            raise BadInput("these data have no classes, so no label can be replaced; leave out --mislabel")
+        key = jax.random.fold_in(jax.random.key(settings["seed"]), 2)  # training may use the children 0 and 1
+        source, ids = mislabel(key, source, settings["mislabel"], splits.classes)
+        splits = splits._replace(train=source)
+    if extractor is not None:
+        splits = splits._replace(train=extractor(source), test=extractor(splits.test))
+    problem = _problem(settings, splits)
+    return Built(problem, registry.fill(Recipe, settings["recipe"], "Recipe"), splits, source, extractor, ids)
+
+
+def _problem(settings: dict[str, Any], splits: Splits) -> Problem:
+    """The problem of the model and the loss in `settings`."""
+    loss = settings.get("loss", "regression" if splits.classes is None else "classification")
+    model = model_of(settings["model"], with_outputs(settings, splits))
+    of_problem = {"l2": settings["l2"], "randomness": settings.get("randomness")}
+    if loss in LOSSES:
+        return getattr(supervised, loss)(model, splits.train, **of_problem)
+    return supervised.supervised(model, splits.train, _own_loss(loss), **of_problem)
+
+
+def tuples(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with tuples in place of lists, as they were before JSON."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+
+
+def fingerprint(run: Run, settings: dict[str, Any], built: Built, provenance: dict[str, str] | None) -> str:
+    """A digest of the run. It covers the inputs of the extractor and not its features, which may round differently on
+    another machine."""
+    extractor = None if built.extractor is None else built.extractor.params
+    settings = settings if provenance is None else {**settings, "provenance": provenance}  # 0.1 kept none
+    return digest(settings, (run.start, vars(run.schedule), run.params, built.source, extractor))

@@ -1,10 +1,10 @@
-"""Who was in? What attackers hold, how they are run, and what their scores are worth.
+"""Membership inference: the knowledge of attackers, the attacks on all models, and the power of their scores.
 
-    target         Target, Shadows, Attack: what an attacker holds, and the contract of an attack
+    target         Target, Shadows, Attack: the knowledge of an attacker, and the contract of an attack
     shadows        shadow models, trained on random halves of the candidates
-    attack         every attack on every model of one request, beside its control
-    roc            what scores are worth: AUC, true positives at few false ones
-    relearning     in how many epochs a model learns the forgotten examples again
+    attack         every attack on every model of one request, with a control
+    roc            the power of scores: AUC, true positive rates at low false positive rates
+    relearning     the number of epochs in which a model learns the forgotten examples again
 
 The attacks themselves are in attacks/, one per file.
 """

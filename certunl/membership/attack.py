@@ -1,4 +1,4 @@
-"""Every attack on every model of one request, beside the same on the retrained model, and its control."""
+"""Every attack on every model of one request, and a control of each attack on the retrained model."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -32,51 +32,52 @@ def attack_all(
     methods: Mapping[str, Unlearner] | None = None,
     noise: Mapping[str, float] | None = None,
 ) -> tuple[dict[str, dict[str, Attacked]], dict[str, Attacked], dict[str, str]]:
-    """(attacks[model][attack], controls[attack], why some are missing).
+    """(attacks[model][attack], controls[attack], reasons for missing attacks).
 
-    `shadows` models are trained once for all; the attacks that need unlearned ones are run where `methods` has the
-    model's method, and where `noise` has the model's name with noise of that standard deviation on each. A control is
-    the attack on the retrained model, members and others shuffled before it looks, with a 99.9% interval.
+    One set of `shadows` models serves all attacks. Attacks that need unlearned shadow models run only on models whose
+    method is in `methods`. If `noise` has the name of the model, noise of that standard deviation is added to each of
+    these shadow models. A control is the attack on the retrained model (or on the only model) with shuffled bits
+    `member`, with a 99.9% interval.
     """
     methods, noise = methods or {}, noise or {}
-    ask_key, train_key, forget_key, attack_key, shuffle_key = jax.random.split(key, 5)
-    held = suspects(run, request, jax.tree.map(jax.numpy.asarray, test), ask_key)
+    suspects_key, train_key, forget_key, attack_key, shuffle_key = jax.random.split(key, 5)
+    lineup = suspects(run, request, run.problem.admit(test), suspects_key)
     needs = {attack.needs for attack in attacks.values()}
-    trained, seen = None, None
+    trained, before = None, None
     if needs - {"model"}:
-        trained = train_shadows(run, request, held, train_key, shadows)
-        seen = trained.seen()
-    found: dict[str, dict[str, Attacked]] = {}
+        trained = train_shadows(run, request, lineup, train_key, shadows)
+        before = trained.seen()
+    results: dict[str, dict[str, Attacked]] = {}
     controls: dict[str, Attacked] = {}
     missing: dict[str, str] = {}
     for name, params in models.items():
         after = None
         if "unlearned" in needs and trained is not None and name in methods:
             after = _forgotten(trained, methods[name], forget_key, noise.get(name, 0.0), name, missing)
-        target = _target(run, params, held, seen, after)
-        found[name] = {}
+        target = _target(run, params, lineup, before, after)
+        results[name] = {}
         for number, (title, attack) in enumerate(attacks.items()):
             if attack.needs == "unlearned" and after is None:
                 if name not in methods and name not in missing:
-                    missing[f"{title} on {name}"] = "the method that made it is not given (methods={name: method})"
+                    missing[f"{title} on {name}"] = "the method of this model is not given (methods={name: method})"
                 continue
             own_key = jax.random.fold_in(attack_key, number)
             try:
-                found[name][title] = judge(attack(target, own_key), held.member)
+                results[name][title] = judge(attack(target, own_key), lineup.member)
                 if name == "retrain" or len(models) == 1:
                     generator = np.random.default_rng(np.asarray(jax.random.key_data(shuffle_key)).tolist())
-                    bits = generator.permutation(held.member)
+                    bits = generator.permutation(lineup.member)
                     control = attack(replace(target, member=jnp.asarray(bits)), own_key)
                     controls[title] = judge(control, bits, confidence=0.999)
             except BadInput as error:
                 missing[title] = str(error)
-    return found, controls, missing
+    return results, controls, missing
 
 
 def _forgotten(
     trained: Trained, method: Unlearner, key: Key, sigma: float, name: str, missing: dict[str, str]
 ) -> Shadows | None:
-    """What the shadow models give after they forgot by `method`, or a note of why they could not."""
+    """The results of the shadow models after they forgot by `method`, or None and the reason in `missing`."""
     forget_key, noise_key = jax.random.split(key)
     try:
         after = trained.forgotten(method, forget_key)
@@ -87,15 +88,15 @@ def _forgotten(
     return trained.seen(jax.tree.map(lambda p, z: p + sigma * z, after, noise) if sigma else after)
 
 
-def _target(run: Run, params: Params, held: Suspects, seen: Shadows | None, after: Shadows | None) -> Target:
+def _target(run: Run, params: Params, lineup: Suspects, before: Shadows | None, after: Shadows | None) -> Target:
     problem = run.problem
     return Target(
         run=run,
         params=params,
-        candidates=held.candidates,
-        member=jnp.asarray(held.member),
-        original=problem.scores(run.params, held.candidates),
-        scores=problem.scores(params, held.candidates),
-        shadows=seen,
+        candidates=lineup.candidates,
+        member=jnp.asarray(lineup.member),
+        original=problem.scores(run.params, lineup.candidates),
+        scores=problem.scores(params, lineup.candidates),
+        shadows=before,
         unlearned=after,
     )

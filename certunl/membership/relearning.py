@@ -1,4 +1,4 @@
-"""How fast a model learns again what it forgot."""
+"""The speed at which a model learns forgotten examples again."""
 
 from dataclasses import replace
 from typing import Any
@@ -16,9 +16,12 @@ __all__ = ["relearn_epochs", "relearnt"]
 
 
 def relearnt(run: Run, params: Params, data: Dataset, key: Key, epochs: int, stop_at: float = -np.inf) -> np.ndarray:
-    """f[e + 1, m]: the loss of each example of `data` after 0, 1, ... epochs of fine-tuning on all of them by the run's
-    recipe at its first learning rate; e = `epochs`, or as many as bring the mean loss to `stop_at`."""
-    recipe = replace(run.recipe, epochs=1, decay=1.0, learning_rate=float(run.schedule.rates[0]))
+    """f[e + 1, m]: the loss of each example of `data` after 0, 1, ... e epochs of fine-tuning on all of `data`.
+
+    Fine-tuning uses the run's recipe at its first learning rate. e is `epochs`, or the first epoch at which the mean
+    loss is at most `stop_at`.
+    """
+    recipe = replace(run.recipe, epochs=1, decay=1.0, learning_rate=run.rates[0])
     problem = replace(run.problem, data=jax.tree.map(jax.numpy.asarray, data))
     losses = [np.asarray(problem.scores(params, problem.data).losses, np.float64)]
     for epoch in range(epochs):
@@ -31,11 +34,11 @@ def relearnt(run: Run, params: Params, data: Dataset, key: Key, epochs: int, sto
 
 
 def relearn_epochs(run: Run, params: Params, request: Any, key: Key, *, slack: float = 0.05, most: int = 20) -> float:
-    """The epochs of fine-tuning on `request` until its mean loss is at most (1 + `slack`) times that of the trained
-    model, `run.params`: 0 where nothing was forgotten, infinity where `most` are not enough.
+    """The epochs of fine-tuning on `request` until its mean loss is at most (1 + `slack`) times the original one.
 
-    Hold it against the retrained model's: fewer may say that something is still known, but the size of the parameters
-    alone moves it too.
+    The original mean loss is that of `run.params`. The result is 0 if the loss is that low from the beginning, and
+    infinity if `most` epochs are not enough. Compare it with the result of the retrained model. Fewer epochs may mean
+    that the model still knows something, but the size of the parameters alone also changes the result.
     """
     data = run.problem.data[np.asarray(request)]
     goal = (1 + slack) * float(np.mean(run.problem.scores(run.params, data).losses))

@@ -1,4 +1,4 @@
-"""What an attack's scores are worth: area under the ROC curve with its interval, and power at few false alarms."""
+"""The power of an attack's scores: area under the ROC curve with an interval, and power at few false positives."""
 
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -11,15 +11,21 @@ from certunl.errors import BadInput
 __all__ = ["FALSE_ALARMS", "Attacked", "judge"]
 
 FALSE_ALARMS = (0.001, 0.01)
-"""The false positive rates at which the true positive rate is told."""
+"""The false positive rates at which the true positive rate is reported."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attacked:
-    """One attack on one model: `auc` (1/2 is chance) and its interval `low` to `high` (95%; 99.9% for a control);
-    `tpr_at_0_1` and `tpr_at_1`, the true positive rates at 0.1% and 1% false positives (NaN where so few non-members
-    cannot tell: 1,000 and 100 are needed); how many `members` and `others` were scored; the curve, `fpr` and `tpr` from
-    (0, 0) to (1, 1)."""
+    """The power of one attack on one model.
+
+    Args:
+        auc: area under the ROC curve. 1/2 is chance.
+        low, high: confidence interval of `auc`, 95% by default and 99.9% for a control.
+        tpr_at_0_1: true positive rate at 0.1% false positives, NaN for fewer than 1,000 scored non-members.
+        tpr_at_1: true positive rate at 1% false positives, NaN for fewer than 100 scored non-members.
+        members, others: number of members and of non-members that were scored.
+        fpr, tpr: points of the ROC curve from (0, 0) to (1, 1).
+    """
 
     auc: float
     low: float
@@ -33,28 +39,31 @@ class Attacked:
 
     @property
     def at_chance(self) -> bool:
-        """Whether the interval holds 1/2."""
+        """Whether the interval contains 1/2."""
         return self.low <= 0.5 <= self.high
 
 
 def judge(scores: Any, member: Any, *, confidence: float = 0.95) -> Attacked:
-    """How well `scores f[m]` (higher means «was in») tell those that are `member bool[m]`; who has NaN is left out.
+    """The power of `scores f[m]`, higher for members, to separate `member bool[m]` from the others.
 
     auc = P(score of a member > score of another) + P(equal)/2, with the interval of DeLong et al. 1988 on the logit of
-    auc; where none is mistaken, Clopper and Pearson's of as many successes as the smaller group has.
-    Raises: BadInput where there are not two members and two others.
+    auc. If the scores separate both groups without error, the interval is that of Clopper and Pearson for as many
+    successes as the smaller group has examples. Candidates with the score NaN are left out.
+    Raises: BadInput unless at least two members and two others have scores.
     """
     scores, member = np.asarray(scores, np.float64), np.asarray(member, bool)
-    told = ~np.isnan(scores)
-    inside, outside = np.sort(scores[told & member]), np.sort(scores[told & ~member])
+    scored = ~np.isnan(scores)
+    inside, outside = np.sort(scores[scored & member]), np.sort(scores[scored & ~member])
     if min(len(inside), len(outside)) < 2:
-        raise BadInput(f"an attack needs two members and two others, got {len(inside)} and {len(outside)}")
-    wins = _below(outside, inside)  # of each member, the share of the others that it beats
+        raise BadInput(
+            f"an attack needs scores of at least two members and two others, got {len(inside)} and {len(outside)}"
+        )
+    wins = _below(outside, inside)  # for each member, the share of the others with a lower score
     losses = 1 - _below(inside, outside)
     auc = float(wins.mean())
     error = float(np.sqrt(wins.var(ddof=1) / len(wins) + losses.var(ddof=1) / len(losses)))
     low, high = _interval(auc, error, min(len(inside), len(outside)), confidence)
-    thresholds = np.unique(scores[told])[::-1]
+    thresholds = np.unique(scores[scored])[::-1]
     fpr, tpr = (np.append(0.0, 1 - np.searchsorted(a, thresholds) / len(a)) for a in (outside, inside))
     power = [
         float(tpr[np.searchsorted(fpr, rate + 1e-12, side="right") - 1]) if len(outside) * rate >= 1 else float("nan")
@@ -75,12 +84,12 @@ def judge(scores: Any, member: Any, *, confidence: float = 0.95) -> Attacked:
 
 
 def _below(pool: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Of each of `values`, the share of the sorted `pool` below it, equals counted half."""
+    """For each of `values`, the share of the sorted `pool` below it; equal numbers count half."""
     return (np.searchsorted(pool, values, "left") + np.searchsorted(pool, values, "right")) / (2 * len(pool))
 
 
 def _interval(auc: float, error: float, fewest: int, confidence: float) -> tuple[float, float]:
-    """`fewest` of members and others."""
+    """The interval of `auc` with standard error `error`; `fewest` is the size of the smaller group."""
     if error == 0:  # no overlap, or no difference at all
         least = ((1 - confidence) / 2) ** (1 / fewest)
         return {1.0: (least, 1.0), 0.0: (0.0, 1 - least)}.get(auc, (auc, auc))
@@ -90,12 +99,12 @@ def _interval(auc: float, error: float, fewest: int, confidence: float) -> tuple
 
 
 def _corners(fpr: np.ndarray, tpr: np.ndarray, most: int = 400) -> np.ndarray:
-    """Which points draw the curve: where it turns, thinned to about `most` but dense at few false alarms."""
+    """The indices of the points at which the curve turns, thinned to about `most` but dense at few false positives."""
     turn = np.ones(len(fpr), bool)
     right, up = np.diff(fpr), np.diff(tpr)
     turn[1:-1] = np.abs(right[:-1] * up[1:] - right[1:] * up[:-1]) > 1e-15
-    kept = np.flatnonzero(turn)
-    if len(kept) > most:
-        places = np.unique((np.geomspace(1, len(kept), most) - 1).astype(int))
-        kept = kept[np.union1d(places, [0, len(kept) - 1])]
-    return kept
+    corners = np.flatnonzero(turn)
+    if len(corners) > most:
+        places = np.unique((np.geomspace(1, len(corners), most) - 1).astype(int))
+        corners = corners[np.union1d(places, [0, len(corners) - 1])]
+    return corners

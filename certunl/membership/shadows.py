@@ -1,4 +1,4 @@
-"""What an attacker holds: candidates, half of them forgotten, and shadow models trained on random halves of them."""
+"""Candidates, half of them forgotten examples, and shadow models trained on random halves of the candidates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,8 +11,8 @@ from certunl.base import Key, Params, Progress, nth, stacked
 from certunl.certificates.update import Unlearner
 from certunl.errors import BadInput
 from certunl.membership.target import Shadows
+from certunl.training.dataset import Dataset, end_to_end, rowwise
 from certunl.training.ensemble import ensemble
-from certunl.training.problem import Dataset
 from certunl.training.run import Run
 from certunl.training.schedule import Schedule
 
@@ -21,8 +21,13 @@ __all__ = ["Suspects", "Trained", "suspects", "train_shadows"]
 
 @dataclass(frozen=True, kw_only=True)
 class Suspects:
-    """`candidates`, first the `inside` (ids of forgotten examples), then as many of the test set, of the same classes;
-    `member bool[m]` says which."""
+    """Forgotten examples and as many test examples of the same classes.
+
+    Args:
+        candidates: m examples, first the forgotten ones, then the test examples.
+        inside: ids i32[m/2] of the forgotten examples.
+        member: bool[m], whether a candidate is a forgotten example.
+    """
 
     candidates: Dataset
     inside: np.ndarray
@@ -30,16 +35,17 @@ class Suspects:
 
 
 def suspects(run: Run, request: np.ndarray, test: Dataset, key: Key) -> Suspects:
-    """Draws as many test examples of each class as `request` has of it; where the test set has too few of one, as many
-    of the request as it has. Without classes any test examples will do.
+    """For each class, as many examples of `request` as of the test set, drawn from `key`.
 
-    Members that were asked for by their loss or their wrong labels differ from strangers of their classes without any
-    learning: there only attacks with shadow models that forgot (U-LiRA) compare like with like.
+    The number is that of the smaller of both groups. Without classes all examples count as one class. Members that were
+    requested for their loss or their wrong labels differ from test examples of the same classes even without training
+    on them. For such requests only attacks with shadow models that forgot (U-LiRA) make a fair comparison.
+    Raises: BadInput for fewer than two of each.
     """
     generator = np.random.default_rng(np.asarray(jax.random.key_data(key)).tolist())
-    classes = np.issubdtype(np.asarray(test.y).dtype, np.integer)
-    mine = np.asarray(run.problem.data.y)[request] if classes else np.zeros(len(request), int)
-    theirs = np.asarray(test.y) if classes else np.zeros(len(test), int)
+    classes = run.problem.kind in ("classification", "binary")
+    mine = np.asarray(run.problem.data.y)[request].reshape(-1) if classes else np.zeros(len(request), int)
+    theirs = np.asarray(test.y).reshape(-1) if classes else np.zeros(len(test), int)
     inside, outside = [], []
     for label in np.unique(mine):
         pairs = [generator.permutation(np.flatnonzero(y == label)) for y in (mine, theirs)]
@@ -58,8 +64,16 @@ def suspects(run: Run, request: np.ndarray, test: Dataset, key: Key) -> Suspects
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """Shadow models: `run` of all data and candidates, `present bool[s, n]`, `starts` and `params` stacked; the
-    candidates' ids there, and those of the rest of the request, which every model has seen."""
+    """The shadow models.
+
+    Args:
+        run: the run on the training data followed by the test candidates.
+        suspects: the candidates.
+        present: bool[s, n], the examples of that data on which each model is trained.
+        starts, params: initial and trained parameters, stacked with the leading axis s.
+        ids: ids of the m candidates in that data.
+        others: ids of the rest of the request, on which every model is trained.
+    """
 
     run: Run
     suspects: Suspects
@@ -70,17 +84,17 @@ class Trained:
     others: np.ndarray
 
     def seen(self, params: Params | None = None) -> Shadows:
-        """What the models (default: as trained) give the candidates."""
+        """The results of the models on the candidates. `params` defaults to the trained parameters."""
         models = self.params if params is None else params
-        given = [self.run.problem.scores(nth(models, i), self.suspects.candidates) for i in range(len(self.present))]
+        results = [self.run.problem.scores(nth(models, i), self.suspects.candidates) for i in range(len(self.present))]
         return Shadows(
             inside=jnp.asarray(self.present[:, self.ids]),
-            margins=jnp.stack([scores.margins() for scores in given]),
-            likelihoods=jnp.stack([scores.likelihoods() for scores in given]),
+            margins=jnp.stack([scores.margins() for scores in results]),
+            likelihoods=jnp.stack([scores.likelihoods() for scores in results]),
         )
 
     def forgotten(self, method: Unlearner, key: Key) -> Params:
-        """The models after each forgot, by `method`, the candidates it saw and the rest of the request; stacked."""
+        """The parameters after each model forgot its candidates and the rest of the request by `method`; stacked."""
         after = []
         for i, one in enumerate(self.runs()):
             request = np.union1d(self.ids[self.present[i, self.ids]], self.others)
@@ -88,7 +102,7 @@ class Trained:
         return stacked(after)
 
     def runs(self) -> Sequence[Run]:
-        """Each model as a run of its own."""
+        """Each model as a run of its own, whose schedule masks the examples on which it is not trained."""
         return [
             replace(
                 self.run,
@@ -102,17 +116,21 @@ class Trained:
 
 
 def train_shadows(
-    run: Run, request: np.ndarray, held: Suspects, key: Key, count: int, *, progress: Progress | None = None
+    run: Run, request: np.ndarray, lineup: Suspects, key: Key, count: int, *, progress: Progress | None = None
 ) -> Trained:
-    """`count` (even) models trained together by the run's recipe along its own schedule: on everyone the run has but
-    the members among the candidates, and on half of the members and half of the others; models 2j and 2j + 1 on the two
-    halves. So each has as many examples as the run, of the same classes. Initial parameters are each model's own; each
-    stranger stands where one of the members stands, beside it."""
-    n, m = len(run.present), len(held.inside)
-    data = _joined(run.problem.data, held.candidates[np.arange(m, 2 * m)])
-    ids = np.append(held.inside, np.arange(n, n + m))
+    """`count` shadow models (an even number), trained together by the run's recipe along its own schedule.
+
+    Every model is trained on the run's present examples that are no candidates. It is also trained on half of the
+    members and half of the other candidates; models 2j and 2j + 1 get complementary halves. Each model therefore has
+    as many examples as the run, of the same classes. Each model has its own initial parameters. Each test candidate
+    is added to the batches of one member.
+    """
+    run.need_history("shadow models")
+    n, m = len(run.present), len(lineup.inside)
+    data = _joined(run.problem.data, lineup.candidates[np.arange(m, 2 * m)])
+    ids = np.append(lineup.inside, np.arange(n, n + m))
     rest = np.append(np.asarray(run.present), np.zeros(m, bool))
-    rest[held.inside] = False
+    rest[lineup.inside] = False
     generator = np.random.default_rng(np.asarray(jax.random.key_data(key)).tolist())
     present = np.repeat(rest[None], count, axis=0)
     for j in range(count // 2):
@@ -124,17 +142,19 @@ def train_shadows(
     pool = replace(
         run,
         problem=replace(run.problem, data=data),
-        schedule=_beside(run.schedule, held.inside, n),
+        schedule=_beside(run.schedule, lineup.inside, n),
         present=jnp.ones(len(data), bool),
     )
     params = ensemble(pool, present, starts=starts, progress=progress)
-    others = np.setdiff1d(request, held.inside)
-    return Trained(run=pool, suspects=held, present=present, starts=starts, params=params, ids=ids, others=others)
+    others = np.setdiff1d(request, lineup.inside)
+    return Trained(run=pool, suspects=lineup, present=present, starts=starts, params=params, ids=ids, others=others)
 
 
 def _beside(schedule: Schedule, inside: np.ndarray, first: int) -> Schedule:
-    """The schedule with example `first` + j in every batch that holds `inside[j]`, at its weight; divisors stay, for
-    half of both are there."""
+    """The schedule with example `first` + j added to every batch that contains `inside[j]`, at the same weight.
+
+    The divisors do not change, because only half of all candidates are present in a model.
+    """
     indices, weights = np.asarray(schedule.indices), np.asarray(schedule.weights)
     there = np.isin(indices, inside) & (weights != 0)
     more = np.zeros((len(indices), int(there.sum(axis=1).max(initial=0))), indices.dtype)
@@ -147,8 +167,8 @@ def _beside(schedule: Schedule, inside: np.ndarray, first: int) -> Schedule:
 
 
 def _joined(a: Dataset, b: Dataset) -> Dataset:
-    """Strangers have owners of their own where there are owners."""
-    x, y = (jnp.concatenate([jnp.asarray(p), jnp.asarray(q, p.dtype)]) for p, q in ((a.x, b.x), (a.y, b.y)))
+    """The examples of `a` and then of `b`. If `a` has owners, each example of `b` gets an owner of its own."""
+    x, y = (rowwise(end_to_end, p, q) for p, q in ((a.x, b.x), (a.y, b.y)))
     owners = None
     if a.owners is not None:
         owners = jnp.concatenate([jnp.asarray(a.owners), jnp.max(jnp.asarray(a.owners)) + 1 + jnp.arange(len(b))])

@@ -1,4 +1,4 @@
-"""What an attacker holds, and the contract of an attack."""
+"""The knowledge of an attacker, and the contract of an attack."""
 
 from typing import Any, ClassVar, Protocol
 
@@ -13,8 +13,13 @@ __all__ = ["Attack", "Shadows", "Target"]
 
 @struct.dataclass
 class Shadows:
-    """s models that the attacker trained: `inside bool[s, m]`, which of m candidates each has seen; `margins f[s, m]`
-    and `likelihoods f[s, m]` (their logarithms) of each candidate under each."""
+    """The results of s shadow models, which the attacker trained, on m candidates.
+
+    Args:
+        inside: bool[s, m], whether a model was trained on a candidate.
+        margins: f[s, m], the margin of each candidate (`Scores.margins`).
+        likelihoods: f[s, m], the logarithm of the likelihood of each candidate (`Scores.likelihoods`).
+    """
 
     inside: jax.Array
     margins: jax.Array
@@ -23,12 +28,18 @@ class Shadows:
 
 @struct.dataclass
 class Target:
-    """A model under attack and what the attacker holds.
+    """A model under attack and the knowledge of the attacker.
 
-    Of m `candidates` half are forgotten examples, `member bool[m]`: an attack may learn from some of these bits, and
-    then gives the others' scores only. `run` is the trained model before anything was forgotten, `params` the judged
-    one; `original`, `scores` what they give the candidates; `shadows` are models trained on random halves of the
-    candidates, `unlearned` the same after forgetting these halves as the judged one forgot (None where there are none).
+    Args:
+        run: the training run before the request.
+        params: the parameters of the model under attack.
+        candidates: m examples, half of them forgotten ones.
+        member: bool[m], whether a candidate is a forgotten example. An attack may learn from some of these bits. It
+            then gives scores only for the other candidates.
+        original: the scores of the original model on the candidates.
+        scores: the scores of the model under attack on the candidates.
+        shadows: models trained on random halves of the candidates. Default: none.
+        unlearned: these models after they forgot their halves by the method of the model under attack. Default: none.
     """
 
     run: Any
@@ -42,9 +53,9 @@ class Target:
 
 
 class Attack(Protocol):
-    """Settings of one way to tell who was in. `needs`: "model", "shadows" or "unlearned", what of the target it uses.
+    """The settings of one attack. `needs` is "model", "shadows" or "unlearned", the part of the target that it uses.
 
-    The call gives f[m], higher for «was in», NaN where an attack learnt from that candidate's bit.
+    The call gives the scores f[m], higher for members, and NaN for a candidate whose bit the attack learnt from.
     """
 
     needs: ClassVar[str]

@@ -1,13 +1,13 @@
-"""Ways to forget, one per file.
+"""Unlearning methods, one per file.
 
 A method is a frozen dataclass of settings with
 
-    prepare(run, *, progress=None) -> Any                 before anyone asks; None where there is nothing to prepare
-    forget(run, prepared, request, key) -> Update         `prepared` may be None
+    prepare(run, *, progress=None) -> Any                 work before any request; returns None if there is none
+    forget(run, prepared, request, key) -> Update         `prepared` may be None, unless the method is `serves_once`
 
-`forget` checks the request with `run.check`, never changes `run`, waits for its result and puts the seconds it
-took, compilation apart, into `Update.cost`. Its guarantee comes from `bounds.theorems`, and says None where none
-applies.
+`forget` checks the request with `run.check`, never changes `run` and waits for its result. It stores the seconds it
+took in `Update.cost`, with compilation apart. The guarantee of an approximation comes from `bounds.theorems`. It says
+None if no theorem applies.
 """
 
 from certunl.methods.certified_removal import CertifiedRemoval

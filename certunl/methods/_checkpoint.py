@@ -1,4 +1,4 @@
-"""Parameters on the way of training, and whose they are."""
+"""The parameters of training some steps before its end, and the run they belong to."""
 
 from dataclasses import dataclass
 
@@ -15,24 +15,36 @@ __all__ = ["Checkpoint"]
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """`params` of training as it was, with everyone, some steps before its end; `origin` says of which run and how
-    many. They depend on the forgotten, so erase them after the last request."""
+    """The parameters of the original training run, with all its examples, some steps before the end.
+
+    They depend on the forgotten examples, so erase them after the last request.
+
+    Args:
+        params: the parameters, a pytree like those of the run.
+        origin: the run and the step that the parameters belong to.
+    """
 
     params: Params
     origin: Origin
 
     @classmethod
     def of(cls, run: Run, before: int, progress: Progress | None = None) -> "Checkpoint":
-        """That of `run`, recomputed from start and schedule. Raises: Diverged as training does."""
+        """The parameters of `run` `before` steps before its end, recomputed from start and schedule.
+
+        Raises: Diverged as training does.
+        """
+        run.need_history("a checkpoint of training")
         first = jax.tree.map(lambda a: a[: len(run.schedule) - before], run.schedule)
         params, risks = jax.block_until_ready(follow(run.problem, run.recipe, run.start, first, progress))
         check_finite(risks, params, run.recipe)
         return cls(params, _origin(run, before))
 
     def check(self, run: Run, before: int) -> "Checkpoint":
-        """Itself. Raises: BadInput where it is another run's, or of another step."""
+        """This checkpoint. Raises: BadInput if it belongs to another run or to another step."""
         if not _origin(run, before).same(self.origin):
-            raise BadInput("this checkpoint belongs to another run, or to another step of it; prepare this one")
+            raise BadInput(
+                "this checkpoint belongs to another run, or to another step of it; call prepare(run) for this run"
+            )
         return self
 
 

@@ -1,52 +1,79 @@
-"""The training loop, gone on with: what fine-tuning, negative gradient and the other heuristics share."""
+"""The skeleton of the heuristics that go on with the training loop: each one writes only what the loop is to learn."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from certunl.base import Key, Params
-from certunl.certificates.update import Update
+from certunl.certificates.update import Unlearner, Update
+from certunl.errors import plain_numbers, positive, whole
 from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
+from certunl.training.continuing import continuation
 from certunl.training.loop import check_finite, follow
 from certunl.training.problem import Problem
 from certunl.training.recipe import Recipe
-from certunl.training.run import Run, continuation
+from certunl.training.run import Run
 from certunl.training.schedule import Schedule
 from certunl.training.supervised import classes, wrong_labels
 
-__all__ = ["continued", "followed", "relabelled"]
+__all__ = ["Continued", "Lesson", "relabelled"]
 
 
-def continued(
-    run: Run, rows: np.ndarray, sign: float, epochs: int, learning_rate: float | None, key: Key, method: str
-) -> Update:
-    """The Update after `epochs` more on `rows`, each weighted `sign`, by the run's own recipe at a constant rate.
+class Lesson(NamedTuple):
+    """The arguments of the loop: the objective, the settings of a step, and the steps."""
 
-    `learning_rate` defaults to that of the run's last step. No theorem: NOT CERTIFIED.
-    """
-    recipe, schedule = continuation(run, rows, epochs, learning_rate, key)
-    schedule = replace(schedule, weights=sign * schedule.weights)
-    with Stopwatch() as watch:
-        params = followed(run.problem, recipe, run.params, schedule)
-    return updated(run, params, watch, method)
+    problem: Problem
+    recipe: Recipe
+    schedule: Schedule
 
 
-def followed(problem: Problem, recipe: Recipe, start: Params, schedule: Schedule) -> Params:
-    """The end of the loop, when it is there. Raises: Diverged where it is not finite."""
-    params, risks = jax.block_until_ready(follow(problem, recipe, start, schedule))
-    check_finite(risks, params, recipe)
-    return params
+@dataclass(frozen=True, kw_only=True)
+class Continued(Unlearner):
+    """A method that trains for a few more epochs from the run's parameters. A subclass defines `lesson`."""
+
+    name: ClassVar[str]
+
+    epochs: int = 1
+    learning_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        plain_numbers(self)
+        whole(epochs=self.epochs, most=10**7 - 1)
+        positive("for the run's last rate", learning_rate=self.learning_rate)
+
+    def lesson(self, run: Run, request: np.ndarray, key: Key) -> Lesson:
+        """The loop that unlearns the checked `request`; `key` draws its batches."""
+        raise NotImplementedError(f"{type(self).__name__} does not define lesson, the loop that it trains")
+
+    def follow(self, run: Run, request: np.ndarray, lesson: Lesson) -> tuple[Params, jax.Array]:
+        """The last parameters of the loop and the risk at each step."""
+        return follow(lesson.problem, lesson.recipe, run.params, lesson.schedule)
+
+    def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
+        """Trains on. `key` draws the batches, and the labels where the method draws some; `prepared` is not used.
+
+        Raises: Diverged when the loss leaves the finite numbers.
+        """
+        request = run.check(request)
+        with Stopwatch() as watch:
+            lesson = self.lesson(run, request, key)
+            params, risks = jax.block_until_ready(self.follow(run, request, lesson))
+        check_finite(risks, params, lesson.recipe)
+        return updated(run, params, watch, self.name)
+
+    def own_loop(self, run: Run, rows: np.ndarray, key: Key) -> Lesson:
+        """`epochs` more of the run's own loop on the examples `rows`."""
+        return Lesson(run.problem, *continuation(run, rows, self.epochs, self.learning_rate, key))
 
 
-def relabelled(
-    run: Run, request: np.ndarray, epochs: int, learning_rate: float | None, key: Key, what: str
-) -> tuple[Problem, Recipe, Schedule]:
-    """The problem with a wrong label for each of `request`, drawn uniformly, and the loop going on over all present."""
-    data, count = run.problem.data, classes(run.problem, run.params, what)
+def relabelled(method: Continued, run: Run, request: np.ndarray, key: Key) -> Lesson:
+    """The run's own loop on all present examples, with one wrong label for each of `request`, drawn uniformly."""
     label_key, batch_key = jax.random.split(key)
+    data, count = run.problem.data, classes(run.problem, run.params, method.name)
     labels = data.y.at[request].set(wrong_labels(label_key, data.y[request], count))
-    recipe, schedule = continuation(run, np.flatnonzero(run.present), epochs, learning_rate, batch_key)
-    return replace(run.problem, data=replace(data, y=jnp.asarray(labels))), recipe, schedule
+    lesson = method.own_loop(run, np.flatnonzero(run.present), batch_key)
+    return lesson._replace(problem=replace(run.problem, data=replace(data, y=jnp.asarray(labels))))

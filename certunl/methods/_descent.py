@@ -16,11 +16,18 @@ from certunl.training.run import Run
 __all__ = ["Descent", "check", "descend", "tolerance_of"]
 
 _SHORTEST = 1e-5
-"""A step shortened below this share of Newton's is rounding."""
+"""Shortest step length, as a share of Newton's step. A shorter step changes the parameters by rounding only."""
 
 
 class Descent(NamedTuple):
-    """`params`, the gradient there, steps tried, products the solver took."""
+    """The end of the Newton steps.
+
+    Args:
+        params: the parameters.
+        slope: the gradient of the risk at `params`.
+        steps: number of steps that were tried.
+        products: number of the solver's iterations, over all solves.
+    """
 
     params: Params
     slope: Slope
@@ -29,7 +36,7 @@ class Descent(NamedTuple):
 
     @property
     def cost(self) -> dict[str, float]:
-        """What it took, and what gradient is left."""
+        """The gradient norm that is left and the work done, for `Update.cost`."""
         return {
             "residual": self.slope.most,
             "newton_steps": float(self.steps),
@@ -38,7 +45,7 @@ class Descent(NamedTuple):
 
 
 def check(method: Any) -> None:
-    """Raises BadInput where tolerance, steps or solver of `method` do not fit."""
+    """Checks `tolerance`, `steps` and `solver` of `method`. Raises: BadInput for the first one that does not fit."""
     positive("for mu/100", tolerance=method.tolerance)
     whole(steps=method.steps)
     solver = method.solver
@@ -47,49 +54,50 @@ def check(method: Any) -> None:
 
 
 def tolerance_of(method: Any, risk: LinearRisk) -> float:
-    """That of the method, or mu/100."""
+    """The method's tolerance. Default: mu/100."""
     return risk.least_convexity / 100 if method.tolerance is None else float(method.tolerance)
 
 
 def descend(
     risk: LinearRisk, start: Params, b: Params, tolerance: float, steps: int, solver: Solver, key: Key
 ) -> Descent:
-    """w <- project(w − length H⁻¹ grad), once or more, until ‖grad‖ with its rounding is at most `tolerance`.
+    """Steps w <- project(w − length H⁻¹ grad), at least one, until ‖grad‖ with its rounding is at most `tolerance`.
 
-    length is 1, and a quarter of that while the step does not lower the norm: some length does, because ‖grad‖² falls
-    at the rate 2 ‖grad‖² along Newton's direction. Only the direction is computed in the parameters' dtype.
-    Raises: Diverged where `steps` do not reach the tolerance.
+    The length of a step is 1 at first. It is divided by 4 as long as the step does not lower the norm. Without a ball
+    some length lowers it, because ‖grad‖² falls at the rate 2 ‖grad‖² along Newton's direction. The gradient is
+    float64; only the direction is computed in the parameters' dtype.
+    Raises: Diverged if `steps` do not reach the tolerance.
     """
     run, params, slope = risk.run, start, risk.slope(start, b)
     retained, x, length = risk.mask(), None, 1.0
-    taken = products = 0
-    while taken < steps and length > _SHORTEST and (slope.most > tolerance or not taken):
+    tries = products = 0
+    while tries < steps and length > _SHORTEST and (slope.most > tolerance or not tries):
         if x is None:
             solution = jax.block_until_ready(_solve(run, retained, params, slope.gradient, key, solver))
             solver.verify(solution)
             x, length, products = solution.x, 1.0, products + int(solution.steps)
-        moved = _moved(run, params, x, length)
-        found, taken = risk.slope(moved, b), taken + 1
-        if found.most < slope.most:
-            params, slope, x = moved, found, None
-        else:
+        trial = _moved(run, params, x, length)
+        trial_slope, tries = risk.slope(trial, b), tries + 1
+        if trial_slope.most < slope.most:
+            params, slope, x = trial, trial_slope, None
+        else:  # keep the direction, which no new solve would change
             length /= 4
     if not slope.most <= tolerance:
         how = "raise steps or tolerance, or retrain"
         if length <= _SHORTEST or slope.rounding > tolerance / 2:
-            how = "no step lowers it, parameters of this precision end here: raise tolerance, or train in float64"
+            how = "no step lowers it further at this precision of the parameters: raise tolerance, or train in float64"
         if run.recipe.radius is not None:
-            how += " (a ball that does not hold the minimiser keeps it up, too)"
+            how += " (the norm also stays large if the minimiser lies outside the ball)"
         raise Diverged(
-            f"the retained gradient's norm is {slope.most:.4g} after {taken} steps, above the tolerance of "
+            f"the norm of the retained gradient is {slope.most:.4g} after {tries} steps, above the tolerance of "
             f"{tolerance:.4g}; {how}"
         )
-    return Descent(params, slope, taken, products)
+    return Descent(params, slope, tries, products)
 
 
 @partial(jax.jit, static_argnames="solver")
 def _solve(run: Run, retained: jax.Array, params: Params, gradient: Params, key: Key, solver: Solver) -> Solution:
-    """H x = gradient, H the Hessian of the retained risk at `params`."""
+    """The solution of H x = `gradient`, H the Hessian of the retained risk at `params`."""
     risk = Risk(run)
 
     def operator(v: Params, key: Key) -> Params:

@@ -1,4 +1,4 @@
-"""Damped Newton steps as one program: spectrum, gradient, solve, residual on the full data, step, projection."""
+"""Damped Newton steps as one compiled program: spectrum, gradient, solve, residual on the full data, projection."""
 
 from dataclasses import replace
 from functools import partial
@@ -14,18 +14,18 @@ from certunl import registry
 from certunl.base import Key, Operator, Params
 from certunl.errors import BadInput, Diverged
 from certunl.solvers import LiSSA, Solution, Solver
-from certunl.training.curvature import damped, extreme_eigenvalues
+from certunl.training.curvature import damped, extreme_eigenvalues, wide, widened
 from certunl.training.risk import Risk
 from certunl.training.run import Run
 
 __all__ = ["Settings", "newton_steps", "solved", "verify"]
 
 _SAMPLE, _LANCZOS = 1024, 24
-"""Examples on which the spectrum is looked at, and products spent on it."""
+"""Number of examples on which the spectrum is measured, and number of Lanczos products."""
 
 
 class Settings(NamedTuple):
-    """What the program depends on, beside its arrays."""
+    """The static settings of the program; those of `Newton` with the same names."""
 
     solver: Solver
     gradient: str
@@ -36,13 +36,16 @@ class Settings(NamedTuple):
 def solved(
     run: Run, retained: jax.Array, key: Key, damping: float | None, settings: Settings, fallback: str | None = None
 ) -> tuple[Params, Solution, dict[str, float], dict[str, float]]:
-    """(parameters, last solution, its facts, what to report), verified; by the solver named `fallback` where that of
-    `settings` diverged."""
+    """(parameters, last solution, its facts, entries of `Update.cost`), with every step verified.
+
+    If the solver of `settings` diverges, the solver named `fallback` repeats all steps.
+    Raises: BadInput if too few examples are left; Diverged if a step is not to be trusted.
+    """
     solver = settings.solver
-    params, solutions, seen = jax.block_until_ready(newton_steps(run, retained, key, damping, settings))
-    if solver.devices > 1:  # back to where the run is, committed to no device
-        params, solutions, seen = jax.tree.map(lambda a: jnp.asarray(np.asarray(a)), (params, solutions, seen))
-    size, left = solver.batch_size, int(seen["left"][0])
+    params, solutions, measured = jax.block_until_ready(newton_steps(run, retained, key, damping, settings))
+    if solver.devices > 1:  # a copy through the host, because the results are committed to those devices
+        params, solutions, measured = jax.tree.map(lambda a: jnp.asarray(np.asarray(a)), (params, solutions, measured))
+    size, left = solver.batch_size, int(measured["left"][0])
     if not left:
         raise BadInput("no example that training visited is left; there is nothing to retain")
     if left < size:
@@ -52,16 +55,16 @@ def solved(
         )
     solution, facts = solutions, {}
     try:
-        for taken in range(settings.steps):
-            solution, facts = jax.tree.map(lambda a, i=taken: a[i], (solutions, seen))
+        for number in range(settings.steps):
+            solution, facts = jax.tree.map(lambda a, i=number: a[i], (solutions, measured))
             facts = {name: float(value) for name, value in facts.items()}
             solver.verify(solution)
             verify(facts)
     except Diverged:
         if fallback is None:
             raise
-        again = settings._replace(solver=registry.build("solvers", fallback))
-        params, solution, facts, cost = solved(run, retained, key, damping, again)
+        other = settings._replace(solver=registry.build("solvers", fallback))
+        params, solution, facts, cost = solved(run, retained, key, damping, other)
         return params, solution, facts, cost | {"fallback": 1.0}
     cost = {
         "residual": facts["error"] / facts["gradient"] if facts["gradient"] else 0.0,
@@ -75,20 +78,20 @@ def solved(
 
 
 def verify(facts: dict[str, float]) -> None:
-    """Raises Diverged where what was measured says that a step is not to be trusted."""
+    """Checks the measured facts of one step. Raises: Diverged if the step is not to be trusted."""
     if not np.isfinite([facts["error"], facts["gradient"], facts["norm"]]).all():
         raise Diverged("the Newton step is not finite; raise damping (or scale, for LiSSA)")
     if facts["error"] > 3 * facts["gradient"]:
         raise Diverged(
-            f"the solution leaves {facts['error'] / facts['gradient']:.3g} times the right side, where none at all "
-            "leaves 1: mini-batches are too small or scale too low; raise scale, damping or solver.batch_size"
+            f"the residual of the solution is {facts['error'] / facts['gradient']:.3g} times the right side, while "
+            "x = 0 has 1: mini-batches are too small or scale is too low; raise scale, damping or solver.batch_size"
         )
     low, damping = facts["lowest"], facts["damping"]
     if low + damping < -1e-5 * facts["highest"]:  # beyond rounding
         raise Diverged(
             f"the Hessian is indefinite: its smallest eigenvalue is at most {low:.4g} on a sample of the retained "
-            f"examples and damping {damping:.4g} does not lift it; raise damping above {-low:.4g}, "
-            'leave it to be measured, or use operator="ggn"'
+            f"examples, and damping {damping:.4g} does not raise it above 0; raise damping above {-low:.4g}, "
+            'leave damping out to have it measured, or use operator="ggn"'
         )
     if facts["along"] < 0:
         raise Diverged(
@@ -101,7 +104,7 @@ def verify(facts: dict[str, float]) -> None:
 def newton_steps(
     run: Run, retained: jax.Array, key: Key, damping: jax.Array | float | None, settings: Settings
 ) -> tuple[Params, Solution, dict[str, jax.Array]]:
-    """(parameters, for each step [steps]: its solution without x, its facts)."""
+    """(parameters, solutions without x, facts); solutions and facts have the leading axis [steps]."""
     spectrum_key, steps_key = jax.random.split(key)
     risk, size = Risk(run), settings.solver.batch_size
     lowest = highest = jnp.asarray(jnp.inf)
@@ -114,7 +117,7 @@ def newton_steps(
         lowest, highest = extreme_eigenvalues(product, run.params, spectrum_key, _LANCZOS)
     if damping is None:
         damping = jnp.maximum(_floor(run, settings.gradient, highest), -1.5 * lowest)
-    scalar = optax.tree.norm(run.params)
+    scalar = optax.tree.norm(wide(run.params))
     common = {"lowest": lowest, "highest": highest, "damping": damping, "left": risk.count(retained)}
     common["visited"] = jnp.sum(risk.visited())
     common = {name: jnp.asarray(value, scalar.dtype) for name, value in common.items()}
@@ -128,18 +131,22 @@ def newton_steps(
 
 
 def _floor(run: Run, gradient: str, highest: jax.Array) -> jax.Array:
-    """The least automatic damping."""
+    """The smallest automatic damping."""
     inertia = {"sgd": 1.0, "momentum": 0.1}.get(run.recipe.optimizer) if isinstance(run.recipe.optimizer, str) else None
-    if gradient != "difference" or inertia is None:
+    if gradient != "difference" or inertia is None or not run.history:
         return 1e-3 * highest
+    # momentum 0.9 moves as far as plain SGD at 10 times the rates
     return inertia / jnp.sum(run.schedule.rates)
 
 
 def _step(
     risk: Risk, params: Params, retained: jax.Array, damping: jax.Array, key: Key, settings: Settings, size: int
 ) -> tuple[Params, Solution, dict[str, jax.Array]]:
-    """(parameters, solution, norms: of v, of its error v − A x on the full retained data, of its shift from the
-    retained gradient, of that gradient, and of `params`; the curvature x'Ax/x'x along the solution)."""
+    """(parameters, solution, facts) of one step.
+
+    The facts are norms and one curvature: "gradient" of v, "error" of v − A x on the full retained data, "shift" of v
+    minus the retained gradient, "slope" of that gradient, "norm" of `params`, "step" of x; "along" is x'Ax/x'x.
+    """
     run, recipe = risk.run, risk.run.recipe
     slope = risk.gradient(params, retained)
     if settings.gradient == "retained":
@@ -148,7 +155,7 @@ def _step(
         forgotten = run.present & ~retained
         odds = risk.count(forgotten) / jnp.maximum(risk.count(retained), 1)
         v = jax.tree.map(lambda g: -odds.astype(g.dtype) * g, risk.gradient(params, forgotten))
-    elif settings.steps == 1:  # one sum, no difference of two large ones
+    elif settings.steps == 1:  # one weighted sum, because a difference of two large gradients would cancel
         v = risk.sum_gradient(params, risk.shares(retained) - risk.shares(run.present))
     else:
         v = optax.tree.sub(slope, risk.gradient(run.params, run.present))
@@ -156,8 +163,9 @@ def _step(
     def operator(u: Params, k: Key, size: int = 0) -> Params:
         return risk.product(params, u, retained, settings.operator, k, size)
 
-    full: Operator = damped(operator, damping)
-    solution = settings.solver(damped(partial(operator, size=size), damping), v, key)
+    full: Operator = damped(widened(operator, params), damping)
+    v, slope = wide(v), wide(slope)
+    solution = settings.solver(damped(widened(partial(operator, size=size), params), damping), v, key)
     x, image = solution.x, full(solution.x, key)
     square = optax.tree.vdot(x, x)
     facts = {
@@ -165,9 +173,9 @@ def _step(
         "error": optax.tree.norm(optax.tree.sub(v, image)),
         "shift": optax.tree.norm(optax.tree.sub(v, slope)),
         "slope": optax.tree.norm(slope),
-        "norm": optax.tree.norm(params),
+        "norm": optax.tree.norm(wide(params)),
         "step": jnp.sqrt(square),
         "along": jnp.asarray(optax.tree.vdot(x, image)) / jnp.where(square == 0, 1, square),
     }
-    moved = optax.tree.sub(params, x)
+    moved = jax.tree.map(lambda p, xi: (p.astype(xi.dtype) - xi).astype(p.dtype), params, x)
     return moved if recipe.radius is None else projection_l2_ball(moved, recipe.radius), solution, facts

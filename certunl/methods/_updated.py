@@ -1,9 +1,11 @@
-"""What every method hands back."""
+"""The Update that a method returns."""
 
 from dataclasses import replace
 
+import numpy as np
+
 from certunl.base import Params
-from certunl.certificates.guarantee import REPLAY, Guarantee
+from certunl.certificates.guarantee import AFRESH, REPLAY, Guarantee
 from certunl.certificates.update import Update
 from certunl.timing import Stopwatch
 from certunl.training.run import Run
@@ -21,20 +23,23 @@ def updated(
     cost: dict[str, float] | None = None,
     radius: float | None = None,
 ) -> Update:
-    """The Update of `run` to `params`, with the seconds on `watch`.
+    """The Update of `run` to `params`, with the seconds measured by `watch`.
+
+    The conditions that the run leaves unchecked are added to the guarantee, and its number of examples.
 
     Args:
-        guarantee: what is proved of it, beside what the model and the data leave unchecked. None: no theorem, and
-            retraining is the reference.
-        cost: other facts that are worth keeping.
-        radius: radius of the ball (default: the run's).
+        guarantee: the statement that is proved of the update. None: no theorem, and retraining is the reference.
+        cost: further entries of `Update.cost`.
+        radius: radius of the ball. Default: the run's.
     """
     guarantee = guarantee or Guarantee(says=None, reference=REPLAY)
-    unchecked = tuple(dict.fromkeys((*run.problem.unchecked, *guarantee.unchecked)))
+    if guarantee.reference == REPLAY and not run.history:  # nothing can be replayed
+        guarantee = replace(guarantee, reference=AFRESH)
+    unchecked = tuple(dict.fromkeys((*run.unchecked, *guarantee.unchecked)))
     return Update(
         params=params,
         method=method,
-        guarantee=replace(guarantee, unchecked=unchecked),
+        guarantee=replace(guarantee, unchecked=unchecked, examples=int(np.sum(run.present))),
         radius=run.recipe.radius if radius is None else radius,
         cost={"seconds": watch.seconds, "compile_seconds": watch.compile_seconds, **(cost or {})},
     )

@@ -7,6 +7,7 @@ from certunl.base import Key
 from certunl.bounds import theorems
 from certunl.bounds.linear_risk import linear_risk
 from certunl.certificates.update import Unlearner, Update
+from certunl.errors import plain_numbers
 from certunl.methods._descent import check, descend, tolerance_of
 from certunl.methods._updated import updated
 from certunl.solvers import CG, Solver
@@ -20,21 +21,27 @@ _CG = CG(tol=1e-2)
 
 @dataclass(frozen=True, kw_only=True)
 class CertifiedRemoval(Unlearner):
-    """w <- w − H⁻¹ grad L(w, retained) from the trained w until ‖grad L(w, retained)‖ <= `tolerance`, for softmax and
-    least-squares regression with weight decay (or l2); L is the risk retraining minimises (`risk.Risk`).
+    """w <- w − H⁻¹ grad L(w, retained) from the trained w until ‖grad L(w, retained)‖ <= `tolerance`.
 
-    The gradient is measured at the released point, in float64 with its rounding bounded, so the bound is
-    tolerance/mu (`bounds.residual`), mu the strong convexity: settings alone, whoever asks and whatever the data, and
-    PROVED with weight decay and nothing else; inputs need no bound, since convexity is all that enters. `tolerance` is
-    by default mu/100, a distance of 0.01: choose it before any request. What is measured decides only whether the
-    update passes (and is kept in the update's cost, the owner's). It is measured anew for each request, so nothing
-    adds up.
-    At least one step is taken; one that does not lower the gradient is shortened, and counts among the `steps`.
-    `solver` solves on the full data (`CG`, `Dense`). Gradients are float64, so only the parameters' own rounding limits
-    how small they become. Where `Diverged` is raised, retrain to the minimiser and release that: who learns that it was
-    raised learns about the data. With l2 and denominator="batch", mu follows from the sizes alone: everyone ever
-    forgotten counts as trained on. With a ball, the reference is the minimiser over it.
+    It applies to softmax and least-squares regression with weight decay or l2. L is the risk that retraining minimises
+    (`risk.Risk`). The gradient is measured at the released point in float64, and its rounding is bounded. The distance
+    bound is then tolerance/mu (`bounds.residual`), mu the strong convexity. The bound depends on settings alone, so it
+    is the same for every request and all data. It needs weight decay and nothing else to be PROVED. Inputs need no
+    bound, because the proof uses only convexity. With a ball, the reference is the minimiser over the ball. With l2 and
+    denominator="batch", mu follows from the sizes alone: every example ever forgotten counts as trained on.
+
+    The measured gradient only decides whether the update passes. It is stored in `Update.cost`, which the owner keeps.
+    It is measured anew for each request, so distances do not add up over requests. If `Diverged` is raised, retrain to
+    the minimiser and release that. Anyone who learns that it was raised learns something about the data.
     `PerturbedRemoval` is the method as published.
+
+    Args:
+        tolerance: largest gradient norm that passes. Choose it before any request. Default: mu/100, a distance of 0.01.
+            Gradients are float64, so only the rounding of the parameters limits how small it can be.
+        steps: largest number of Newton steps. At least one is tried. A step that does not lower the gradient norm is
+            shortened, and each try counts.
+        solver: `CG` or `Dense`, which solve on the full data.
+
     Source: Guo et al. 2020, algorithm 1.  Differs: all residuals are measured, and several steps are taken.
     """
 
@@ -43,11 +50,15 @@ class CertifiedRemoval(Unlearner):
     solver: Solver = _CG
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         check(self)
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
-        """`key` is for a solver that draws. Raises: Diverged where `steps` do not reach the tolerance; BadInput for
-        other problems, and without weight decay or l2."""
+        """The update at the end of the Newton steps. Only a solver that draws random numbers uses `key`.
+
+        Raises: Diverged if `steps` do not reach the tolerance; BadInput for other problems, and without weight decay or
+        l2.
+        """
         risk = linear_risk(run, run.retained(run.check(request)))
         tolerance = tolerance_of(self, risk)
         with Stopwatch() as watch:

@@ -15,7 +15,7 @@ from certunl.bounds import theorems
 from certunl.bounds.constants import NewtonConstants
 from certunl.bounds.theorems.descent import convex_constants
 from certunl.certificates.update import Unlearner, Update
-from certunl.errors import BadInput, Diverged, one_of, positive, whole
+from certunl.errors import BadInput, Diverged, one_of, plain_numbers, positive, whole
 from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
 from certunl.training.risk import Risk
@@ -30,14 +30,21 @@ STARTS = ("ball", "gradient")
 class DescentToDelete(Unlearner):
     """`steps` of w <- project(w − learning_rate grad L(w, retained)), L the risk retraining minimises (`risk.Risk`).
 
-    With `assumed`, the constants of a mu-strongly convex risk (`NewtonConstants`: smoothness, strong_convexity; or
-    "linear", in closed form for softmax and least-squares regression with weight decay), the bound is q^steps D and
-    rounding, against the minimiser of the retained risk (`bounds.descent`). `start` says where D comes from: "ball",
-    2 C, the same whoever asks (PROVED for "linear" where the budget fixes the noise); or "gradient",
-    ‖grad L(w, retained)‖/mu, measured for this request: smaller, CONDITIONAL. Default: "ball" where there is one.
-    `learning_rate` defaults to the best, 2/(L + mu), with constants (it then follows the data), and to the run's last
-    rate without.
-    Source: Neel et al. 2021, algorithm 1, without its noise: the un-noised state runs on and must stay secret.
+    If the risk is mu-strongly convex, the distance to the minimiser of the retained risk is at most q^steps D plus
+    rounding (`bounds.descent`). q is the contraction of a step, and D bounds the distance before the steps.
+
+    Args:
+        steps: number of gradient steps. Each multiplies D by q.
+        learning_rate: step size. Default with `assumed`: 2/(L + mu), which gives the smallest q; the bound then counts
+            as dependent on the data. Default without `assumed`: the last rate of the run.
+        assumed: the constants of the bound, `NewtonConstants` (its smoothness and strong_convexity), or "linear" for
+            those in closed form (softmax and least-squares regression with weight decay). Default: no theorem.
+        start: the source of D. "ball" is D = 2 C, C the radius of the ball, the same for every request. It is PROVED
+            for "linear" if the budget fixes the noise. "gradient" is D = ‖grad L(w, retained)‖/mu, measured for this
+            request; it is smaller, but CONDITIONAL. Default: "ball" if the run has a ball, else "gradient".
+
+    Source: Neel et al. 2021, algorithm 1, without its noise. Later requests continue from the un-noised parameters,
+    which must stay secret.
     """
 
     steps: int = 10
@@ -46,28 +53,32 @@ class DescentToDelete(Unlearner):
     start: str | None = None
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         whole(steps=self.steps)
         positive("", learning_rate=self.learning_rate)
         if not (self.assumed is None or self.assumed == "linear" or isinstance(self.assumed, NewtonConstants)):
             raise BadInput(f'assumed must be NewtonConstants(...), "linear" or None, got {self.assumed!r}')
         one_of((*STARTS, None), start=self.start)
         if self.start is not None and self.assumed is None:
-            raise BadInput("start says where the bound begins: give assumed as well, or leave start out")
+            raise BadInput("start chooses a distance for the bound: give assumed as well, or leave start out")
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
-        """`key` is not used. Raises: BadInput where the constants do not fit; Diverged where the steps blow up."""
+        """The update after the steps; `key` is not used.
+
+        Raises: BadInput if the constants do not fit; Diverged if the parameters become infinite or NaN.
+        """
         request = run.check(request)
         constants, _ = convex_constants(run, request, self.assumed)
         rate = self.learning_rate
         if rate is None:
-            rate = float(run.schedule.rates[-1])
+            rate = run.rates[1]
             if constants is not None:
                 rate = 2 / (constants.smoothness + run.recipe.weight_decay + constants.strong_convexity)
         with Stopwatch() as watch:
             params, slope, largest = jax.block_until_ready(_descend(run, run.retained(request), rate, int(self.steps)))
         if not math.isfinite(float(largest)):
             raise Diverged(
-                f"the parameters left the finite numbers in {self.steps} steps of {rate:g}; lower learning_rate"
+                f"the parameters became NaN or infinite in {self.steps} steps of {rate:g}; lower learning_rate"
             )
         guarantee = None
         if self.assumed is not None:
@@ -87,7 +98,7 @@ class DescentToDelete(Unlearner):
 
 @partial(jax.jit, static_argnames="steps")
 def _descend(run: Run, retained: jax.Array, rate: Any, steps: int) -> tuple[Params, jax.Array, jax.Array]:
-    """(where the steps end, the norm of the retained gradient before them, the largest norm of parameters met)."""
+    """(parameters after the steps, norm of the retained gradient before them, largest norm of the parameters)."""
     risk, radius = Risk(run), run.recipe.radius
 
     def inside(w: Params) -> Params:

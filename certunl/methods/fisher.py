@@ -1,4 +1,4 @@
-"""Fisher forgetting (Golatkar et al. 2020): noise where the retained examples do not pin the parameters down."""
+"""Fisher forgetting (Golatkar et al. 2020): most noise on parameters that the retained examples determine least."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +10,7 @@ import optax
 
 from certunl.base import Key, Params
 from certunl.certificates.update import Unlearner, Update
-from certunl.errors import positive
+from certunl.errors import plain_numbers, positive
 from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
 from certunl.training.curvature import fisher_diagonal
@@ -24,20 +24,26 @@ __all__ = ["FisherForgetting"]
 class FisherForgetting(Unlearner):
     """params + alpha (F_r + floor)^(−1/4) · N(0, I), F_r the diagonal of the retained examples' empirical Fisher.
 
-    `alpha` = (lambda sigma²)^(1/4) trades what is forgotten against accuracy; `floor` limits the noise where no
-    retained example has a gradient. The noise comes from `key`: a heuristic, NOT CERTIFIED.
-    Source: Golatkar, Achille, Soatto 2020, eq. 8.  Differs: the paper's exponent (its code has −1/2); the labels of the
-    data, not drawn from the model; no class of its own for whole-class requests.
+    The method is a heuristic: its updates are NOT CERTIFIED.
+
+    Args:
+        alpha: scale of the noise, (lambda sigma²)^(1/4) in the paper. A larger value forgets more and costs accuracy.
+        floor: limits the noise on parameters for which no retained example has a gradient. A larger value means less
+            noise.
+
+    Source: Golatkar, Achille, Soatto 2020, eq. 8.  Differs: the exponent is the paper's (its code has −1/2); the labels
+    are those of the data, not drawn from the model; whole-class requests are treated like all others.
     """
 
     alpha: float = 1e-3
     floor: float = 1e-8
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         positive(alpha=self.alpha, floor=self.floor)
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
-        """One pass over the retained examples' gradients, a few at a time, then noise drawn by `key`."""
+        """The update after one pass over the retained gradients, a few at a time, with noise drawn from `key`."""
         request = run.check(request)
         with Stopwatch() as watch:
             params = jax.block_until_ready(_noised(run, run.retained(request), key, self.alpha, self.floor))

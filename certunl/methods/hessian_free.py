@@ -1,15 +1,16 @@
-"""Hessian-free online unlearning (Qiao et al., ICLR 2025): one stored vector per unit, deletion is an addition."""
+"""Hessian-free online unlearning (Qiao et al., ICLR 2025): one stored vector per unit, added to forget the unit."""
 
 from dataclasses import InitVar, dataclass
 from typing import Any, ClassVar
 
 import jax
+import numpy as np
 
 from certunl.base import Key, Params, Progress
 from certunl.bounds import HessianFreeConstants, theorems
 from certunl.bounds.theorems.assumed import check_assumed
 from certunl.certificates.update import Unlearner, Update
-from certunl.errors import BadInput, one_of, whole
+from certunl.errors import BadInput, one_of, plain_numbers, warn, whole
 from certunl.methods._updated import updated
 from certunl.rows import Rows
 from certunl.rows.gatherers import FORWARD, Gatherer, chosen, gathered, named, stored
@@ -27,26 +28,31 @@ __all__ = ["HessianFree"]
 
 @dataclass(frozen=True, kw_only=True)
 class HessianFree(Unlearner):
-    """a_u = −d(training)/d(presence of u): with the real step s' = F(s, presence), along the whole schedule
+    """Adds the rows a_u = −d(training)/d(presence of u) of the request: params + sum_{u in U} a_u.
 
-        a' = (dF/ds) a − (dF/dpresence) 1_u,   a_0 = 0;   forgetting U adds sum_{u in U} a_u.
+    A row follows the training step s' = F(s, presence) along the whole schedule:
 
-    For plain SGD this is the paper's recursion a' = (I − rate H) a + (rate/|B|) g_u. As the derivative of the step that
-    was taken, it holds for clipping, projection, momentum and Adam as well. Without `prepared`, `forget` computes the
-    one vector of its request.
+        a' = (dF/ds) a − (dF/dpresence) 1_u,   a_0 = 0
 
-    The form "retained" takes the step without u instead of F's derivatives, a' = (dF_u/ds) a + F_u(s) − F(s). A row
-    then leaves u's own curvature out, and is exact for one deletion on quadratics; the vector of a request leaves the
-    whole request's curvature out, at twice the cost. Rows add up in either form, single vectors only in the first.
+    For plain SGD this is the paper's recursion a' = (I − rate H) a + (rate/|B|) g_u. It differentiates the step that
+    training takes, so it also covers clipping, projection, momentum and Adam. Without `prepared`, `forget` computes one
+    vector for the whole request.
+
+    The form "retained" replaces the derivatives of F by the step F_u without u: a' = (dF_u/ds) a + F_u(s) − F(s). A row
+    then leaves out the curvature of u, and is exact for one deletion on quadratics. The vector of a request leaves out
+    the curvature of the whole request and costs twice as much. Rows add up in both forms. The vectors of two requests
+    add up to the vector of both only in the form "first_order".
 
     Args:
-        units: the examples, or owners where the data have them, whose rows `prepare` gathers. Default: all.
+        units: ids of the examples whose rows `prepare` gathers, or of the owners if the data have owners. Default: all.
         form: "first_order" (default) or "retained".
         gather: `Forward(chunk=...)` (default) or `Backward()`, which give the same rows.
         assumed: the constants of the theorem (`bounds.HessianFreeConstants`), or "linear" for those in closed form
             (softmax and least-squares regression). Default, and for any recipe but plain SGD: no theorem.
-        capacity: for how many examples, whoever they are, the bound is to hold. Noise for it does not depend on the
-            request. Default: the bound is of the request.
+        capacity: number of examples for which the bound holds, whichever examples they are. Unless a constant was
+            measured on the data, the noise for that bound does not depend on the request. Default: the bound is that
+            of the request.
+        order, chunk: settings of version 0.1, replaced by `gather`.
 
     Source: Qiao et al. 2025, Algorithm 1 and Theorem 1.  Differs: the factor of a step comes before its injection, as
     in the paper and unlike its code; with `Recipe.radius` the sum is projected only for release.
@@ -64,51 +70,59 @@ class HessianFree(Unlearner):
     chunk: InitVar[int | None] = None
 
     def __post_init__(self, order: str | None, chunk: int | None) -> None:
+        plain_numbers(self)
         object.__setattr__(self, "units", named(self.units))
         one_of(FORMS, form=self.form)
         object.__setattr__(self, "gather", chosen(self.gather, self.form, order, chunk))
         check_assumed(self.assumed)
         whole("", capacity=self.capacity)
         if self.capacity is not None and self.assumed is None:
-            raise BadInput("capacity says for how many the bound holds: give assumed as well, or leave capacity out")
+            raise BadInput(
+                "capacity is a number of examples for the bound: give assumed as well, or leave capacity out"
+            )
 
     def prepare(self, run: Run, *, progress: Progress | None = None) -> Statistics:
-        """The rows of all tracked units, chunk by chunk; each chunk is one program over the whole schedule.
+        """The rows of all tracked units, chunk by chunk. Each chunk is one compiled program over the whole schedule.
 
-        Raises: BadInput for unknown units; Diverged when the derivative of training left the finite numbers.
+        Raises: BadInput for unknown units; Diverged if the derivative of training becomes infinite or NaN.
         """
         return gathered(self.gather, run, self._origin(run), units=self.units, form=self.form, progress=progress)
 
     def store(self, run: Run, place: Place, *, dtype: str | None = None, progress: Progress | None = None) -> Store:
         """The same rows on disk, as `dtype` (default: the parameters'), in a folder or a URL such as gs://bucket/rows.
 
-        They are written as they are made, so that memory holds one chunk for each core or device. A store that was
-        begun earlier is continued: a kill loses the chunks that were being gathered or written.
-        Raises: as `prepare`; BadInput where `place` holds other rows.
+        Each chunk is written as soon as it is gathered, so memory holds one chunk for each core or device. A later call
+        continues an unfinished store. A kill loses only the chunks that were being gathered or written.
+        Raises: as `prepare`; BadInput if `place` holds other rows.
         """
         settings = {"units": self.units, "form": self.form, "kind": self.form, "dtype": dtype, "progress": progress}
         return stored(self.gather, run, self._origin(run), place, **settings)
 
     def open(self, run: Run, place: Place, *, carried: bool = False) -> Store:
-        """The store of `run` in `place`, as far as it was filled; `carried`: by `repair`.
+        """The store of `run` in `place`, finished or not; `carried` opens rows that a `repair` wrote.
 
-        Raises: BadInput where it holds other rows.
+        Raises: BadInput if it holds other rows.
         """
         store = Store.open(place, run.start, fingerprint(run), _carried(self.form) if carried else self.form)
         store.origin = self._origin(run)
         return store
 
     def forget(self, run: Run, prepared: Rows | None, request: Any, key: Key) -> Update:
-        """params + sum of the request's rows; `key` is not used. The sum is left unprojected: requests add up."""
+        """params + the sum of the request's rows, unprojected, so that later requests can add to it.
+
+        `key` is not used.
+        """
         request = run.check(request)
         with Stopwatch() as watch:
             if prepared is None:
+                run.need_history("a row")
                 correction, _ = sensitivity.vector(run, run.present & ~run.retained(request), self.form)
                 sensitivity.check_finite(correction)
             else:
                 self.check(run, prepared)
                 correction = prepared.correction(request)
             params = jax.block_until_ready(_added(run.params, correction))
+        _warn_of_nothing(run, request, correction)
         settings = {"assumed": self.assumed, "form": self.form, "capacity": self.capacity}
         return updated(run, params, watch, "hessian_free", theorems.hessian_free(run, request, params, **settings))
 
@@ -123,9 +137,10 @@ class HessianFree(Unlearner):
         place: Place | None = None,
         progress: Progress | None = None,
     ) -> tuple[Run, Rows]:
-        """(the run trained on for `epochs` more on who is left, the remaining rows carried on along it): `rows.repair`.
+        """(the run after `epochs` more on the retained examples, the remaining rows carried on along it).
 
-        Raises: BadInput where the rows are another run's; Diverged when training or the rows left the finite numbers.
+        See `rows.repair`.
+        Raises: BadInput if the rows belong to another run; Diverged if training or the rows become infinite or NaN.
         """
         self.check(run, prepared)
         settings = {"epochs": epochs, "learning_rate": learning_rate, "place": place, "progress": progress}
@@ -133,20 +148,33 @@ class HessianFree(Unlearner):
         return repair(run, prepared, key, **settings)
 
     def check(self, run: Run, prepared: Rows) -> None:
-        """Raises BadInput where `prepared` are rows of another run, method or form."""
+        """Raises BadInput if `prepared` are rows of another run, method or form."""
         if not prepared.belongs(self._origin(run)):
-            raise BadInput("these statistics belong to another run, method or form; prepare this one")
+            raise BadInput("these statistics belong to another run, method or form; call prepare(run) for this run")
 
     @property
     def _name(self) -> str:
         return f"hessian_free, {self.form}"
 
     def _origin(self, run: Run) -> Origin:
+        run.need_history("a row")
         return Origin.of(run, self._name)
 
 
+def _warn_of_nothing(run: Run, request: np.ndarray, correction: Any) -> None:
+    """Warns where the rows of examples that took part in training are 0 in every number."""
+    if any(np.asarray(leaf).any() for leaf in jax.tree.leaves(correction)):
+        return
+    slots = np.isin(np.asarray(run.schedule.indices), request) & (np.asarray(run.schedule.weights) != 0)
+    if (slots & (np.asarray(run.schedule.rates) != 0)[:, None]).any():
+        warn(
+            "the rows of this request are 0 in every number, so the update forgets nothing; an optimizer that takes "
+            "the sign of the gradient, such as lion, has the derivative 0; use another optimizer, or Retrain"
+        )
+
+
 def _carried(form: str) -> str:
-    """The kind of a store of rows that went through a repair."""
+    """The kind of a store whose rows went through a repair."""
     return f"{form}, carried on through a repair"
 
 

@@ -1,4 +1,4 @@
-"""An influence-function step with a diagonal Hessian: one division a parameter."""
+"""An influence-function step with a diagonal Hessian: one division per parameter."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +11,7 @@ from optax.projections import projection_l2_ball
 
 from certunl.base import Key, Params
 from certunl.certificates.update import Unlearner, Update
-from certunl.errors import one_of, positive, whole
+from certunl.errors import one_of, plain_numbers, positive, whole
 from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
 from certunl.training.curvature import CURVATURES, hutchinson_diagonal
@@ -23,10 +23,17 @@ __all__ = ["DiagonalInfluence"]
 
 @dataclass(frozen=True, kw_only=True)
 class DiagonalInfluence(Unlearner):
-    """project(w − v/(max(h, 0) + damping)), v = grad L(w, retained) − grad L(w, present), h an estimate of the diagonal
-    of the retained risk's `operator` from `probes` products with random signs (Hutchinson).
+    """project(w − v/(max(h, 0) + damping)), v = grad L(w, retained) − grad L(w, present).
 
-    `damping` defaults to a hundredth of the largest |h|. NOT CERTIFIED: the diagonal is no bound on the Hessian.
+    h estimates the diagonal of the retained risk's curvature from products with random signs (Hutchinson). The updates
+    are NOT CERTIFIED, because the diagonal is no bound on the Hessian.
+
+    Args:
+        damping: added to each entry of the diagonal. A larger one gives a shorter step. Default: a hundredth of the
+            largest |h|.
+        probes: number of products. More of them give a less noisy h.
+        operator: the curvature, "hessian", "ggn" or "fisher".
+
     Source: Koh and Liang 2017, eq. 1, with the diagonal of Bekas et al. 2007 for the Hessian.
     """
 
@@ -35,12 +42,13 @@ class DiagonalInfluence(Unlearner):
     operator: str = "hessian"
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         positive("to measure it", damping=self.damping)
         whole(probes=self.probes)
         one_of(CURVATURES, operator=self.operator)
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
-        """`key` draws the signs."""
+        """The update after the step, with random signs drawn from `key`."""
         request = run.check(request)
         with Stopwatch() as watch:
             params = jax.block_until_ready(

@@ -1,4 +1,4 @@
-"""The infinitesimal jackknife: the derivative of the minimiser with respect to who is in the data."""
+"""The infinitesimal jackknife: the derivative of the minimiser with respect to the weights of the examples."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +13,7 @@ import optax
 from certunl.base import Key, Params, Progress, width
 from certunl.certificates.guarantee import Guarantee, minimiser
 from certunl.certificates.update import Unlearner, Update
-from certunl.errors import BadInput, Diverged
+from certunl.errors import BadInput, Diverged, plain_numbers
 from certunl.methods._definite import check, explained, refusal, solver_for
 from certunl.methods._updated import updated
 from certunl.rows.origin import Origin
@@ -29,15 +29,23 @@ __all__ = ["Jackknife"]
 
 @dataclass(frozen=True, kw_only=True)
 class Jackknife(Unlearner):
-    """w + (H_S + damping I)⁻¹ (sum_{u in U} grad l_u(w)) / n_S: the Newton step with the curvature of everyone present.
+    """w + (H_S + damping I)⁻¹ (sum_{u in U} grad l_u(w)) / n_S, the Newton step with the curvature of all present data.
 
-    The curvature does not depend on the request, so forgetting adds up: up to `max_dimension` parameters `prepare`
-    decomposes H_S once and keeps one row H_S⁻¹ grad l_u / n_S for each example (or owner), and a deletion is an
-    addition. Without `prepared` it solves, at the present parameters, by `solver`: `Dense` up to `max_dimension`, `CG`
-    above. H_S, n_S and the regulariser are those of `risk.Risk`: for `denominator="retained"` each forgotten gradient
-    holds its share weight_decay w of it. There is no theorem away from a minimum: the bound is None.
+    The curvature does not depend on the request, so deletions add up. `prepare` decomposes the curvature once and keeps
+    one row (H_S + damping I)⁻¹ grad l_u / n_S for each example (or owner); `forget` then adds the rows of its request.
+    Without `prepared`, `forget` solves one linear system at the present parameters. H_S, n_S and the regulariser are
+    those of `risk.Risk`. For `denominator="retained"` each forgotten gradient contains weight_decay w, its share of the
+    regulariser. The bound is None, because there is no theorem away from a minimum.
+
+    Args:
+        damping: added to the curvature. A larger one gives a shorter step. Default: 0.
+        solver: solves the system when `forget` has no rows. Default: `Dense` for at most `max_dimension` parameters,
+            `CG` for more.
+        operator: the curvature, "hessian", "ggn" or "fisher".
+        max_dimension: largest number of parameters for which `prepare` gives rows and `Dense` is the default solver.
+
     Source: Suriyakumar and Wilson 2022, Algorithm 1, without its noise.  Differs: `damping`, 0 by default; the sum is
-    left unprojected, as requests add up.
+    not projected, so that later requests can add to it.
     """
 
     keeps_rows: ClassVar[bool] = True
@@ -48,12 +56,13 @@ class Jackknife(Unlearner):
     max_dimension: int = 2000
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         check(self)
 
     def prepare(self, run: Run, *, progress: Progress | None = None) -> Statistics | None:
-        """The rows of everyone present, or None for more than `max_dimension` parameters.
+        """The rows of all units of the data, or None for more than `max_dimension` parameters.
 
-        Raises: Diverged, with the damping that it would take, where H_S + damping I is not positive definite.
+        Raises: Diverged, with the damping that is needed, if H_S + damping I is not positive definite.
         """
         if width(run.params) > self.max_dimension:
             return None
@@ -67,17 +76,17 @@ class Jackknife(Unlearner):
         return Statistics(rows=rows, units=jnp.asarray(units), owners=owners, origin=self._origin(run))
 
     def forget(self, run: Run, prepared: Statistics | None, request: Any, key: Key) -> Update:
-        """params + the request's rows, or one solve; `key` matters only to the sentence of a refusal."""
+        """params + the sum of the request's rows, or one solve. `key` is used only for an error message."""
         request = run.check(request)
         cost = {"damping": float(self.damping)}
         with Stopwatch() as watch:
             if prepared is None:
-                correction, solved = self._solve(run, request, key)
-                cost |= solved
+                correction, facts = self._solve(run, request, key)
+                cost |= facts
             elif prepared.belongs(self._origin(run)):
                 correction = prepared.correction(request)
             else:
-                raise BadInput("these statistics belong to another run; prepare this one")
+                raise BadInput("these statistics belong to another run; call prepare(run) for this run")
             params = jax.block_until_ready(optax.tree.add(run.params, correction))
         guarantee = Guarantee(says=None, reference=minimiser(run.recipe.radius))
         return updated(run, params, watch, "jackknife", guarantee, cost=cost)
@@ -99,13 +108,14 @@ class Jackknife(Unlearner):
 
 
 def _regulariser(risk: Risk) -> float:
-    """What of weight_decay w leaves with an example: its share, where the sum is divided by those who stay."""
+    """The coefficient of w that leaves the risk with an example: weight_decay for denominator="retained", else 0."""
     recipe = risk.run.recipe
     return recipe.weight_decay if recipe.denominator == "retained" else 0.0
 
 
 @partial(jax.jit, static_argnames=("solver", "operator"))
 def _solved(run: Run, gone: jax.Array, key: Key, damping: jax.Array | float, solver: Solver, operator: str) -> Solution:
+    """The step for the examples of `gone bool[n]`, by one linear system."""
     risk = Risk(run)
     shares = jnp.where(gone, risk.shares(run.present), 0)
     force = risk.sum_gradient(run.params, shares)
@@ -139,5 +149,5 @@ def _rows(
     matrix = dense(damped(product, damping), run.params, jax.random.key(0))
     with jax.default_matmul_precision("highest"):
         values, vectors = jnp.linalg.eigh(matrix)
-        rows = (forces @ vectors / values) @ vectors.T
+        rows = (forces @ vectors / values[None]) @ vectors.T
     return jax.vmap(unravel)(rows), values[0]

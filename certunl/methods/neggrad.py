@@ -1,30 +1,30 @@
-"""Negative gradient: the loop on the forgotten examples with weights −1."""
+"""Negative gradient: gradient ascent on the loss of the forgotten examples."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
 
 from certunl.base import Key
-from certunl.certificates.update import Unlearner, Update
-from certunl.methods._continued import continued
-from certunl.training.recipe import Recipe
+from certunl.methods._continued import Continued, Lesson
 from certunl.training.run import Run
 
 __all__ = ["NegGrad"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class NegGrad(Unlearner):
-    """`epochs` of gradient ascent on the request's losses, at `learning_rate` (default: the run's last rate).
+class NegGrad(Continued):
+    """The training loop on the forgotten examples, each with weight −1.
 
-    Ascent has no end: too many epochs destroy the model. NOT CERTIFIED.
+    Ascent has no minimum to stop at, so too many epochs destroy the model. NOT CERTIFIED.
+
+    Args:
+        epochs: passes over the forgotten examples.
+        learning_rate: the step size of every step. Default: the rate of the run's last step.
     """
 
-    epochs: int = 1
-    learning_rate: float | None = None
+    name: ClassVar[str] = "neggrad"
 
-    def __post_init__(self) -> None:
-        Recipe(epochs=self.epochs, learning_rate=1.0 if self.learning_rate is None else self.learning_rate)
-
-    def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
-        """`key` draws the batches. Raises: Diverged when the loss leaves the finite numbers."""
-        return continued(run, run.check(request), -1.0, self.epochs, self.learning_rate, key, "neggrad")
+    def lesson(self, run: Run, request: np.ndarray, key: Key) -> Lesson:
+        lesson = self.own_loop(run, request, key)
+        return lesson._replace(schedule=replace(lesson.schedule, weights=-lesson.schedule.weights))

@@ -1,65 +1,64 @@
-"""NegGrad+ (Kurmanji et al. 2023): down the retained examples' loss and up the forgotten ones', in every step."""
+"""NegGrad+ (Kurmanji et al. 2023): descent on the retained loss and ascent on the forgotten loss in every step."""
 
 from dataclasses import dataclass, replace
-from numbers import Real
-from typing import Any
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from certunl.base import Key
-from certunl.certificates.update import Unlearner, Update
-from certunl.errors import BadInput
-from certunl.methods._continued import followed
-from certunl.methods._updated import updated
-from certunl.timing import Stopwatch
-from certunl.training.recipe import Recipe
-from certunl.training.run import Run, continuation
+from certunl.errors import proportion
+from certunl.methods._continued import Continued, Lesson
+from certunl.training.continuing import continuation
+from certunl.training.run import Run
 from certunl.training.schedule import Schedule
 
 __all__ = ["NegGradPlus"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class NegGradPlus(Unlearner):
+class NegGradPlus(Continued):
     """Steps on retain_share · mean over retained l_i − (1 − retain_share) · mean over forgotten l_i.
 
-    `epochs` over the retained examples, at `learning_rate` (default: the run's last rate); each step holds a batch of
-    them and one of the forgotten, gone through again and again. `retain_share` 1 is fine-tuning, 0 negative gradient.
-    Ascent has no end: a small share destroys the model. NOT CERTIFIED.
+    Each step holds one batch of retained examples and one of forgotten examples. The forgotten ones are visited again
+    and again until the epochs over the retained ones end. Ascent has no minimum to stop at, so a small `retain_share`
+    destroys the model. NOT CERTIFIED.
+
+    Args:
+        epochs: passes over the retained examples.
+        learning_rate: the step size of every step. Default: the rate of the run's last step.
+        retain_share: the weight of the retained loss, from 0 (negative gradient) to 1 (fine-tuning).
+
     Source: Kurmanji, Triantafillou, Hayes, Triantafillou 2023, NegGrad+.  Differs: the run's own optimizer and batch
     size.
     """
 
-    epochs: int = 1
-    learning_rate: float | None = None
+    name: ClassVar[str] = "neggrad_plus"
+
     retain_share: float = 0.95
 
     def __post_init__(self) -> None:
-        Recipe(epochs=self.epochs, learning_rate=1.0 if self.learning_rate is None else self.learning_rate)
-        if not (isinstance(self.retain_share, Real) and 0 <= float(self.retain_share) <= 1):
-            raise BadInput(f"retain_share must lie between 0 and 1, got {self.retain_share!r}")
+        super().__post_init__()
+        proportion(retain_share=self.retain_share)
 
-    def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
-        """`key` draws the batches. Raises: Diverged when the loss leaves the finite numbers."""
-        request = run.check(request)
-        rows = np.flatnonzero(run.retained(request))
+    def lesson(self, run: Run, request: np.ndarray, key: Key) -> Lesson:
         retain_key, forget_key = jax.random.split(key)
-        recipe, retain = continuation(run, rows, self.epochs, self.learning_rate, retain_key)
-        times = -(-len(retain) // -(-len(request) // recipe.batch_size))
+        lesson = self.own_loop(run, np.flatnonzero(run.retained(request)), retain_key)
+        steps = len(lesson.schedule)
+        # enough epochs over the forgotten examples to give every step a batch of them; the rest is cut off
+        times = -(-steps // -(-len(request) // lesson.recipe.batch_size))
         _, forgotten = continuation(run, request, times, self.learning_rate, forget_key)
-        schedule = _opposed(retain, jax.tree.map(lambda a: a[: len(retain)], forgotten), self.retain_share)
-        with Stopwatch() as watch:
-            params = followed(run.problem, recipe, run.params, schedule)
-        return updated(run, params, watch, "neggrad_plus")
+        forgotten = jax.tree.map(lambda array: array[:steps], forgotten)
+        return lesson._replace(schedule=_opposed(lesson.schedule, forgotten, self.retain_share))
 
 
 def _opposed(retain: Schedule, forgotten: Schedule, share: float) -> Schedule:
-    """Both batches in each step, each weighted to be its own mean: the step divides by all the weighted slots, as many
-    as it would count itself where the denominator is "retained"."""
+    """Both batches in each step, each weighted to be `share` or `share` − 1 times its own mean."""
     halves = [(share, retain), (share - 1, forgotten)]
-    slots = sum((jnp.sum(half.weights != 0, axis=1) * (part != 0) for part, half in halves), jnp.zeros(len(retain)))
+    # The loop divides a step by all its slots of nonzero weight (it must, where the denominator is "retained"). A half
+    # is divided by its own divisor only if its weights are multiplied by slots / divisor first.
+    slots = sum(jnp.sum(half.weights != 0, axis=1).astype(float) * float(part != 0) for part, half in halves)
     weights = [part * half.weights * (slots / half.divisors)[:, None] for part, half in halves]
     return replace(
         retain,

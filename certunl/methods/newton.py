@@ -10,7 +10,7 @@ from certunl.bounds.constants import NewtonConstants
 from certunl.bounds.theorems.newton import Chains
 from certunl.certificates.guarantee import Guarantee
 from certunl.certificates.update import Unlearner, Update
-from certunl.errors import BadInput, nonnegative, one_of, whole
+from certunl.errors import BadInput, nonnegative, one_of, plain_numbers, whole
 from certunl.methods._newton_program import Settings, solved
 from certunl.methods._updated import updated
 from certunl.solvers import CG, LiSSA, Solution, Solver
@@ -29,26 +29,33 @@ class Newton(Unlearner):
 
     `gradient` chooses v:
 
-    * "difference": grad L(w, retained) − grad L(w, present): what forgetting changes (default; equal to the next two
-      at a stationary point, and the only one that is 0 for an empty request elsewhere);
-    * "retained": grad L(w, retained), the authors' code; it also goes on training;
-    * "forgotten": −(k/(n−k)) grad L(w, forgotten), the paper's formula; for `denominator="batch"`, where the forgotten
-      leave an unchanged divisor, −(1/n) sum of their gradients: "difference" again.
+    * "difference" (default): grad L(w, retained) − grad L(w, present), the change that forgetting causes. It equals the
+      next two at a stationary point. Elsewhere it is the only one that is 0 for an empty request.
+    * "retained": grad L(w, retained), as in the authors' code. It also continues training.
+    * "forgotten": −(k/(n−k)) grad L(w, forgotten), the paper's formula. For `denominator="batch"` the divisor does not
+      change, so it is −(1/n) times the sum of the forgotten gradients, which is "difference" again.
 
-    `operator` is "hessian", "ggn" or "fisher" (positive semi-definite; not the paper's, and without its theorem).
-    `damping`, added to the product itself, is by default the larger of
+    `damping` is by default the larger of two numbers:
 
-    * 1/(sum of the run's rates) for "difference": training stopped after rate-time T has reached the share
-      1 − exp(−m T) of a change along an eigenvalue m, as m/(m + 1/T) nearly does; for the other forms, and optimizers
-      other than sgd and momentum, 1/1000 of the largest eigenvalue;
-    * 1.5 times the most negative eigenvalue met by Lanczos on 1,024 retained examples.
+    * 1/(sum of the run's rates) for "difference" with the optimizer "sgd", a tenth of that with "momentum". Training
+      for the rate-time T reaches the share 1 − exp(−m T) of a change along an eigenvalue m, and m/(m + 1/T) is close to
+      that. For the other forms and optimizers it is 1/1000 of the largest eigenvalue.
+    * 1.5 times the size of the most negative eigenvalue that Lanczos finds on 1,024 retained examples.
 
-    `solver` decides between mini-batches (LiSSA) and the full data; the residual is always measured on the full data.
-    `fallback` ("cg" or "dense") solves again where `solver` diverged. `steps` > 1 repeats the step from where it led.
-    `assumed`: the constants of the bound, or "linear" for those in closed form (`bounds.linear`), or "residual" for the
-    float64 gradient where it ended, over mu (`bounds.residual`, same problems): measured for this request; without, or
-    with neither a ball nor convexity, there is no theorem. `inverse` is the statement used for LiSSA's error:
-    "dimension_free" or the paper's "printed" one.
+    Args:
+        damping: multiple of I that is added to the product with H. A larger one gives a shorter step. Default: above.
+        solver: `LiSSA` for mini-batches, `CG` or `Dense` for the full data. The residual is always measured on the full
+            data.
+        gradient: "difference", "retained" or "forgotten".
+        operator: the curvature H, "hessian", "ggn" or "fisher". The last two are positive semi-definite, but not the
+            paper's, and its theorem does not hold for them.
+        steps: number of steps, each from the parameters that the last one gave.
+        fallback: "cg" or "dense" solves again if `solver` diverges. Default: `Diverged` is raised.
+        assumed: the constants of the bound; "linear" for those in closed form (`bounds.linear`); or "residual" for the
+            final float64 gradient norm over mu, measured for this request (`bounds.residual`, for the same problems as
+            "linear"). Default, and with neither a ball nor convexity: no theorem.
+        inverse: the statement of LiSSA's error, "dimension_free" or the paper's "printed" one.
+
     Source: Zhang et al. 2024, Algorithm 1.  Differs: projected after the step; damped by product, not in the loss.
     """
 
@@ -62,6 +69,7 @@ class Newton(Unlearner):
     inverse: str = "dimension_free"
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         nonnegative("to measure it", damping=self.damping)
         if not isinstance(self.solver, Solver):
             raise BadInput(f"solver must be one of solvers/ (Dense(), CG(), LiSSA()), got {self.solver!r}")
@@ -75,17 +83,17 @@ class Newton(Unlearner):
         if self.inverse == "printed" and not (isinstance(self.solver, LiSSA) and self.assumed):
             raise BadInput('inverse="printed" states the error of LiSSA in a bound: give solver=LiSSA() and assumed')
         if self.inverse == "printed" and self.assumed == "residual":
-            raise BadInput('inverse="printed" has no part in assumed="residual", which measures where the step ended')
+            raise BadInput('assumed="residual" measures the gradient after the step and does not use inverse="printed"')
         if self.steps > 1 and self.gradient == "forgotten":
             raise BadInput('gradient="forgotten" takes one step: a second would remove the request again')
         if not (self.assumed in (None, "linear", "residual") or isinstance(self.assumed, NewtonConstants)):
             raise BadInput(f'assumed must be NewtonConstants(...), "linear" or "residual", got {self.assumed!r}')
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
-        """One program: spectrum, gradient, solve, residual on the full data, step, projection.
+        """The update after the steps. One compiled program computes spectrum, gradient, solution, residual and steps.
 
-        Raises: Diverged with the measured facts when the solver says so, the result is not finite or the Hessian is
-        indefinite under its damping; BadInput where fewer examples are left than one of the solver's mini-batches.
+        Raises: Diverged with the measured facts if the solver diverges, if the result is not finite, or if the damped
+        Hessian is indefinite; BadInput if fewer examples are left than one of the solver's mini-batches has.
         """
         retained = run.retained(run.check(request))
         with Stopwatch() as watch:
@@ -98,7 +106,7 @@ class Newton(Unlearner):
         return updated(run, params, watch, "newton", guarantee, cost=cost)
 
     def _guarantee(self, run: Run, facts: dict[str, float], solution: Solution) -> Guarantee:
-        """What a theorem says of the last step."""
+        """The guarantee that `theorems.newton` gives for the last step."""
         assert self.assumed != "residual"
         solver, scale, chains = self.solver, float(solution.scale), None
         if isinstance(solver, LiSSA) and math.isfinite(scale):  # NaN where the fallback solved

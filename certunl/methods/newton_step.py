@@ -1,4 +1,4 @@
-"""The Newton step of Sekhari et al. 2021: exact where the risk is a quadratic and training reached its minimum."""
+"""The Newton step of Sekhari et al. 2021, exact if the risk is quadratic and training reached its minimum."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +7,7 @@ from certunl.base import Key
 from certunl.bounds.theorems.newton import CONSTANTS
 from certunl.certificates.guarantee import Guarantee, minimiser
 from certunl.certificates.update import Unlearner, Update
-from certunl.errors import BadInput, Diverged
+from certunl.errors import BadInput, Diverged, plain_numbers
 from certunl.methods._definite import check, explained, solver_for
 from certunl.methods._newton_program import Settings, solved
 from certunl.methods._updated import updated
@@ -22,11 +22,17 @@ __all__ = ["NewtonStep"]
 class NewtonStep(Unlearner):
     """w + (H_{S\\U} + damping I)⁻¹ (sum_{u in U} grad l_u(w)) / n_{S\\U}, of the risk that retraining minimises.
 
-    It is `Newton(gradient="forgotten")` without automatic damping, and runs that program: `risk.Risk` with its weight
-    decay gives H; n is everyone's number for `denominator="batch"`, the retained ones' for "retained", where each
-    forgotten gradient holds its share weight_decay w of the regulariser (as it does for `l2`, inside each loss). There
-    is no theorem away from a minimum: the bound is None.
-    `solver` defaults to `Dense` up to `max_dimension` parameters, to `CG` above.
+    It runs the program of `Newton(gradient="forgotten")`, without automatic damping. H is that of `risk.Risk`, weight
+    decay included. n is the number of all examples for `denominator="batch"`, and of the retained examples for
+    "retained". In the second case each forgotten gradient contains weight_decay w, its share of the regulariser. `l2`
+    is inside each loss in both cases. The bound is None, because there is no theorem away from a minimum.
+
+    Args:
+        damping: added to the curvature. A larger one gives a shorter step. Default: 0.
+        solver: solves the linear system. Default: `Dense` for at most `max_dimension` parameters, `CG` for more.
+        operator: the curvature, "hessian", "ggn" or "fisher".
+        max_dimension: largest number of parameters for which `Dense` is the default solver.
+
     Source: Sekhari et al. 2021, Algorithm 1, without its noise.  Differs: `damping`, 0 by default.
     """
 
@@ -36,14 +42,15 @@ class NewtonStep(Unlearner):
     max_dimension: int = 2000
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         check(self)
         if self.solver is not None and self.max_dimension != type(self).max_dimension:
-            raise BadInput("max_dimension chooses between solvers: leave it out where solver is given")
+            raise BadInput("max_dimension chooses the default solver: leave it out if you give solver")
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
-        """`key` matters only to the sentence of a refusal.
+        """The update after the step. `key` is used only for an error message.
 
-        Raises: Diverged, with the damping that it would take, where H + damping I is not positive definite.
+        Raises: Diverged, with the damping that is needed, if H + damping I is not positive definite.
         """
         retained = run.retained(run.check(request))
         settings = Settings(solver_for(self, run.params), "forgotten", self.operator, 1)

@@ -1,31 +1,71 @@
-"""True retraining: the same loop, from the same start, on the schedule without the request."""
+"""Retraining, exactly: along the run's own schedule without the request, or afresh on the retained examples."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
+import numpy as np
 
 from certunl.base import Key
-from certunl.certificates.guarantee import REPLAY, Guarantee
+from certunl.certificates.guarantee import AFRESH, REPLAY, Guarantee
 from certunl.certificates.statement import Distance
 from certunl.certificates.update import Unlearner, Update
+from certunl.errors import BadInput
 from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
 from certunl.training.loop import check_finite, replay
-from certunl.training.run import Run
+from certunl.training.recipe import Recipe
+from certunl.training.run import Run, train
 
 __all__ = ["Retrain"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Retrain(Unlearner):
-    """The truth every method is held to: exact, and as slow as training. Its distance to itself is 0, proved."""
+    """The exact result that every method is compared with. It takes as long as training. Its bound of 0 is proved.
+
+    A replay repeats the training of the run from the same start on the same schedule, without the forgotten examples.
+    Training afresh draws another start and other batches, for the retained examples alone. It reads neither the
+    parameters of the run nor its history, so it is also there for a run of `adopt`. Its model depends on the retained
+    examples, the recipe and the key. The reference of its certificate is that same training, at distance 0. The
+    distance of any other model from it measures the chance of start and batches as well, not forgetting alone.
+
+    Args:
+        afresh: the recipe of training afresh. Default: a replay, which needs the history of the run.
+    """
+
+    afresh: Recipe | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.afresh is None or isinstance(self.afresh, Recipe)):
+            raise BadInput(f"afresh must be a Recipe(...), or None for a replay, got {self.afresh!r}")
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
-        """Trains again without `request` and all that was forgotten before; `key` is not used."""
+        """The model trained again without `request` and all examples forgotten before.
+
+        `key` draws the start and the batches of training afresh; a replay does not use it.
+        Raises: BadInput for a replay of a run without a history; Diverged as training does.
+        """
         request = run.check(request)
+        if self.afresh is not None:
+            return self._afresh(run, request, self.afresh, key)
+        if not run.history:
+            raise BadInput(
+                "this run was adopted without the steps of its training, so nothing can be replayed; train afresh with "
+                "Retrain(afresh=Recipe(...)), also as the reference of evaluate"
+            )
         with Stopwatch() as watch:
             params, risks = jax.block_until_ready(replay(run, run.retained(request)))
         check_finite(risks, params, run.recipe)
         exact = Guarantee(says=Distance(0.0, exact=True), reference=REPLAY, every_request=True)
         return updated(run, params, watch, "retrain", exact)
+
+    def _afresh(self, run: Run, request: np.ndarray, recipe: Recipe, key: Key) -> Update:
+        """The update of training on the retained examples alone."""
+        rows = np.flatnonzero(run.retained(request))
+        problem = replace(run.problem, data=run.problem.data[rows])
+        with Stopwatch() as watch:
+            fresh = jax.block_until_ready(train(problem, recipe, key))
+        exact = Guarantee(says=Distance(0.0, exact=True), reference=AFRESH, every_request=True)
+        # of the run it takes the number of examples alone; what is unchecked is that of the new training
+        return updated(replace(fresh, present=run.present), fresh.params, watch, "retrain", exact)

@@ -1,7 +1,7 @@
-"""What is measured of a forgotten model, one family per file.
+"""Measurements of a model after forgetting, one family per file.
 
-A metric is a function `(Outcome) -> dict[str, float]`, named columns of the report. Retraining judged against itself
-gives the ideal value. `evaluate` calls every file of this folder.
+A metric is a function `(Outcome) -> dict[str, float]` that gives named columns of the report. The ideal value of a
+column is that of retraining compared with itself. `evaluate` calls every file of this folder.
 """
 
 from certunl.metrics._correlation import correlations

@@ -1,4 +1,4 @@
-"""How well one series of numbers foretells another."""
+"""The correlation of two series of numbers."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ __all__ = ["correlations"]
 
 
 def correlations(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
-    """Pearson's and Spearman's; NaN for fewer than three numbers, or where one series does not vary."""
+    """(Pearson's, Spearman's) correlation, NaN for fewer than three numbers or if one series does not vary."""
     from scipy.stats import pearsonr, spearmanr  # takes a second to import
 
     if len(a) < 3 or not (np.ptp(a) > 0 and np.ptp(b) > 0):

@@ -1,4 +1,4 @@
-"""What a metric looks at."""
+"""The input of a metric."""
 
 from collections.abc import Callable
 
@@ -13,11 +13,18 @@ __all__ = ["Metric", "Outcome"]
 
 @struct.dataclass
 class Outcome:
-    """One model held against true retraining: everything a metric may look at.
+    """One judged model and true retraining, with all that a metric may use.
 
-    `original`, `retrained`, `params` are the trained, the truly retrained and the judged parameters; `*_train` and
-    `*_test` (None without a test set) their scores on all training and on all test examples, `train` and `test` the
-    judged model's; `forgotten`, `retained` are bool[n] over the training examples; `cost` is what forgetting took.
+    Args:
+        original: the trained parameters, before the request.
+        retrained: the parameters of true retraining.
+        params: the parameters of the judged model.
+        original_train, retrained_train, train: the scores of these three models on all training examples.
+        retrained_test, test: the scores of the retrained and the judged model on all test examples, None without a test
+            set.
+        forgotten: bool[n], the training examples of the request.
+        retained: bool[n], the training examples that remain.
+        cost: `Update.cost` of the judged model.
     """
 
     original: Params

@@ -1,4 +1,4 @@
-"""What forgetting took."""
+"""The cost of forgetting."""
 
 from certunl.metrics._outcome import Outcome
 
@@ -6,10 +6,12 @@ __all__ = ["cost"]
 
 
 def cost(outcome: Outcome) -> dict[str, float]:
-    """`seconds` of the call that forgot, compilation apart; `solver_residual` ‖v − A x‖/‖v‖ on the full retained data
-    (NaN where nothing was done or solved)."""
-    nothing = float("nan")
+    """`seconds` of `forget` without compilation, and `solver_residual` ‖v − A x‖/‖v‖ on the full retained data.
+
+    Both are NaN for a model whose update does not record them.
+    """
+    missing = float("nan")
     return {
-        "seconds": outcome.cost.get("seconds", nothing),
-        "solver_residual": outcome.cost.get("residual", nothing),
+        "seconds": outcome.cost.get("seconds", missing),
+        "solver_residual": outcome.cost.get("residual", missing),
     }

@@ -1,4 +1,4 @@
-"""How close the model is to true retraining."""
+"""The closeness of the model to true retraining."""
 
 import numpy as np
 
@@ -11,15 +11,19 @@ __all__ = ["fidelity"]
 
 
 def fidelity(outcome: Outcome) -> dict[str, float]:
-    """Distances, correlations and agreements with the retrained model; their ideal in brackets, and «-» (NaN) where
-    there is nothing to compare.
+    """Distances, correlations and agreements with the retrained model, NaN if they cannot be computed.
 
-    `distance` ‖params − retrained‖ (0); `relative_distance`, that over ‖original − retrained‖ (0; doing nothing is 1);
-    `cosine` of the parameters (1) and `update_cosine` of what forgetting and retraining changed (1);
-    `loss_change_correlation`, Pearson's, and `loss_change_rank_correlation`, Spearman's, over the forgotten examples,
-    of the loss changes from the original model with those of retraining (1; three examples at least);
-    `forget_agreement`, `test_agreement`: how often both models predict the same class (1);
-    `tug_of_war`, the product over forgotten, retained and test examples of 1 − |accuracy − retrained accuracy| (1).
+    The ideal value stands in brackets:
+
+    * `distance` (0): ‖params − retrained‖.
+    * `relative_distance` (0): the distance over ‖original − retrained‖, so that doing nothing has 1.
+    * `cosine` (1): of the parameters of both models.
+    * `update_cosine` (1): of their differences from the original parameters.
+    * `loss_change_correlation`, `loss_change_rank_correlation` (1): Pearson's and Spearman's, over the forgotten
+      examples, of the loss changes from the original model to both models. They need three examples.
+    * `forget_agreement`, `test_agreement` (1): the share of examples with the same predicted class or bit.
+    * `tug_of_war` (1): the product of 1 − |accuracy − retrained accuracy| over forgotten, retained and test examples.
+
     Source: tug-of-war Zhao et al. 2024 (ToW).
     """
     start, mine, goal = (vector(tree) for tree in (outcome.original, outcome.params, outcome.retrained))
@@ -39,7 +43,7 @@ def fidelity(outcome: Outcome) -> dict[str, float]:
 
 
 def _alike(outcome: Outcome) -> dict[str, float]:
-    """What both models predict."""
+    """The agreements and the tug-of-war, without those whose predictions are missing."""
     result, products = {}, []
     everyone = np.ones(0 if outcome.test is None else len(outcome.test.losses), bool)
     for split, mine, theirs, mask in (
@@ -50,7 +54,7 @@ def _alike(outcome: Outcome) -> dict[str, float]:
         if mine is None or theirs is None or mine.correct is None or theirs.correct is None:
             continue
         products.append(1 - abs(np.mean(np.asarray(mine.correct)[mask]) - np.mean(np.asarray(theirs.correct)[mask])))
-        if split != "retain":
+        if split != "retain" and mine.outputs is not None and theirs.outputs is not None:
             result[f"{split}_agreement"] = float(np.mean((_classes(mine) == _classes(theirs))[mask]))
     return result | ({"tug_of_war": float(np.prod(products))} if len(products) == 3 else {})
 

@@ -1,4 +1,4 @@
-"""Accuracy class by class: what forgetting did to one of them drowns in the mean."""
+"""Accuracy and loss of each class, because the mean hides an effect on a single class."""
 
 import numpy as np
 
@@ -7,12 +7,15 @@ from certunl.metrics._outcome import Outcome
 __all__ = ["per_class"]
 
 MOST = 50
-"""With more classes than this nothing is told: the mean and the worst say it in the table."""
+"""Largest number of classes for which columns are made. With more classes, only the means of `utility` remain."""
 
 
 def per_class(outcome: Outcome) -> dict[str, float]:
-    """`class_<c>_<split>_accuracy` and `..._loss` for every class c that the forgotten, retained or test examples have;
-    nothing for other problems, or for more than 50 classes."""
+    """`class_<c>_<split>_accuracy` and `..._loss` for each class c and each split that contains it.
+
+    The splits are the forgotten ("forget"), retained ("retain") and test examples. There are no columns for problems
+    without classes or with more than 50 of them.
+    """
     result: dict[str, float] = {}
     everyone = np.ones(0 if outcome.test is None else len(outcome.test.losses), bool)
     for split, scores, mask in (

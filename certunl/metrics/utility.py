@@ -1,4 +1,4 @@
-"""How good the model is on what it should have forgotten, on what it keeps, and on new data."""
+"""Accuracy and loss of the model on forgotten, retained and test examples."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ __all__ = ["utility"]
 
 
 def utility(outcome: Outcome) -> dict[str, float]:
-    """Mean accuracy and loss on the forgotten, the retained and the test examples."""
+    """`<split>_accuracy` and `<split>_loss`, means over the forgotten, retained and test examples."""
     result: dict[str, float] = {}
     everyone = None if outcome.test is None else np.ones(len(outcome.test.losses), bool)
     for split, scores, mask in (

@@ -1,4 +1,4 @@
-"""Activations, pooling, normalisation and the convolution, lowered for differentiation inside a scan."""
+"""Activations, pooling, normalisation, dense layers and convolutions that are fast to differentiate inside a scan."""
 
 from collections.abc import Callable
 from functools import partial, reduce
@@ -23,15 +23,16 @@ _POOLINGS = {"average": jnp.mean, "max": jnp.max}
 
 
 def activate(name: str, x: jax.Array) -> jax.Array:
+    """The activation `name` of x."""
     if name not in _ACTIVATIONS:
-        raise BadInput(f"unknown activation {name!r}; known are {', '.join(_ACTIVATIONS)}")
+        raise BadInput(f"unknown activation {name!r}; choose from {', '.join(_ACTIVATIONS)}")
     return _ACTIVATIONS[name](x)
 
 
 def pool(name: str, x: jax.Array) -> jax.Array:
-    """2 x 2 pooling of f[b, h, w, c] by reshape: `reduce_window` differentiates badly."""
+    """2 x 2 pooling of f[b, h, w, c]. It reshapes, because `reduce_window` is slow to differentiate."""
     if name not in _POOLINGS:
-        raise BadInput(f"unknown pooling {name!r}; known are {', '.join(_POOLINGS)}")
+        raise BadInput(f"unknown pooling {name!r}; choose from {', '.join(_POOLINGS)}")
     b, h, w, c = x.shape
     if h % 2 or w % 2:
         raise BadInput(f"2 x 2 pooling needs an even height and width, got {h} x {w}")
@@ -39,8 +40,12 @@ def pool(name: str, x: jax.Array) -> jax.Array:
 
 
 class Dense(nn.Module):
-    """x W + b as (W'x')' + b': with the kernel on the left, the derivatives of a block of rows, kept outputs first, are
-    matrix products as they stand, where flax's own copy the block twice a step (on two CPU cores half of the time)."""
+    """x W + b, computed as (W'x')' + b'.
+
+    A block of rows is stored with the outputs as its first axis (`base.outputs_first`). With the kernel on the left,
+    the derivatives of the block are matrix products without a copy. flax's own layer copies the block twice in each
+    step, which takes half of the time on two CPU cores.
+    """
 
     features: int
     bias: bool = True
@@ -51,20 +56,26 @@ class Dense(nn.Module):
         shape = (x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape, self.dtype)
         y = jax.lax.dot_general(kernel, x.astype(self.dtype), (((0,), (1,)), ((), ()))).T
-        return y + self.param("bias", nn.initializers.zeros, (self.features,), self.dtype) if self.bias else y
+        return _biased(y, self.param("bias", nn.initializers.zeros, (self.features,), self.dtype)) if self.bias else y
+
+
+def _biased(y: jax.Array, bias: jax.Array) -> jax.Array:
+    """y + bias along the last axis, also where JAX refuses to add axes by itself."""
+    return y + bias.reshape((1,) * (y.ndim - 1) + bias.shape)
 
 
 def convolve_and_pool(pooling: str, x: jax.Array, features: int, size: int, dtype: Any) -> jax.Array:
-    """A convolution, then 2 x 2 pooling; to be called in a compact method."""
+    """A convolution followed by 2 x 2 pooling; only for use in a compact method."""
     if pooling == "average":
         return Conv(features, size, dtype=dtype, averaged=True)(x)
     return pool(pooling, Conv(features, size, dtype=dtype)(x))
 
 
 class GroupNorm(nn.Module):
-    """Each example's channels in `groups`, each group to mean 0 and variance 1 over it and the pixels; then affine.
+    """Each of `groups` groups of channels of an example, normalised to mean 0 and variance 1, then an affine map.
 
-    Flax's own casts to float32 on the way and fails in float64. Source: Wu and He 2018, eq. 1 to 4.
+    Mean and variance are over the channels of the group and all pixels. flax's own layer casts to float32 and fails in
+    float64. Source: Wu and He 2018, eq. 1 to 4.
     """
 
     groups: int = 32
@@ -74,18 +85,22 @@ class GroupNorm(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         channels = x.shape[-1]
         if channels % self.groups:
-            raise BadInput(f"GroupNorm needs channels that {self.groups} groups divide, got {channels}")
+            raise BadInput(f"GroupNorm needs a number of channels that {self.groups} groups divide, got {channels}")
         scale = self.param("scale", nn.initializers.ones, (channels,), self.dtype)
         bias = self.param("bias", nn.initializers.zeros, (channels,), self.dtype)
         grouped = x.reshape(x.shape[0], -1, self.groups, channels // self.groups)
         centred = grouped - grouped.mean((1, 3), keepdims=True)
         centred *= jax.lax.rsqrt(jnp.mean(centred**2, (1, 3), keepdims=True) + 1e-5)
-        return centred.reshape(x.shape) * scale + bias
+        wide = (1,) * (x.ndim - 1) + scale.shape
+        return centred.reshape(x.shape) * scale.reshape(wide) + bias.reshape(wide)
 
 
 class Norm(nn.Module):
-    """GroupNorm ("group"), or BatchNorm ("batch"), which needs `models.Frozen` around the model: its statistics are
-    state, updated only where `train`."""
+    """GroupNorm for the kind "group", BatchNorm for "batch".
+
+    BatchNorm keeps statistics of its inputs, which are state. A call with train=True updates them. A problem accepts
+    such a model only inside `models.Frozen`, which holds them fixed.
+    """
 
     kind: str
     dtype: Any = jnp.float32
@@ -101,11 +116,14 @@ class Norm(nn.Module):
 
 
 class Conv(nn.Module):
-    """A convolution with `size` x `size` kernels. On CPU shifted slices and matrix products: `lax.conv` falls off XLA's
-    fast path inside a scan there, by a factor of 10 to 40; elsewhere `lax.conv`.
+    """A convolution with `size` x `size` kernels.
 
-    `averaged` gives its 2 x 2 averages, as one convolution of stride 2 with the kernel averaged over its four places:
-    the same numbers from a third of the products.
+    On a CPU it consists of shifted slices and matrix products, because `lax.conv` inside a scan misses XLA's fast path
+    there and is 10 to 40 times slower. On other devices it is `lax.conv`.
+
+    `averaged` adds average pooling over 2 x 2 outputs. The average of four shifted kernels is one kernel with a side
+    longer by 1, so a single convolution of stride 2 gives the same numbers (for 5 x 5 kernels from about a third of the
+    products).
     """
 
     features: int
@@ -125,17 +143,18 @@ class Conv(nn.Module):
             sides = [(n + 2 * self.padding - k) // stride + 1 for n in x.shape[1:3]]
             if stride != 1 or any(side % 2 for side in sides):
                 raise BadInput(f"2 x 2 pooling needs stride 1 and an even height and width, got {stride} and {sides}")
+            # (K + K shifted by one place)/2 along each axis is the average over the four places of a 2 x 2 window
             for axis in (0, 1):
                 one = [(int(a == axis), 0) for a in range(4)]
                 kernel = (jnp.pad(kernel, one) + jnp.pad(kernel, [pair[::-1] for pair in one])) / 2
             stride = 2
         y = _convolve(x.astype(self.dtype), kernel, stride, self.padding)
-        return y + self.param("bias", nn.initializers.zeros, (self.features,), self.dtype) if self.bias else y
+        return _biased(y, self.param("bias", nn.initializers.zeros, (self.features,), self.dtype)) if self.bias else y
 
 
 @partial(jax.jit, static_argnames=("stride", "padding"))
 def _convolve(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
-    """Compiled under this name, by which `solvers.LiSSA` knows a convolution however it is lowered."""
+    """The convolution. `solvers.LiSSA` recognises it in a compiled program by the name of this function."""
     k, channels, features = kernel.shape[1:]
     if jax.default_backend() != "cpu":
         borders = ((padding, padding), (padding, padding))
@@ -147,11 +166,11 @@ def _convolve(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax
         raise BadInput(f"a {k} x {k} kernel does not fit an input of {x.shape[1]} x {x.shape[2]}")
     rows = [slice(i, i + (h - 1) * stride + 1, stride) for i in range(k)]
     columns = [slice(j, j + (w - 1) * stride + 1, stride) for j in range(k)]
-    if channels < 4:  # pixels last: a copy of a few channels at a time would move a few numbers at a time
+    if channels < 4:  # pixels last, because copies of only a few channels at a time are slow
         planes = jnp.moveaxis(x, -1, 1)
         patches = jnp.stack([planes[:, :, i, j] for i in rows for j in columns], axis=1)
         patches = patches.reshape(x.shape[0], k * k * channels, h * w)
         return jnp.einsum("bkp,kf->bpf", patches, kernel.reshape(-1, features)).reshape(-1, h, w, features)
-    strips = jnp.concatenate([x[:, i] for i in rows], axis=-1)  # k, not k², copies of the input
+    strips = jnp.concatenate([x[:, i] for i in rows], axis=-1)  # k copies of the input instead of k²
     parts = [strips[:, :, j] @ kernel[:, column].reshape(-1, features) for column, j in enumerate(columns)]
     return reduce(jnp.add, parts)

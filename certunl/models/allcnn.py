@@ -1,4 +1,4 @@
-"""The all-convolutional network of Zhang et al. on CIFAR-10."""
+"""The all-convolutional network of Zhang et al. for CIFAR-10."""
 
 from typing import Any
 
@@ -14,11 +14,20 @@ _LAYERS = ((96, 3, 1), (96, 3, 1), (192, 3, 2), (192, 3, 1), (192, 3, 1), (192, 
 
 
 class AllCNN(nn.Module):
-    """Eight convolutions (features 96, 96, 192, ...; the third and sixth of stride 2, the last 1 x 1), each without
-    bias and followed by norm and activation; the mean over pixels; dense `classes`. 1,620,010 parameters on CIFAR-10.
+    """Eight convolutions, the mean over pixels and a dense layer; 1,620,010 parameters on CIFAR-10.
 
-    Source: Springenberg et al. 2015, as in Zhang et al. 2024.  Differs: GroupNorm and softplus by default;
-    `Frozen(AllCNN(norm="batch", activation="relu"), statistics)` is the paper's, with its statistics held fixed.
+    The convolutions have 96, 96, 192, ... features and no bias. The third and sixth have stride 2, the last is 1 x 1.
+    Each is followed by norm and activation.
+
+    Args:
+        classes: number of outputs.
+        width: features of the first convolution; the others scale with it.
+        activation: "softplus", "tanh", "gelu", "silu" or "relu".
+        norm: "group", or "batch" inside `Frozen`.
+        dtype: type of the parameters and the computation.
+
+    Source: Springenberg et al. 2015, as in Zhang et al. 2024.  Differs: GroupNorm and softplus by default.
+    `Frozen(AllCNN(norm="batch", activation="relu"), statistics)` is the model of the paper with fixed statistics.
     """
 
     classes: int = 10

@@ -14,7 +14,15 @@ __all__ = ["CNN"]
 class CNN(nn.Module):
     """conv 5x5 -> pool -> activation for each of `channels`, dense `hidden`, classes; 21,840 parameters on 28 x 28 x 1.
 
-    Differs: tanh and average pooling by default; `activation="relu", pooling="max"` are the paper's.
+    Args:
+        channels: features of each convolution.
+        hidden: width of the hidden dense layer.
+        classes: number of outputs.
+        activation: "softplus", "tanh", "gelu", "silu" or "relu".
+        pooling: "average" or "max", over 2 x 2 pixels.
+        dtype: type of the parameters and the computation.
+
+    Differs: tanh and average pooling by default; the paper has `activation="relu", pooling="max"`.
     """
 
     channels: tuple[int, ...] = (10, 20)

@@ -1,4 +1,4 @@
-"""LeNet-5, the second network of Qiao et al. on Fashion-MNIST."""
+"""LeNet-5, the second network of Qiao et al. for Fashion-MNIST."""
 
 from typing import Any
 
@@ -11,15 +11,23 @@ from certunl.models._layers import Dense, activate, convolve_and_pool
 
 __all__ = ["LeNet5"]
 
-_FIELD = 32  # the side of what the network was made for
+_FIELD = 32  # the side of the images that the network was designed for
 
 
 class LeNet5(nn.Module):
-    """conv 5x5-6 -> pool -> activation, conv 5x5-16 -> pool -> activation, dense 120, 84, classes; 61,706 parameters on
-    28 x 28 x 1. A smaller image is put into the middle of a field of 32 x 32 zeros.
+    """conv 5x5-6 -> pool -> activation, conv 5x5-16 -> pool -> activation, dense 120, 84, classes.
 
-    Source: LeCun et al. 1998. Differs: every channel of the second convolution sees all of the first's, pooling has no
-    weights and the outputs are linear, as is usual today; `activation="relu", pooling="max"` reproduce Qiao et al.
+    It has 61,706 parameters on 28 x 28 x 1. A smaller image is put into the middle of 32 x 32 zeros.
+
+    Args:
+        classes: number of outputs.
+        activation: "softplus", "tanh", "gelu", "silu" or "relu".
+        pooling: "average" or "max", over 2 x 2 pixels.
+        dtype: type of the parameters and the computation.
+
+    Source: LeCun et al. 1998. Differs: each channel of the second convolution reads all channels of the first, pooling
+    has no weights and the outputs are linear, as is usual today. `activation="relu", pooling="max"` reproduce Qiao et
+    al.
     """
 
     classes: int = 10

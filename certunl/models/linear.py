@@ -13,16 +13,20 @@ __all__ = ["Linear", "shortened"]
 
 
 def shortened(x: Any, bound: float, numbers: Any = jnp) -> Any:
-    """x min(1, bound/‖x‖), row by row; `numbers` is jax.numpy or NumPy."""
+    """x min(1, bound/‖x‖) for each row x; `numbers` is jax.numpy or NumPy."""
     norms = numbers.linalg.norm(x, axis=1, keepdims=True)
     return x * (bound / numbers.maximum(norms, bound)).astype(x.dtype)
 
 
 class Linear(nn.Module):
-    """outputs = W vec(x) + b; 7,850 parameters for MNIST. `bias=False` for data that carry a constant feature.
+    """outputs = W vec(x) + b; 7,850 parameters for MNIST.
 
-    `bound` R shortens inputs to norm R, x min(1, R/‖x‖): what is proved then rests on R, a setting, instead of the
-    largest norm in the data.
+    Args:
+        classes: number of outputs.
+        bias: whether there is a b; False for data with a constant feature.
+        dtype: type of the parameters and the computation.
+        bound: the largest norm R of an input; a longer input is shortened, x min(1, R/‖x‖). Certificates then depend on
+            the setting R instead of the largest norm in the data. None leaves inputs as they are.
     """
 
     classes: int = 10

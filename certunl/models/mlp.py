@@ -12,8 +12,17 @@ __all__ = ["MLP"]
 
 
 class MLP(nn.Module):
-    """vec(x) -> hidden layers -> classes. The default is Zhang et al.'s 784-32-32-10 on MNIST (26,506 parameters),
-    with a smooth activation; `activation="relu"` reproduces theirs."""
+    """vec(x) -> hidden layers -> classes.
+
+    The default is the network 784-32-32-10 of Zhang et al. on MNIST (26,506 parameters) with a smooth activation;
+    `activation="relu"` reproduces theirs.
+
+    Args:
+        hidden: width of each hidden layer.
+        classes: number of outputs.
+        activation: "softplus", "tanh", "gelu", "silu" or "relu".
+        dtype: type of the parameters and the computation.
+    """
 
     hidden: tuple[int, ...] = (32, 32)
     classes: int = 10

@@ -1,4 +1,4 @@
-"""The pre-activation residual network of Zhang et al. on SVHN."""
+"""The pre-activation residual network of Zhang et al. for SVHN."""
 
 from typing import Any
 
@@ -12,11 +12,20 @@ __all__ = ["ResNet18"]
 
 
 class ResNet18(nn.Module):
-    """Stem (3 x 3 convolution, norm, activation), then two pre-activation blocks for each of the widths 64, 128, 256,
-    512 (stride 2 from the second on), the mean over pixels, dense `classes`. 11,171,274 parameters on 32 x 32 x 3.
+    """A stem, eight pre-activation blocks, the mean over pixels, a dense layer; 11,171,274 parameters on 32 x 32 x 3.
 
-    Source: He et al. 2016, as in Zhang et al. 2024.  Differs: GroupNorm and softplus by default;
-    `Frozen(ResNet18(norm="batch", activation="relu"), statistics)` is the paper's, with its statistics held fixed.
+    The stem is a 3 x 3 convolution with norm and activation. There are two blocks for each of the widths 64, 128, 256
+    and 512. The first block of each width has stride 2, except for the smallest width.
+
+    Args:
+        classes: number of outputs.
+        width: the smallest width of the blocks; the others are 2, 4 and 8 times as wide.
+        activation: "softplus", "tanh", "gelu", "silu" or "relu".
+        norm: "group", or "batch" inside `Frozen`.
+        dtype: type of the parameters and the computation.
+
+    Source: He et al. 2016, as in Zhang et al. 2024.  Differs: GroupNorm and softplus by default.
+    `Frozen(ResNet18(norm="batch", activation="relu"), statistics)` is the model of the paper with fixed statistics.
     """
 
     classes: int = 10
@@ -36,7 +45,7 @@ class ResNet18(nn.Module):
 
 
 class _Block(nn.Module):
-    """x -> shortcut + conv(act(norm(conv(act(norm(x)))))), the shortcut a 1 x 1 convolution where the shape changes."""
+    """x -> shortcut + conv(act(norm(conv(act(norm(x)))))). The shortcut is a 1 x 1 convolution if the shape changes."""
 
     features: int
     stride: int

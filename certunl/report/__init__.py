@@ -1,11 +1,11 @@
-"""What a run folder is worth, on one page: HTML with everything in it, and the same as Markdown beside its figures.
+"""The results of a run folder on one page, as self-contained HTML and as Markdown with its figures in files beside it.
 
-blocks    what stands on the page, in order, whoever shows it      _blocks.py, _tables.py
-pictures  the figures as PNG                                       _draw.py, _attacked.py, _looks.py
-page      the HTML                                                 _html.py
-markdown  the Markdown                                             _markdown.py
-write     both into a run folder, for its owner alone              _write.py
-to_json, from_json   a Report as JSON, which has no infinity       _json.py
+blocks    the contents of the page, in order, for both formats      _blocks.py, _tables.py, _findings.py
+pictures  the figures as PNG                                        _draw.py, _attacked.py, _tradeoff.py, _looks.py
+page      the HTML                                                  _html.py
+markdown  the Markdown                                              _markdown.py
+write     both, in a run folder, readable by its owner only         _write.py
+to_json, from_json   a Report as JSON, and back                     _json.py
 """
 
 from certunl.report._draw import Picture, draw

@@ -1,4 +1,4 @@
-"""What stands on the page, in order; `page` and `markdown` only say how a block looks."""
+"""The contents of the page, in order. `page` and `markdown` only format the blocks."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -11,11 +11,11 @@ from certunl.report._tables import Table, class_losses, flat, main, turned
 __all__ = ["Alarm", "Block", "Heading", "Pictures", "Printed", "Reports", "Words", "blocks", "pictures"]
 
 Reports = Sequence[tuple[Report, list[str]]]
-"""Each Report with its certificates as printed."""
+"""Each Report with its printed certificates."""
 
 
 _FEW = 6
-"""So many models stand beside one another, on a phone too; more are lines."""
+"""Up to this many models are columns of the main table, which then fits a phone; more models are lines."""
 
 
 class Heading(NamedTuple):
@@ -28,7 +28,7 @@ class Words(NamedTuple):
 
 
 class Alarm(NamedTuple):
-    """What nobody may overlook: `kind` is a warning of secrets, or an alarm about the numbers."""
+    """A sentence in red. The kind "warning" is about secrets, the kind "alarm" about the numbers."""
 
     text: str
     kind: str = "alarm"
@@ -39,33 +39,34 @@ class Printed(NamedTuple):
 
 
 class Pictures(NamedTuple):
-    held: list[Picture]
+    pictures: list[Picture]
 
 
 Block = Heading | Words | Alarm | Printed | Pictures | Table
 
 
 def pictures(reports: Reports) -> list[list[Picture]]:
-    """The figures of each Report, with names of their own."""
+    """The figures of each Report. No two have the same name."""
     return [draw(report, f"{place}-" if len(reports) > 1 else "") for place, (report, _) in enumerate(reports, 1)]
 
 
 def blocks(
-    title: str, facts: dict[str, Any], reports: Reports, warnings: Sequence[str], drawn: list[list[Picture]]
+    title: str, facts: dict[str, Any], reports: Reports, warnings: Sequence[str], figures: list[list[Picture]]
 ) -> Iterator[Block]:
-    """The page, from its title to the settings everything was made with."""
+    """The blocks of the page, from the title to the settings; `figures` are those of each Report."""
     yield Heading(1, title)
-    yield Words("For the owner: this page speaks of un-noised models.")
+    yield Words("This page describes un-noised models. It is for the owner of the run only.")
     for sentence in warnings:
         yield Alarm(sentence, "warning")
-    for (report, certificates), held in zip(reports, drawn, strict=True):
-        yield from _one(report, certificates, held)
+    for (report, certificates), own in zip(reports, figures, strict=True):
+        yield from _one(report, certificates, own)
     if lines := list(flat(facts)):
         yield Heading(2, "Settings, versions and device")
         yield Table(["", ""], lines, words=(1,))
 
 
-def _one(report: Report, certificates: list[str], drawn: list[Picture]) -> Iterator[Block]:
+def _one(report: Report, certificates: list[str], figures: list[Picture]) -> Iterator[Block]:
+    """The chapter of one Report."""
     size = f"{report.forgotten} example{'s' * (report.forgotten != 1)} forgotten"
     yield Heading(2, f"{report.request} ({size})" if report.request else size)
     for sentence in alarms(report):
@@ -75,7 +76,7 @@ def _one(report: Report, certificates: list[str], drawn: list[Picture]) -> Itera
     if report.audits:
         yield Heading(3, "Audits")
         yield claims(report)
-    yield Pictures([picture for picture in drawn if not _of_attacks(picture)])
+    yield Pictures([picture for picture in figures if not _of_attacks(picture)])
     if len((losses := class_losses(report)).header) > 1:
         yield losses
     if report.attacks or report.controls:
@@ -83,10 +84,10 @@ def _one(report: Report, certificates: list[str], drawn: list[Picture]) -> Itera
         yield areas(report)
         if report.attacks:
             yield power(report)
-        yield Pictures([picture for picture in drawn if _of_attacks(picture)])
+        yield Pictures([picture for picture in figures if _of_attacks(picture)])
     if report.left_out:
         yield Heading(3, "Left out")
-        yield Table(["method", "why"], [[name, why] for name, why in report.left_out.items()], words=(1,))
+        yield Table(["method", "reason"], [[name, reason] for name, reason in report.left_out.items()], words=(1,))
     if certificates:
         yield Heading(3, "Certificates")
         for text in certificates:

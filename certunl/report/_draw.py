@@ -1,4 +1,4 @@
-"""The figures of a Report as PNG; one that would show nothing is left out."""
+"""The figures of a Report as PNG. A figure that would show nothing is left out."""
 
 import io
 import re
@@ -22,7 +22,13 @@ _SPLITS = {"forget": ("#D55E00", "v"), "retain": ("#56B4E9", "s"), "test": ("#00
 
 
 class Picture(NamedTuple):
-    """`name`, a file's; `said`, what it shows, in words; `png`, its content."""
+    """A figure of the report.
+
+    Args:
+        name: the name of its file.
+        said: the caption, also used as alternative text.
+        png: the content of the file.
+    """
 
     name: str
     said: str
@@ -30,41 +36,42 @@ class Picture(NamedTuple):
 
 
 def draw(report: Report, prefix: str = "") -> list[Picture]:
-    """Every figure that `report` has something for; file names begin with `prefix`."""
+    """The figures of `report`; file names begin with `prefix`."""
     pictures = []
-    for place, (name, said, figure) in enumerate(figures(report), 1):
-        safe = re.sub(r"[^A-Za-z0-9_-]+", "-", name)[:60]
-        pictures.append(Picture(f"{prefix}{place:02d}-{safe}.png", said, _png(figure)))
+    for place, (name, caption, figure) in enumerate(figures(report), 1):
+        safe = re.sub(r"[^A-Za-z0-9_-]+", "-", name)[:60]  # names of attacks are the user's
+        pictures.append(Picture(f"{prefix}{place:02d}-{safe}.png", caption, _png(figure)))
     return pictures
 
 
 def figures(report: Report) -> Iterator[tuple[str, str, Figure]]:
-    """(name, what it shows, figure)."""
+    """Yields (name, caption, matplotlib figure) for each figure whose values are all in `report`."""
     others = [name for name in report.rows if name != "retrain"]
     if column := next((c for c in ("relative_distance", "distance") if _some(report, c, others)), ""):
         yield "distance", "Distance to retraining, by method, on a logarithmic axis", _distances(report, column, others)
     splits = [split for split in _SPLITS if _any(report, f"{split}_accuracy")]
     if splits:
-        said = f"Accuracy on the {', '.join(splits)} examples, by method; lines: the retrained model's"
-        yield "accuracy", said, _accuracies(report, splits)
-    forgot = [n for n in report.rows if n != "original" and n.removesuffix(" + noise") not in set(report.rows) - {n}]
-    if _some(report, "seconds", forgot):
-        yield "time", "Seconds to forget, by method, on a logarithmic axis", _times(report, forgot)
+        caption = f"Accuracy on the {', '.join(splits)} examples, by method; the lines show the retrained model"
+        yield "accuracy", caption, _accuracies(report, splits)
+    # a release with noise took as long as its un-noised row, so one of the two is enough
+    timed = [n for n in report.rows if n != "original" and n.removesuffix(" + noise") not in set(report.rows) - {n}]
+    if _some(report, "seconds", timed):
+        yield "time", "Seconds to forget, by method, on a logarithmic axis", _times(report, timed)
     if any(sigma > 0 for curve in report.tradeoffs.values() for sigma in curve):
-        said = "Test accuracy against the noise added, by method; stars: the certified noise of each"
-        yield "tradeoff", said, tradeoffs(report)
+        caption = "Test accuracy at each noise level, by method; a star marks the certified noise of a method"
+        yield "tradeoff", caption, tradeoffs(report)
     for split, labels in by_class(report).items():
         yield (
             f"classes-{split}",
             f"Accuracy on the {split} examples of each class, by method",
             _classes(report, split, labels),
         )
-    for attack in dict.fromkeys(attack for found in report.attacks.values() for attack in found):
-        held = {name: found[attack] for name, found in attacked(report).items() if attack in found}
-        said = "true against false positive rate, by method, both axes logarithmic; dashes: chance"
-        yield f"roc-{attack}", f"ROC of {_words(attack)}: {said}", curves(report, held)
-        said = "area under the ROC curve and its 95% interval, by method; band: the retrained model's"
-        yield f"auc-{attack}", f"AUC of {_words(attack)}: {said}", areas(report, attack, held)
+    for attack in dict.fromkeys(attack for by_attack in report.attacks.values() for attack in by_attack):
+        results = {name: by_attack[attack] for name, by_attack in attacked(report).items() if attack in by_attack}
+        caption = f"ROC curves of {_words(attack)}, by method, on logarithmic axes; the dashed line is chance"
+        yield f"roc-{attack}", caption, curves(report, results)
+        caption = f"AUC of {_words(attack)} with its 95% interval, by method; the band is that of the retrained model"
+        yield f"auc-{attack}", caption, areas(report, attack, results)
 
 
 def _words(attack: str) -> str:
@@ -80,18 +87,20 @@ def _any(report: Report, column: str) -> bool:
 
 
 def _dots(report: Report, column: str, names: list[str], label: str) -> tuple[Figure, Any]:
-    """A dot and its number for each of `names`, on a logarithmic axis; what that cannot show, in words at its left."""
-    seen = looks(report, names)
+    """A dot and its number for each of `names`, on a logarithmic axis. A value without a place there (0, infinity, NaN)
+    has only its number, at the left end."""
+    styles = looks(report, names)
     figure, axes = blank(0.2 * len(names) + 0.9)
     axes.set(xscale="log", xlabel=label)
     values = [report.rows[name].get(column, np.nan) for name in names]
-    held = [value for value in values if fits(value)]
-    axes.set_xlim(min(held) / 1.6, max(held) * (max(held) / min(held)) ** 0.22 * 1.6)
+    places = [value for value in values if fits(value)]
+    low, high = min(places), max(places)
+    axes.set_xlim(low / 1.6, high * (high / low) ** 0.22 * 1.6)  # room at the right for the number of the last dot
     white = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5}
     for place, (name, value) in enumerate(zip(names, values, strict=True)):
-        x = value if fits(value) else min(held) / 1.6
+        x = value if fits(value) else low / 1.6
         if fits(value):
-            axes.plot(x, place, "o", color=seen[name].colour, markersize=5.5)
+            axes.plot(x, place, "o", color=styles[name].colour, markersize=5.5)
         axes.annotate(
             number(value, 3),
             (x, place),
@@ -101,7 +110,7 @@ def _dots(report: Report, column: str, names: list[str], label: str) -> tuple[Fi
             fontsize=7.5,
             bbox=white,
         )
-    methods(axes, names, seen)
+    methods(axes, names, styles)
     return figure, axes
 
 
@@ -142,8 +151,8 @@ def _classes(report: Report, split: str, labels: list[str]) -> Figure:
     shown = axes.imshow(grid, cmap="cividis", vmin=0, vmax=1, aspect="auto")
     methods(axes, names, looks(report, names))
     axes.grid(False)
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    every = -(-len(labels) // 25)
+    axes.set_ylim(len(names) - 0.5, -0.5)  # the first model at the top, no margin around the image
+    every = -(-len(labels) // 25)  # more than 25 labels would cover one another
     turned = 90 if max(map(len, labels)) * len(labels) > 40 else 0
     axes.set_xticks(range(0, len(labels), every), [named(label, 14) for label in labels[::every]], rotation=turned)
     axes.set_xlabel("class")
@@ -160,6 +169,6 @@ def _classes(report: Report, split: str, labels: list[str]) -> Figure:
 def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from")  # shown as a box; the tables have the name
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # a box is drawn for it; the tables show the name
         figure.savefig(buffer, format="png", dpi=150)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""The page as HTML: one file with everything in it, for a desk, a phone and a printer."""
+"""The page as one self-contained HTML file, for a screen, a phone and a printer."""
 
 import base64
 import html
@@ -53,13 +53,20 @@ def page(
     reports: Reports,
     warnings: Sequence[str] = (),
     *,
-    drawn: list[list[Picture]] | None = None,
+    figures: list[list[Picture]] | None = None,
 ) -> str:
-    """The HTML of a report: `warnings` at the top, then each Report with its printed certificates, then `facts` by name
-    (nested ones flattened). `drawn`: the figures of each Report, where they were drawn before."""
-    told = list(blocks(title, facts, reports, warnings, pictures(reports) if drawn is None else drawn))
-    chapters = {place: b.text for place, b in enumerate(told) if isinstance(b, Heading) and b.level == 2}
-    body = [_shown(block, f" id=part-{place}" * (place in chapters)) for place, block in enumerate(told)]
+    """The HTML of the report.
+
+    Args:
+        title: the title of the page.
+        facts: settings, versions and so on, by name; they may be nested.
+        reports: each Report with its printed certificates.
+        warnings: sentences at the top of the page.
+        figures: the figures of each Report if they exist already.
+    """
+    parts = list(blocks(title, facts, reports, warnings, pictures(reports) if figures is None else figures))
+    chapters = {place: b.text for place, b in enumerate(parts) if isinstance(b, Heading) and b.level == 2}
+    body = [_shown(block, f" id=part-{place}" * (place in chapters)) for place, block in enumerate(parts)]
     if len(chapters) > 2:
         links = [f'<li><a href="#part-{place}">{html.escape(text)}</a>' for place, text in chapters.items()]
         body.insert(min(chapters), f"<nav><ul>{''.join(links)}</ul></nav>\n")
@@ -80,8 +87,8 @@ def _shown(block: Block, anchor: str) -> str:
             return f"<p class={kind}>{html.escape(text)}</p>\n"
         case Printed(text):
             return f"<pre>{html.escape(text)}</pre>\n"
-        case Pictures(held):
-            return f"<div class=figures>{''.join(map(_figure, held))}</div>\n" if held else ""
+        case Pictures(figures):
+            return f"<div class=figures>{''.join(map(_figure, figures))}</div>\n" if figures else ""
         case Table():
             return _table(block)
 
@@ -96,8 +103,8 @@ def _table(table: Table) -> str:
             tag = "th" if number < 0 or column == 0 else "td"
             scope = " scope=row" if column == 0 and number >= 0 else ""
             body.append(f"<{tag}{scope}{kind}>{html.escape(cell)}</{tag}>")
-        named = f" class={cells[0]}" if number >= 0 and cells[0] in ("original", "retrain") else ""
-        return f"<tr{named}>{''.join(body)}</tr>"
+        row_class = f" class={cells[0]}" if number >= 0 and cells[0] in ("original", "retrain") else ""
+        return f"<tr{row_class}>{''.join(body)}</tr>"
 
     head = f"<thead>{line(table.header, -1)}</thead>" if any(table.header) else ""
     rows = "".join(line(row, number) for number, row in enumerate(table.rows))
@@ -107,6 +114,6 @@ def _table(table: Table) -> str:
 
 
 def _figure(picture: Picture) -> str:
-    data, said = base64.b64encode(picture.png).decode(), html.escape(picture.said)
-    image = f'<img alt="{said}" src="data:image/png;base64,{data}">'
-    return f"<figure>{image}<figcaption>{said}</figcaption></figure>"
+    data, caption = base64.b64encode(picture.png).decode(), html.escape(picture.said)
+    image = f'<img alt="{caption}" src="data:image/png;base64,{data}">'
+    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"

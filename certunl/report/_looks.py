@@ -1,5 +1,8 @@
-"""How a method looks in every figure: black for retraining, vermilion for doing nothing, a colour for what carries a
-guarantee, grey for the rest. Colours of Okabe and Ito 2008, told apart by the colour-blind; where they run out, dashes.
+"""The style of a model, the same in every figure.
+
+Retraining is black and the original model vermilion. A model with a guarantee has a colour, the others are grey. The
+colours are those of Okabe and Ito 2008, which colour-blind readers can distinguish. If there are more models than
+colours, further lines are dashed.
 """
 
 from collections.abc import Iterable
@@ -15,7 +18,7 @@ from certunl.evaluation import Report
 __all__ = ["GRID", "WIDTH", "Look", "blank", "fits", "legend", "looks", "methods", "named"]
 
 WIDTH = 5.6
-"""Of every figure in inches: its letters can be read where it is shown on a phone."""
+"""The width of every figure in inches; its text stays legible on a phone."""
 
 GRID = "#e4e4e4"
 _COLOURS = ("#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195")
@@ -26,21 +29,22 @@ _NOISE = " + noise"
 
 @dataclass(frozen=True)
 class Look:
-    """Of one method; `told` where the legend names it."""
+    """The style of one model; `in_legend` if the legend names it."""
 
     colour: str
     width: float
     dash: Any
-    told: bool
+    in_legend: bool
 
     @property
     def order(self) -> float:
-        """What is drawn later lies above."""
+        """matplotlib's zorder: a thicker line is drawn over a thinner one."""
         return 2 + self.width
 
 
 def looks(report: Report, names: Iterable[str]) -> dict[str, Look]:
-    """The look of each of `names`: a method has one colour in all figures, its un-noised model is grey beside it."""
+    """The style of each of `names`. A method has one colour in all figures; its un-noised model is grey if the noised
+    one is in `names` too."""
     names = list(names)
     guaranteed = [name.removesuffix(_NOISE) for name, verdict in report.verdicts.items() if verdict in _GUARANTEED]
     places = {family: place for place, family in enumerate(dict.fromkeys(guaranteed)) if family != "retrain"}
@@ -60,13 +64,14 @@ def looks(report: Report, names: Iterable[str]) -> dict[str, Look]:
 
 
 def named(name: str, most: int = 26) -> str:
-    """`name` as a figure can hold it: not too long, and no formula."""
+    """`name` for a figure, shortened to `most` characters and safe from matplotlib's formulas."""
     short = name if len(name) <= most else f"{name[: most - 12]}…{name[-11:]}"
+    # matplotlib leaves labels that begin with "_" out of a legend
     return short.replace("$", r"\$") if not short.startswith("_") else " " + short.replace("$", r"\$")
 
 
 def fits(value: float) -> bool:
-    """Whether a logarithmic axis can show it."""
+    """Whether a logarithmic axis can show `value`."""
     return bool(np.isfinite(value)) and value > 0
 
 
@@ -82,28 +87,28 @@ def blank(height: float) -> tuple[Figure, Any]:
     return figure, axes
 
 
-def methods(axes: Any, names: list[str], seen: dict[str, Look]) -> None:
-    """One method a line, from the top; what is none of them, such as a control, slanted."""
+def methods(axes: Any, names: list[str], styles: dict[str, Look]) -> None:
+    """Makes the y axis a list of `names` from the top. A name without a style, such as a control, is in italics."""
     axes.set_yticks(range(len(names)), [named(name) for name in names])
     for label, name in zip(axes.get_yticklabels(), names, strict=True):
-        label.set_color("#111111" if name in seen and seen[name].told else "#666666")
+        label.set_color("#111111" if name in styles and styles[name].in_legend else "#666666")
         label.set_fontweight("bold" if name in ("original", "retrain") else "normal")
-        label.set_fontstyle("normal" if name in seen else "italic")
+        label.set_fontstyle("normal" if name in styles else "italic")
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(axis="x", color=GRID, linewidth=0.8)
 
 
-def legend(figure: Figure, report: Report, seen: dict[str, Look], more: dict[str, Line2D]) -> None:
-    """Below the axes, never over a curve: the methods that have a colour, `more`, and how many are grey."""
+def legend(figure: Figure, report: Report, styles: dict[str, Look], more: dict[str, Line2D]) -> None:
+    """A legend below the axes: the models with a colour, the number of grey ones, and `more`."""
     refuted = {name for name, audit in report.audits.items() if audit.refuted}
     entries = {
         named(name) + (" (refuted)" if name in refuted else ""): Line2D(
             [], [], color=look.colour, linewidth=look.width, linestyle=look.dash
         )
-        for name, look in seen.items()
-        if look.told
+        for name, look in styles.items()
+        if look.in_legend
     }
-    if others := sum(not look.told for look in seen.values()):
+    if others := sum(not look.in_legend for look in styles.values()):
         entries[f"{others} other{'s' * (others > 1)}"] = Line2D([], [], color="#a8a8a8", linewidth=0.8)
     entries |= more
     columns = 3 if max(map(len, entries)) < 20 else 2

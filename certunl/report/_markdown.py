@@ -1,4 +1,4 @@
-"""The page as Markdown, its figures in files beside it."""
+"""The page as Markdown, with its figures in files beside it."""
 
 import re
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ def markdown(
     warnings: Sequence[str] = (),
     *,
     folder: str = "report",
-    drawn: list[list[Picture]] | None = None,
+    figures: list[list[Picture]] | None = None,
 ) -> str:
-    """What `page` says, as Markdown; the figures are links to `folder`/NAME, for which `drawn` has the content."""
-    told = blocks(title, facts, reports, warnings, pictures(reports) if drawn is None else drawn)
-    return "\n\n".join(text for block in told if (text := _shown(block, folder))) + "\n"
+    """The same page as `page`, in Markdown. The figures are links to `folder`/NAME; `figures` has their contents."""
+    parts = blocks(title, facts, reports, warnings, pictures(reports) if figures is None else figures)
+    return "\n\n".join(text for block in parts if (text := _shown(block, folder))) + "\n"
 
 
 def _shown(block: Block, folder: str) -> str:
@@ -34,11 +34,12 @@ def _shown(block: Block, folder: str) -> str:
         case Alarm(text, kind):
             return f"> **{kind.capitalize()}.** {_plain(text)}"
         case Printed(text):
+            # a longer fence than any in the text, which would end the block
             fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
             return f"{fence}text\n{text}\n{fence}"
-        case Pictures(held):
-            told = [(_plain(picture.said), picture.name) for picture in held]
-            return "\n\n".join(f"![{said}]({folder}/{name})\n\n*{said}*" for said, name in told)
+        case Pictures(figures):
+            captions = [(_plain(picture.said), picture.name) for picture in figures]
+            return "\n\n".join(f"![{caption}]({folder}/{name})\n\n*{caption}*" for caption, name in captions)
         case Table():
             return _table(block)
 
@@ -54,5 +55,5 @@ def _table(table: Table) -> str:
 
 
 def _plain(text: str) -> str:
-    """`text` so that Markdown shows it as it is, on one line."""
+    """`text` on one line, escaped so that Markdown shows it as it is."""
     return re.sub(r"([\\`*_{}\[\]<>#|~$!&])", r"\\\1", " ".join(text.split()))

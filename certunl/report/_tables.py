@@ -1,4 +1,4 @@
-"""A Report as tables of words, the same for every reader."""
+"""A Report as tables of text, for HTML, Markdown and the terminal."""
 
 import re
 from collections.abc import Iterable
@@ -25,8 +25,15 @@ _CLASS_LOSS = re.compile(r"class_(.+)_([^_]+)_loss")
 
 @dataclass(frozen=True)
 class Table:
-    """`rows` under `header`; `marks[row, column]` says which cells are to be seen: «bad» or «odd». `words`: columns of
-    prose, which begin at the left."""
+    """A table of text.
+
+    Args:
+        header: the names of the columns.
+        rows: the lines, as many cells each as `header` has.
+        note: a sentence below the table.
+        marks: `marks[row, column]`, "bad" or "odd" for a cell that is highlighted.
+        words: the columns of prose, which are aligned at the left.
+    """
 
     header: list[str]
     rows: list[list[str]]
@@ -36,14 +43,14 @@ class Table:
 
 
 def number(value: float, digits: int = 4) -> str:
-    """`value` in words that fit a cell."""
+    """`value` as the text of a cell."""
     if np.isnan(value):
         return "-"
     return f"{value:.{digits}g}".replace("inf", "∞")
 
 
 def flat(facts: dict[str, object], prefix: str = "") -> Iterable[list[str]]:
-    """A line for each fact, those of facts in facts under their own names."""
+    """A line for each fact. A nested fact has the names of all levels."""
     for name, value in facts.items():
         words = prefix + str(name).replace("_", " ")
         if isinstance(value, dict):
@@ -53,48 +60,50 @@ def flat(facts: dict[str, object], prefix: str = "") -> Iterable[list[str]]:
 
 
 def by_class(report: Report) -> dict[str, list[str]]:
-    """split -> the labels with an accuracy of their own, in the columns' order."""
-    found: dict[str, list[str]] = {}
+    """{split: the classes with an accuracy of their own}, in the order of the columns."""
+    labels: dict[str, list[str]] = {}
     for column in dict.fromkeys(column for row in report.rows.values() for column in row):
-        if (match := _CLASS.fullmatch(column)) and _told(report, column):
-            found.setdefault(match[2], []).append(match[1])
-    return found
+        if (match := _CLASS.fullmatch(column)) and _filled(report, column):
+            labels.setdefault(match[2], []).append(match[1])
+    return labels
 
 
 def main(report: Report) -> Table:
-    """A line for each model, a column for each metric that some model has."""
-    columns = [c for c in report.columns() if not _CLASS.fullmatch(c) and _told(report, c)]
-    columns.sort(key=lambda column: column in _COST)  # what forgetting took comes last
+    """The main table, a line for each model and a column for each metric that some model has."""
+    columns = [c for c in report.columns() if not _CLASS.fullmatch(c) and _filled(report, c)]
+    columns.sort(key=lambda column: column in _COST)  # the cost comes last
     rows = [
         [name, _verdict(report, name), *(number(row.get(column, np.nan)) for column in columns)]
         for name, row in report.rows.items()
     ]
     header = ["model", "verdict", *(column.replace("_", " ") for column in columns)]
     marks = {(i, 1): "bad" for i, name in enumerate(report.rows) if _refuted(report, name)}
-    return Table(header, rows, "original: doing nothing; retrain: the truth", marks, (1,))
+    note = "original: the model before forgetting; retrain: the model retrained without the forgotten examples"
+    return Table(header, rows, note, marks, (1,))
 
 
 def turned(table: Table) -> Table:
-    """`table` with its lines as columns."""
+    """The table with its rows and columns exchanged."""
     header, *rows = zip(*[table.header, *table.rows], strict=True)
     marks = {(j - 1, i + 1): mark for (i, j), mark in table.marks.items() if j}
     return Table(list(header), [list(row) for row in rows], table.note, marks)
 
 
 def _refuted(report: Report, name: str) -> bool:
-    """Whether an audit refuted the claim made of `name`."""
+    """Whether an audit refuted the certificate of `name`."""
     return name in report.audits and report.audits[name].refuted
 
 
 def class_losses(report: Report) -> Table:
-    """The mean loss of each class and split, a line for each model."""
+    """The mean loss by split and class, a line for each model."""
     columns = dict.fromkeys(c for row in report.rows.values() for c in row if _CLASS_LOSS.fullmatch(c))
     header = [" ".join(_CLASS_LOSS.fullmatch(c).groups()[::-1]) for c in columns]  # pyright: ignore
     rows = [[name, *(number(row.get(c, np.nan)) for c in columns)] for name, row in report.rows.items()]
     return Table(["model", *header], rows, "mean loss by split and class")
 
 
-def _told(report: Report, column: str) -> bool:
+def _filled(report: Report, column: str) -> bool:
+    """Whether some model has a number in `column`."""
     return any(not np.isnan(row.get(column, np.nan)) for row in report.rows.values())
 
 

@@ -1,4 +1,4 @@
-"""What noise costs: the figure of accuracy against it."""
+"""The figure of accuracy against noise."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,19 +11,22 @@ __all__ = ["tradeoffs"]
 
 
 def tradeoffs(report: Report) -> Figure:
-    """No noise stands at the left, where a logarithmic axis has no 0."""
+    """The test accuracy of each model at each noise level, with a star at its certified noise.
+
+    The point without noise is at the left end, labelled «none», because a logarithmic axis has no 0.
+    """
     curves = {name: dict(sorted(curve.items())) for name, curve in report.tradeoffs.items() if max(curve, default=0)}
     sigmas = sorted({sigma for curve in curves.values() for sigma in curve if sigma > 0})
     nothing = sigmas[0] / 10 ** max(0.3, 0.14 * np.log10(sigmas[-1] / sigmas[0]))
-    seen = looks(report, curves)
+    styles = looks(report, curves)
     figure, axes = blank(4.6)
     axes.set(xscale="log", xlabel="standard deviation of the noise", ylabel="test accuracy")
     for name, curve in curves.items():
-        look, x = seen[name], [sigma or nothing for sigma in curve]
+        look, x = styles[name], [sigma or nothing for sigma in curve]
         y = list(curve.values())
         axes.plot(x, y, color=look.colour, linewidth=look.width, linestyle=look.dash, zorder=look.order)
         sigma = report.rows.get(name, {}).get("sigma", np.nan)
-        if fits(sigma) and not min(curve) <= sigma <= max(curve):  # nobody measured the accuracy there
+        if fits(sigma) and not min(curve) <= sigma <= max(curve):  # no accuracy was measured there
             axes.axvline(sigma, color=look.colour, linestyle=":", linewidth=1.5)
         elif fits(sigma):
             at = np.interp(np.log(sigma), np.log(x), y)
@@ -38,5 +41,5 @@ def tradeoffs(report: Report) -> Figure:
     more = {"certified noise": Line2D([], [], marker="*", color="white", markeredgecolor="black", markersize=10)}
     if fits(truth := report.rows.get("retrain", {}).get("test_accuracy", np.nan)):
         more["retrained"] = axes.axhline(truth, color="black", linestyle=":", linewidth=1)
-    legend(figure, report, seen, more)
+    legend(figure, report, styles, more)
     return figure

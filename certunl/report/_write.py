@@ -1,4 +1,4 @@
-"""The report in a run folder."""
+"""The files of the report in a run folder."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,16 +21,19 @@ def write(
     *,
     name: str = "report",
 ) -> None:
-    """Writes RUN/`name`.html, and RUN/`name`.md with its figures in RUN/`name`/: for the owner alone."""
-    drawn = pictures(reports)
+    """Writes `folder`/`name`.html, and `folder`/`name`.md with its figures in `folder`/`name`/.
+
+    Only the owner of the folder can read the files. Figures of an earlier report are deleted.
+    """
+    figures = pictures(reports)
     beside = folder / name
     beside.mkdir(exist_ok=True, mode=0o700)
-    made = {picture.name: picture.png for held in drawn for picture in held}
-    for picture, png in made.items():
+    contents = {picture.name: picture.png for own in figures for picture in own}
+    for picture, png in contents.items():
         disk.write_bytes(beside / picture, png, mode=0o600)
-    text = markdown(title, facts, reports, warnings, folder=name, drawn=drawn)
+    text = markdown(title, facts, reports, warnings, folder=name, figures=figures)
     disk.write_text(folder / f"{name}.md", text, mode=0o600)
-    disk.write_text(folder / f"{name}.html", page(title, facts, reports, warnings, drawn=drawn), mode=0o600)
+    disk.write_text(folder / f"{name}.html", page(title, facts, reports, warnings, figures=figures), mode=0o600)
     for old in beside.glob("*.png"):
-        if old.name not in made:
+        if old.name not in contents:
             old.unlink()

@@ -1,4 +1,4 @@
-"""What the command line draws: tables on stdout, progress on stderr."""
+"""Tables on stdout and progress on stderr, for the command line."""
 
 import contextlib
 import sys
@@ -15,26 +15,25 @@ from rich.text import Text
 from certunl.base import Progress
 from certunl.evaluation import Report
 from certunl.report._findings import alarms, areas, claims, power
-from certunl.report._tables import Table as Told
+from certunl.report._tables import Table as Cells
 from certunl.report._tables import main, turned
 
 __all__ = ["progress", "show"]
 
 
 def show(report: Report) -> None:
-    """A report as tables no wider than the terminal: metrics, audits, attacks and their controls, and what they say
-    aloud."""
+    """Prints `report` as tables no wider than the terminal, with alarms, metrics, audits, attacks and controls."""
     console = Console()
     size = f"{report.forgotten} examples forgotten"
     console.print(Text(f"\n{report.request} ({size})" if report.request else f"\n{size}", "bold"))
     for sentence in alarms(report):
         console.print(Text(sentence, "bold red"))
-    told = main(report)
-    beside = turned(told)
-    _blocks(console, beside if _fits(beside, range(len(beside.header)), console) else told)
+    lines = main(report)
+    beside = turned(lines)
+    _blocks(console, beside if _fits(beside, range(len(beside.header)), console) else lines)
     if report.audits:
-        held = claims(report)
-        _blocks(console, replace(held, header=held.header[:-2], rows=[row[:-2] for row in held.rows]))
+        audits = claims(report)
+        _blocks(console, replace(audits, header=audits.header[:-2], rows=[row[:-2] for row in audits.rows]))
     if report.attacks or report.controls:
         _blocks(console, areas(report))
         _blocks(console, power(report))
@@ -42,8 +41,8 @@ def show(report: Report) -> None:
         console.print(Text(f"left out: {name}: {why}"))
 
 
-def _blocks(console: Console, table: Told) -> None:
-    """A table under another, each of the first column and as many others as fit; its note below."""
+def _blocks(console: Console, table: Cells) -> None:
+    """Prints a table in parts, each with the first column and as many others as fit, and then its note."""
     left = list(range(1, len(table.header)))
     while left:
         fitting = 1
@@ -54,30 +53,31 @@ def _blocks(console: Console, table: Told) -> None:
     console.print(Text(f"  {table.note}\n", "dim"))
 
 
-def _width(table: Told, column: int) -> int:
-    """Of its widest cell, or the longest word of its header."""
+def _width(table: Cells, column: int) -> int:
+    """The width of the widest cell, or of the longest word of the header; at most 40."""
     cells = [line[column] for line in table.rows] + table.header[column].split()
     return min(40, max(map(cell_len, cells), default=0))
 
 
-def _fits(table: Told, columns: Iterable[int], console: Console) -> bool:
+def _fits(table: Cells, columns: Iterable[int], console: Console) -> bool:
     return 2 + sum(2 + _width(table, column) for column in columns) <= console.width
 
 
-def _drawn(table: Told, columns: list[int]) -> Table:
-    """`columns` of a table."""
-    drawn = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+def _drawn(table: Cells, columns: list[int]) -> Table:
+    """`columns` of `table` for the terminal."""
+    printed = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for column in columns:
         side, width = "left" if column == 0 or column in table.words else "right", _width(table, column)
-        drawn.add_column(Text(table.header[column]), justify=side, overflow="fold", max_width=width, vertical="middle")
+        header = Text(table.header[column])
+        printed.add_column(header, justify=side, overflow="fold", max_width=width, vertical="middle")
     for i, row in enumerate(table.rows):
-        drawn.add_row(*(Text(row[j], "bold red" if table.marks.get((i, j)) == "bad" else "") for j in columns))
-    return drawn
+        printed.add_row(*(Text(row[j], "bold red" if table.marks.get((i, j)) == "bad" else "") for j in columns))
+    return printed
 
 
 @contextlib.contextmanager
 def progress(what: str) -> Iterator[Progress | None]:
-    """A bar on stderr, or None where that is no terminal."""
+    """A progress bar on stderr, or None if stderr is no terminal."""
     if not sys.stderr.isatty():
         yield None
         return

@@ -1,22 +1,22 @@
-"""Rows: one vector per unit, which forgetting the unit adds to the parameters.
+"""Rows, one vector per unit. Forgetting a unit adds its row to the parameters.
 
     statistics     Statistics: rows in memory
     store          Store: the same rows on disk or in a bucket
     shards         the files of a store
-    packing        rows as a matrix, and back
-    origin         Origin, fingerprint: whose rows
-    gatherers      Forward, Backward: the two orders, into memory or a store
+    packing        conversion between rows and a matrix
+    origin         Origin, fingerprint: the run that rows belong to
+    gatherers      Forward, Backward: the two gathering orders, into memory or a store
     gathering      rows gathered along the schedule
-    repair         rows carried on along a repairing training
-    staleness      how far off rows have become
-    attribution    products of all rows with one vector, from one pass
+    repair         rows continued along a repairing training run
+    staleness      the error of rows after earlier deletions
+    attribution    inner products of all rows with one vector, from one pass
 
-Rows in memory and on disk are read alike (`Rows`):
+Rows in memory and rows on disk have the same interface (`Rows`):
 
-    rows.units, rows.owners                 who has a row; the unit of each example
-    rows.covers(request) -> bool            whether every unit of the request has one
+    rows.units, rows.owners                 the units that have a row; the unit of each example
+    rows.covers(request) -> bool            whether every unit of the request has a row
     rows.correction(request) -> params      the sum of the request's rows
-    rows.read(units), rows.drop(units)      some rows; the rows without some
+    rows.read(units), rows.drop(units)      the rows of some units; the rows without those of some units
 """
 
 from certunl.rows._rows import Rows

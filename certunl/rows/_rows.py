@@ -11,13 +11,13 @@ __all__ = ["Rows"]
 
 
 class Rows(Protocol):
-    """One vector per unit, which forgetting the unit adds to the parameters."""
+    """One vector per unit. Forgetting a unit adds its vector to the parameters."""
 
     on_disk: ClassVar[bool]
 
     @property
     def dtype(self) -> str:
-        """The type of the numbers that are kept."""
+        """The number type of the stored rows."""
         ...
 
     @property
@@ -31,11 +31,11 @@ class Rows(Protocol):
         ...
 
     def belongs(self, origin: Origin) -> bool:
-        """Whether they are of that run, method and form."""
+        """Whether the rows were gathered for the run, method and form of `origin`."""
         ...
 
     def covers(self, request: Any) -> bool:
-        """Whether `request` is of whole units, each of which has a row."""
+        """Whether `request` consists of whole units that all have a row."""
         ...
 
     def correction(self, request: Any) -> Params:
@@ -47,5 +47,5 @@ class Rows(Protocol):
         ...
 
     def drop(self, units: Any) -> "Rows":
-        """The same without the rows of `units`, which are erased."""
+        """These rows without those of `units`, which are erased."""
         ...

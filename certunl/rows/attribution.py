@@ -1,4 +1,4 @@
-"""What forgetting each unit would do to a quantity, for all units at once, from one pass backwards through training."""
+"""The first-order effect of forgetting each unit on a quantity, from one backward pass through training."""
 
 from typing import Any
 
@@ -17,29 +17,43 @@ __all__ = ["attribute", "loss_changes"]
 
 
 def attribute(run: Run, query: Params) -> jax.Array:
-    """f[m]: ⟨query, a_u⟩ for every unit u of the data (examples in order, or owners in increasing order), a_u the row
-    of `HessianFree`: to first order, how much ⟨query, params⟩ changes when u is forgotten.
+    """f[m]: ⟨query, a_u⟩ for every unit u of the data, a_u being the row of `HessianFree`.
 
-    `query` is a pytree like params. One pass over training forward and about two more back; the trajectory is
-    recomputed from √T of its states, so memory grows with the square root of the number of steps T.
-    Those already forgotten have a value too: it is what leaving them out does to training with everyone.
-    Raises: BadInput where the query is not like params; Diverged where the derivative left the finite numbers.
+    To first order this is the change of ⟨query, params⟩ when unit u is forgotten. The units are the examples in
+    order, or the owners in increasing order. The call takes one forward pass over training and the time of about two
+    more backward. It recomputes the trajectory from √T of its states, so memory grows with the square root of the
+    number of steps T. Units forgotten earlier get a value as well: the effect of leaving them out of training on all
+    examples.
+
+    Args:
+        run: the training run.
+        query: the direction, a pytree like params.
+
+    Raises: BadInput if the query's shapes are not those of params; Diverged if the derivative is not finite.
     Source: Qiao et al. 2025, eq. 8, transposed (the adjoint recursion).
     """
+    run.need_history("an attribution")
     shapes = [jax.tree.map(jnp.shape, tree) for tree in (query, run.params)]
     if shapes[0] != shapes[1]:
-        raise BadInput(f"a query has the shapes of the parameters, {shapes[1]}, got {shapes[0]}")
+        raise BadInput(f"the query must have the shapes of the parameters, {shapes[1]}, got {shapes[0]}")
     owners = run.problem.data.owners
-    known, numbers = np.unique(np.arange(len(run.present)) if owners is None else owners, return_inverse=True)
+    units, numbers = np.unique(np.arange(len(run.present)) if owners is None else owners, return_inverse=True)
     queries = jax.tree.map(lambda q, p: jnp.asarray(q, p.dtype)[None], query, run.params)
-    values = sensitivity.adjoint(run, jnp.asarray(numbers), queries, len(known))[0]
+    values = sensitivity.adjoint(run, jnp.asarray(numbers), queries, len(units))[0]
     sensitivity.check_finite(values)
     return values
 
 
 def loss_changes(run: Run, data: Dataset) -> jax.Array:
-    """f[m]: to first order, how much the mean loss on `data` changes when each unit is forgotten (see `attribute`)."""
-    data = jax.tree.map(jnp.asarray, data)
+    """f[m]: the first-order change of the mean loss on `data` when each unit is forgotten (see `attribute`).
+
+    Args:
+        run: the training run.
+        data: the examples on which the loss is measured, such as a test set.
+
+    Raises: BadInput for data that are not like the training data, and the errors of `attribute`.
+    """
+    data = run.problem.admit(data, "the data")
     return attribute(run, _gradient(run, data))
 
 

@@ -1,4 +1,4 @@
-"""The two orders in which rows are gathered, into memory or a store."""
+"""The two orders in which rows are gathered, into memory or into a store."""
 
 import contextlib
 import warnings
@@ -22,10 +22,11 @@ __all__ = ["FORWARD", "Backward", "Forward", "Gatherer", "chosen", "gathered", "
 
 @dataclass(frozen=True)
 class Forward:
-    """Rows go along the schedule in chunks, on every core or device.
+    """Rows follow the schedule forward in chunks, on every core or device.
 
     Args:
-        chunk: units that go through the schedule together. Default: as many as stay in the cache.
+        chunk: number of units that follow the schedule together. Default: as many as a CPU's cache or an
+            accelerator's memory allows, with all devices ending together.
     """
 
     chunk: int | None = None
@@ -34,28 +35,29 @@ class Forward:
         whole("", chunk=self.chunk)
 
     def size(self, run: Run, units: int) -> int:
-        """Units to a chunk."""
+        """The number of units in a chunk."""
         return min(self.chunk or chunk_size(run, units), units)
 
     def rows(
         self, run: Run, owners: np.ndarray, units: np.ndarray, form: str, old: Rows | None, progress: Progress | None
     ) -> Params:
-        """The rows of `units`, which begin as those of `old`."""
+        """The rows of `units`. They start as the rows of `old`, or as zeros without `old`."""
         size = self.size(run, len(units))
         return gathering.forward(run, owners, units, size, form=form, old=old, progress=progress)
 
 
 @dataclass(frozen=True)
 class Backward:
-    """One row of the transition matrix per parameter goes backwards along the schedule.
+    """One row of the transition matrix per parameter goes backward along the schedule.
 
-    It is cheaper where there are fewer parameters than units. It gathers rows of form "first_order", into memory.
+    This is cheaper than `Forward` if there are fewer parameters than units. It gathers rows of form "first_order"
+    only, and only into memory.
     """
 
     def rows(
         self, run: Run, owners: np.ndarray, units: np.ndarray, form: str, old: Rows | None, progress: Progress | None
     ) -> Params:
-        """The same rows as `Forward` gathers; they begin as zeros (`repair` refuses others)."""
+        """The same rows as `Forward` gathers, from zeros. `old` is ignored, because `repair` refuses `Backward`."""
         return gathering.backward(run, owners, units)
 
 
@@ -64,14 +66,14 @@ FORWARD = Forward()
 
 
 def chosen(gather: Gatherer, form: str, order: str | None, chunk: int | None) -> Gatherer:
-    """`gather`, or the one that the settings `order` and `chunk` of version 0.1 ask for.
+    """`gather`, or the gatherer that the settings `order` and `chunk` of version 0.1 stand for.
 
-    Raises: BadInput where they do not go together.
+    Raises: BadInput if the settings contradict each other.
     """
     if order is not None or chunk is not None:
         one_of((None, "forward", "backward"), order=order)
         if gather != Forward() or (order == "backward" and chunk is not None):
-            raise BadInput("order and chunk are gather=Forward(chunk=...) or gather=Backward() now: give one of these")
+            raise BadInput("order and chunk are gather=Forward(chunk=...) or gather=Backward() since 0.2; give one")
         gather = Backward() if order == "backward" else Forward(chunk)
         new = f"HessianFree(order=..., chunk=...) is HessianFree(gather={gather}) since 0.2"
         warnings.warn(new, DeprecationWarning, stacklevel=4)
@@ -83,7 +85,7 @@ def chosen(gather: Gatherer, form: str, order: str | None, chunk: int | None) ->
 
 
 def named(units: Any) -> tuple[int, ...] | None:
-    """The units that are tracked, sorted. Raises: BadInput where they are none, or no whole numbers."""
+    """The sorted ids of the tracked units. Raises: BadInput if `units` is empty or not of whole numbers."""
     if units is None:
         return None
     ids = np.unique(np.asarray(units))
@@ -108,9 +110,9 @@ def gathered(
     """The rows of `run`, in memory.
 
     Args:
-        units: those that are tracked. Default: all of the data's, or those of `old`.
+        units: the tracked units. Default: all units of the data, or those of `old`.
         along: the run whose schedule is followed. Default: `run`.
-        old: the rows from which they begin. Default: zeros.
+        old: the rows that the new ones start from. Default: zeros.
     """
     owners, ids, whole = gathering.tracked(run, units if old is None else tuple(old.units.tolist()))
     rows = gather.rows(along or run, owners, ids[whole], form, old, progress)

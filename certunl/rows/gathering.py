@@ -1,4 +1,4 @@
-"""Rows of units gathered along the schedule: forward in blocks, on every core or device; or backward."""
+"""Rows of units gathered along the schedule, forward in blocks on every core or device, or backward."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from certunl.base import Params, Progress
+from certunl.base import Params, Progress, reporter
 from certunl.errors import BadInput
 from certunl.rows.store import Store
 from certunl.training import sensitivity
@@ -18,21 +18,24 @@ from certunl.training.workers import Device, spread
 __all__ = ["backward", "fill", "forward", "query_block", "tracked"]
 
 _QUERY_BYTES = 2**28
-"""What the adjoint passes of the backward order may hold at once."""
+"""Memory that the adjoint passes of the backward order may use at once."""
 
 
 def tracked(run: Run, named: tuple[int, ...] | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(owners i32[n], units i32[m], whether each is whole bool[m]): all units of the data, or those `named`. Of a unit
-    that is not whole an example was forgotten, and its row is of no use."""
+    """(owners i32[n], units i32[m], whether each unit is whole bool[m]).
+
+    The units are all those of the data, or those in `named`. A unit is not whole if one of its examples was
+    forgotten. The row of such a unit is useless.
+    """
     data = run.problem.data
     owners = np.arange(len(data)) if data.owners is None else np.asarray(data.owners)
-    known = np.unique(owners)
-    units = known if named is None else np.asarray(named)
-    if (unknown := np.setdiff1d(units, known)).size:
-        raise BadInput(f"there is no unit {unknown[0]} in the data; units run from {known[0]} to {known[-1]}")
+    all_units = np.unique(owners)
+    units = all_units if named is None else np.asarray(named)
+    if (unknown := np.setdiff1d(units, all_units)).size:
+        raise BadInput(f"there is no unit {unknown[0]} in the data; units run from {all_units[0]} to {all_units[-1]}")
     whole = ~np.isin(units, owners[~np.asarray(run.present)])
     if not whole.any():
-        raise BadInput("of every unit that was named an example is forgotten already; there is no row to gather")
+        raise BadInput("every named unit has an example that is already forgotten; there is no row to gather")
     return owners.astype(np.int32), units.astype(np.int32), whole
 
 
@@ -46,12 +49,12 @@ def forward(
     old: Any = None,
     progress: Progress | None = None,
 ) -> Params:
-    """The rows of `units`, in memory, in blocks of `size`; they begin as those of `old`."""
+    """The rows of `units`, in memory, gathered in blocks of `size`. They start as the rows of `old`, or as zeros."""
     blocks, home = [], jax.tree.leaves(run.params)[0].devices().pop()
     for block in _blocks(run, owners, _cut(units, size), form, old):
         blocks.append(jax.device_put(block, home))
         if progress is not None:
-            progress(min(len(blocks) * size, len(units)), len(units))
+            reporter(progress)(min(len(blocks) * size, len(units)), len(units))
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *blocks)
 
 
@@ -65,32 +68,36 @@ def fill(
     old: Any = None,
     progress: Progress | None = None,
 ) -> None:
-    """Writes the chunks that a store misses, each from one or several blocks."""
+    """Writes the missing chunks of `store`. A chunk is a file of rows, one for each example or owner.
+
+    The rows of a chunk are computed in blocks of at most `size` rows, which bounds the memory.
+    """
     missing = store.missing()
     parts = [_cut(store.members(number), size) for number in missing]
+    # one generator for all chunks, so that devices work on the next chunk while this one is written
     blocks = _blocks(run, owners, [part for chunk in parts for part in chunk], form, old)
     for done, (number, chunk) in enumerate(zip(missing, parts, strict=True), start=1):
         rows = [next(blocks) for _ in chunk]
         store.write(number, jax.tree.map(lambda *leaves: np.concatenate(leaves), *rows))
         if progress is not None:
-            progress(done, len(missing))
+            reporter(progress)(done, len(missing))
 
 
 def backward(run: Run, owners: np.ndarray, units: np.ndarray) -> Params:
-    """The same rows from one adjoint pass per parameter: ⟨e_j, a_u⟩ for every unit vector e_j."""
+    """The same rows, one adjoint query e_j per parameter: ⟨e_j, a_u⟩ for every unit vector e_j."""
     flat, unravel = ravel_pytree(run.start)
-    known, numbers = np.unique(owners, return_inverse=True)
+    all_units, numbers = np.unique(owners, return_inverse=True)
     size, values = query_block(run), []
     for first in range(0, flat.size, size):
         queries = jax.vmap(unravel)(jnp.eye(min(size, flat.size - first), flat.size, first, dtype=flat.dtype))
-        values.append(sensitivity.adjoint(run, jnp.asarray(numbers), queries, len(known)))
-    rows = jax.vmap(unravel)(jnp.concatenate(values).T[np.searchsorted(known, units)])
+        values.append(sensitivity.adjoint(run, jnp.asarray(numbers), queries, len(all_units)))
+    rows = jax.vmap(unravel)(jnp.concatenate(values).T[np.searchsorted(all_units, units)])
     sensitivity.check_finite(rows)
     return rows
 
 
 def query_block(run: Run) -> int:
-    """How many adjoint queries go backwards together."""
+    """The number of adjoint queries that go backward together."""
     leaves = jax.tree.leaves(run.start)
     each = sum(leaf.nbytes for leaf in leaves) + run.schedule.weights.nbytes
     return max(1, _QUERY_BYTES // each)
@@ -101,7 +108,7 @@ def _cut(units: np.ndarray, size: int) -> list[np.ndarray]:
 
 
 def _blocks(run: Run, owners: np.ndarray, parts: list[np.ndarray], form: str, old: Any) -> Iterator[Params]:
-    """The rows of each of `parts`, padded to one length while they are worked on."""
+    """The rows of each of `parts`. Parts are padded to one length, so that all run the same compiled program."""
     size = max(map(len, parts), default=0)
     copies = {}
 
@@ -109,12 +116,12 @@ def _blocks(run: Run, owners: np.ndarray, parts: list[np.ndarray], form: str, ol
         if device not in copies:
             copies[device] = jax.device_put((run, owners), device)
         short, rows = size - len(part), None
-        units = jax.device_put(np.pad(part, (0, short), constant_values=-1), device)
+        units = jax.device_put(np.pad(part, (0, short), constant_values=-1), device)  # no example belongs to unit -1
         if old is not None:
             rows = jax.tree.map(lambda a: jnp.pad(a, [(0, short)] + [(0, 0)] * (a.ndim - 1)), old.read(part))
         return sensitivity.block(*copies[device], units, jax.device_put(rows, device), form=form)[0]
 
     for part, rows in zip(parts, spread(work, parts), strict=True):
         sensitivity.check_finite(rows)
-        kept = len(part)
-        yield jax.tree.map(lambda leaf, m=kept: leaf[:m], rows)
+        count = len(part)
+        yield jax.tree.map(lambda leaf, m=count: leaf[:m], rows)

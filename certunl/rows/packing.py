@@ -1,4 +1,4 @@
-"""How rows lie in memory and in files: as a matrix f[c, d], or as leaves with a leading axis."""
+"""The layout of rows, as a matrix f[c, d] in files or as leaves with a leading axis in memory."""
 
 from typing import Any
 
@@ -13,33 +13,33 @@ __all__ = ["described", "flat", "kept_as", "shaped"]
 
 
 def described(like: Params) -> dict[str, list[Any]]:
-    """{path: [*shape, dtype]} of every leaf: what tells two layouts apart."""
+    """{path: [*shape, dtype]} of every leaf. Two layouts are equal if these are."""
     leaves = jax.tree_util.tree_leaves_with_path(like)
     return {jax.tree_util.keystr(path): [*leaf.shape, str(leaf.dtype)] for path, leaf in leaves}
 
 
 def kept_as(like: Params, dtype: str | None) -> str:
-    """What rows are kept as: `dtype`, or that of `like`. Raises: BadInput where rows are not kept as that."""
+    """The type in which rows are stored: `dtype`, or that of `like`. Raises: BadInput for an unsupported type."""
     kind = str(jnp.dtype(dtype or jnp.result_type(*(leaf.dtype for leaf in jax.tree.leaves(like)))))
     if kind not in ("bfloat16", "float32", "float64"):
-        raise BadInput(f"rows are kept as bfloat16, float32 or float64, not as {kind}")
+        raise BadInput(f"rows are stored as bfloat16, float32 or float64, got {kind}")
     return kind
 
 
 def flat(rows: Params, like: Params, count: int, dtype: Any, name: str) -> np.ndarray:
     """A pytree like params with leading axis `count` -> dtype[count, d].
 
-    Raises: BadInput, about the chunk `name`, where the shapes are others or a number is not finite as `dtype`.
+    Raises: BadInput, about the chunk `name`, if the shapes differ or a number is not finite as `dtype`.
     """
     leaves, structure = jax.tree.flatten(rows)
     shapes = [(count, *leaf.shape) for leaf in jax.tree.leaves(like)]
     if structure != jax.tree.structure(like) or [np.shape(leaf) for leaf in leaves] != shapes:
         raise BadInput(f"{name} takes rows of shapes {shapes}, got {[np.shape(x) for x in leaves]}")
     matrix = np.concatenate([np.asarray(leaf).reshape(count, -1) for leaf in leaves], axis=1)
-    with np.errstate(over="ignore"):  # refused below
+    with np.errstate(over="ignore"):  # an overflow is refused below
         matrix = matrix.astype(dtype, copy=False)
     if not np.isfinite(matrix).all():
-        raise BadInput(f"{name} holds NaN or infinity as {matrix.dtype}; such rows are of no use")
+        raise BadInput(f"{name} holds NaN or infinity as {matrix.dtype}; give finite rows, or a wider dtype")
     return matrix
 
 
@@ -48,5 +48,5 @@ def shaped(values: np.ndarray, like: Params) -> Params:
     leaves, structure = jax.tree.flatten(like)
     parts = np.split(values, np.cumsum([leaf.size for leaf in leaves])[:-1], axis=-1)
     shapes = [(*values.shape[:-1], *leaf.shape) for leaf in leaves]
-    made = [jnp.asarray(p.reshape(s), leaf.dtype) for p, s, leaf in zip(parts, shapes, leaves, strict=True)]
-    return jax.tree.unflatten(structure, made)
+    arrays = [jnp.asarray(p.reshape(s), leaf.dtype) for p, s, leaf in zip(parts, shapes, leaves, strict=True)]
+    return jax.tree.unflatten(structure, arrays)

@@ -1,10 +1,6 @@
-"""Rows carried on along a training that repairs a model after it forgot."""
+"""Rows continued along a training run that repairs a model after it forgot."""
 
-from dataclasses import replace
 from typing import Any
-
-import jax
-import numpy as np
 
 from certunl.base import Key, Progress
 from certunl.errors import BadInput
@@ -12,8 +8,8 @@ from certunl.rows._rows import Rows
 from certunl.rows.gatherers import Forward, Gatherer, gathered, stored
 from certunl.rows.origin import Origin
 from certunl.rows.store import Place
-from certunl.training.loop import check_finite, follow
-from certunl.training.run import Run, continuation
+from certunl.training.continuing import continued
+from certunl.training.run import Run
 
 __all__ = ["repair"]
 
@@ -32,35 +28,32 @@ def repair(
     place: Place | None,
     progress: Progress | None,
 ) -> tuple[Run, Any]:
-    """(the run trained on for `epochs` more on who is left, the rows of the remaining units carried on along it).
+    """(the run trained for `epochs` more on the retained examples, the remaining rows continued along it).
 
-    The repaired run's schedule is the old one and then the new. Retraining replays both without the forgotten, so that
-    later requests are judged on both. The rows go on from the repaired parameters; `prepare` of the repaired run would
-    gather others, along training with everyone. A repair gives accuracy back and, where the risk is convex, closeness.
-    It does not make rows fresh.
+    The repaired run's schedule is the old schedule followed by the new one. Retraining replays both without the
+    forgotten examples, so later requests are compared with a replay of both. The rows continue from the repaired
+    parameters. Calling `prepare` on the repaired run would gather other rows, along training on all examples. A
+    repair restores accuracy. If the risk is convex, it also brings the model closer to retraining. It does not make
+    the rows fresh.
 
     Args:
-        method: the name under which the rows' origin is kept.
+        method: the method's name, which becomes part of the rows' origin.
         gather: `Forward`.
-        form: of the rows, "first_order" or "retained".
-        kind: of a store that they go to.
-        epochs: how long to train on.
-        learning_rate: default: that of the run's last step. The optimizer's memory begins anew.
-        place: where rows that came from a store go.
+        form: form of the rows, "first_order" or "retained".
+        kind: the kind of rows that a new store records.
+        epochs: number of additional epochs.
+        learning_rate: default: that of the run's last step. The optimizer's memory starts anew.
+        place: the place of the new store, for rows that came from a store.
 
     Source: Qiao et al. 2025, unlearning-repairing.
-    Raises: BadInput for `Backward`, and for rows of a store without a place; Diverged when training or the rows left
-    the finite numbers.
+    Raises: BadInput for `Backward`, and for rows of a store without a place; Diverged if the training or the rows are
+    not finite.
     """
     if not isinstance(gather, Forward):
-        raise BadInput("rows are carried on forward: repair them with gather=Forward()")
+        raise BadInput("rows can only be continued forward; repair them with gather=Forward()")
     if rows.on_disk and place is None:
-        raise BadInput("rows that are in a store are repaired into a new one; give its place")
-    recipe, schedule = continuation(run, np.flatnonzero(run.present), epochs, learning_rate, key)
-    along = replace(run, recipe=recipe, start=run.params, schedule=schedule)
-    params, risks = jax.block_until_ready(follow(run.problem, recipe, run.params, schedule))
-    check_finite(risks, params, recipe)
-    repaired = replace(run, schedule=run.schedule.then(schedule), params=params)
+        raise BadInput("rows of a store are repaired into a new store; give its place")
+    repaired, along = continued(run, epochs, learning_rate, key)
     common = {"units": None, "form": form, "along": along, "old": rows, "progress": progress}
     origin = Origin.of(repaired, method)
     if not rows.on_disk:

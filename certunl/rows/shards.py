@@ -1,11 +1,11 @@
-"""Rows of numbers in files, for more of them than fit in memory: written by the chunk, read and erased by the row.
+"""Rows of numbers in files, for more rows than fit in memory. They are written by chunk, and read and erased by row.
 
     PLACE/zarr.json, c/K/0     a zarr array f[m, d]; one object per chunk of rows, a checksum per row
-    PLACE/erased.json          the rows that were erased, and those that are being erased
+    PLACE/erased.json          the erased rows, and those that are being erased
     PLACE/*.json               notes, each with a checksum
 
-TensorStore's sharded zarr reads 50 random rows as fast as memory-mapped files do (cold, 7 ms against 290) and the same
-code works on object storage; erasing writes a chunk anew (40 ms), where a memory map would overwrite one row.
+TensorStore's sharded zarr reads 50 random rows as fast as memory-mapped files do (cold, 7 ms against 290). The same
+code works on object storage. Erasing rewrites a chunk (40 ms), where a memory map would overwrite one row.
 """
 
 import contextlib
@@ -18,20 +18,22 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
-from certunl.disk import digest, hold
+from certunl.base import digest
+from certunl.disk import hold
 from certunl.errors import BadInput
 
 __all__ = ["Shards"]
 
 _PIECE_BYTES = 64 * 2**20
-"""How much of a large request is read at once."""
+"""The part of a large request that is read at once."""
 
 
 class Shards:
     """Rows at `place`, a folder or a URL that TensorStore understands (gs://, s3://, memory://).
 
-    A row that was not written, or was erased, reads NaN and takes no space: no row may hold a NaN of its own.
-    `written bool[m]` are the rows of the chunks that are there, `erased bool[m]` those that are gone for good.
+    A row that was not written, or was erased, reads as NaN and takes no space. So no row may contain a NaN of its
+    own. `written bool[m]` marks the rows of the chunks that exist, `erased bool[m]` the rows that are erased for
+    good.
     """
 
     def __init__(self, place: str | Path):
@@ -43,27 +45,27 @@ class Shards:
             self.folder = Path(unquote(url.path) if url.scheme == "file" else place).absolute()
         base = f"{self.place.rstrip('/')}/" if self.folder is None else {"driver": "file", "path": f"{self.folder}/"}
         self._context = ts.Context()
-        with self._told("cannot be opened"):
+        with self._refusing("cannot be opened"):
             self._files = ts.KvStore.open(base, context=self._context).result()
 
     def note(self, name: str) -> dict[str, Any] | None:
-        """What was kept under `name`, or None."""
-        with self._told(f"cannot be read: {name} is damaged or half-written"):
-            found = self._files.read(name).result()
-            if found.state != "value":
+        """The facts stored under `name`, or None."""
+        with self._refusing(f"cannot be read, because {name} is damaged or half-written"):
+            content = self._files.read(name).result()
+            if content.state != "value":
                 return None
-            facts = json.loads(found.value)
+            facts = json.loads(content.value)
             if facts.pop("sha256") != digest(facts, ()):
-                raise ValueError("its checksum is another")
+                raise ValueError("its checksum does not match")
             return facts
 
     def keep(self, name: str, facts: dict[str, Any]) -> None:
-        """Keeps `facts` under `name`, whole or not at all."""
-        with self._told(f"cannot be written: {name}"):
+        """Stores `facts` under `name`, completely or not at all."""
+        with self._refusing(f"cannot be written: {name}"):
             self._files.write(name, json.dumps({**facts, "sha256": digest(facts, ())}).encode()).result()
 
     def lay(self, shape: Sequence[int], chunk: int, dtype: str, new: bool = False) -> None:
-        """Opens the array `dtype[shape]`, or makes it. To be called before what follows."""
+        """Opens the array `dtype[shape]`, or creates it if `new`. The methods below need it to be called first."""
         import tensorstore as ts
 
         coded = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]
@@ -76,7 +78,7 @@ class Shards:
             "codecs": [{"name": "sharding_indexed", "configuration": inner}],
         }
         spec = {"driver": "zarr3", "kvstore": self._files.spec().to_json(), "metadata": metadata}
-        with self._told("cannot be opened: zarr.json is damaged, or of other rows"):
+        with self._refusing("cannot be opened, because zarr.json is damaged or belongs to other rows"):
             self._array = ts.open(spec, open=True, create=new, context=self._context).result()
         self.shape, self.chunk, self.dtype = shape, chunk, self._array.dtype.numpy_dtype
         if new:
@@ -84,26 +86,26 @@ class Shards:
         self.look()
 
     def look(self) -> None:
-        """Which rows are there, as the files say."""
-        if (noted := self.note("erased.json")) is None:
-            raise BadInput(f"{self.place} has no erased.json, so what was erased is not known; make it anew elsewhere")
+        """Reads from the files which rows are written and which are erased."""
+        if (lists := self.note("erased.json")) is None:
+            raise BadInput(f"{self.place} has no erased.json, so the erased rows are unknown; make it anew elsewhere")
         rows = np.arange(self.shape[0])
-        self._erasing = np.isin(rows, noted["erasing"])
-        self.erased = np.isin(rows, noted["erased"]) | self._erasing
+        self._erasing = np.isin(rows, lists["erasing"])
+        self.erased = np.isin(rows, lists["erased"]) | self._erasing
         self.written = np.isin(rows // self.chunk, self.chunks())
 
     def chunks(self) -> list[int]:
-        """The chunks that are there."""
+        """The numbers of the chunks that exist."""
         import tensorstore as ts
 
-        with self._told("cannot be listed"):
+        with self._refusing("cannot be listed"):
             names = self._files.list(ts.KvStore.KeyRange("c/", "c0")).result()
-        return sorted(int(found[1]) for name in names if (found := re.fullmatch(rb"c/(\d+)/0", name)))
+        return sorted(int(match[1]) for name in names if (match := re.fullmatch(rb"c/(\d+)/0", name)))
 
     def sum(self, rows: np.ndarray) -> np.ndarray:
-        """The sum f64[d] of `rows i[k]`, reading nothing else; NaN where one is not there.
+        """The sum f64[d] of `rows i[k]`. It reads no other row. It is NaN if one of the rows does not exist.
 
-        Raises: BadInput where a row is damaged.
+        Raises: BadInput if a row is damaged.
         """
         total = np.zeros(self.shape[1])
         piece = max(1, _PIECE_BYTES // (self.shape[1] * self.dtype.itemsize))
@@ -112,23 +114,24 @@ class Shards:
         return total
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        """`rows i[k]` as f[k, d]; NaN where one is not there. Raises: BadInput where a row is damaged."""
-        with self._told("has damaged rows: remove the file in which they are and compute it again"):
+        """`rows i[k]` as f[k, d]. A row that does not exist is NaN. Raises: BadInput if a row is damaged."""
+        with self._refusing("has damaged rows; remove the file that holds them and compute it again"):
             return self._array[rows].read().result()
 
     def write(self, rows: np.ndarray, values: np.ndarray) -> None:
-        """Writes a whole chunk: `rows` of it, all but the erased, have `values f[c, d]`."""
+        """Writes a whole chunk. `rows` are its rows that are not erased, `values f[c, d]` their numbers."""
         first = rows[0] // self.chunk * self.chunk
+        # erased rows of the chunk stay NaN
         block = np.full((min(self.chunk, self.shape[0] - first), self.shape[1]), np.nan, self.dtype)
         block[rows - first] = values
-        with self._told(f"cannot be written: chunk {first // self.chunk}"):
+        with self._refusing(f"cannot be written: chunk {first // self.chunk}"):
             self._commit(slice(first, first + len(block)), block)
         self.written[first : first + self.chunk] = True
 
     def erase(self, rows: np.ndarray) -> None:
-        """Takes the rows where `rows bool[m]` out of their chunks, each of which is written anew without them.
+        """Removes the rows marked in `rows bool[m]`. Each of their chunks is rewritten without them.
 
-        The wish is kept first: a writer that comes after a killed one can `finish` it.
+        The intention is stored first, so that a later writer can `finish` an erasure that was interrupted.
         """
         self._erasing = self._erasing | rows & ~self.erased
         self.erased = self.erased | rows
@@ -137,16 +140,16 @@ class Shards:
 
     @property
     def interrupted(self) -> bool:
-        """Whether an erasing was cut short."""
+        """Whether an erasure was interrupted."""
         return bool(self._erasing.any())
 
     def finish(self) -> None:
-        """Brings to its end an erasing that was cut short, if one was."""
+        """Completes an interrupted erasure, if there is one."""
         if not self.interrupted:
             return
         gone = np.flatnonzero(self._erasing & self.written)
         for number in np.unique(gone // self.chunk):
-            with self._told(f"has a damaged chunk: remove c/{number}/0 and compute it again"):
+            with self._refusing(f"has a damaged chunk; remove c/{number}/0 and compute it again"):
                 self._commit(gone[gone // self.chunk == number], np.nan)
         self._erasing = np.zeros_like(self.erased)
         self._keep_erased()
@@ -157,31 +160,34 @@ class Shards:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Holds a local folder, made where there is none, against a second writer, and removes what a killed one left
-        half-written. Raises: BadInput when there is a second writer."""
-        with contextlib.ExitStack() as held:
+        """Locks a local folder against a second writer, and creates it if it does not exist.
+
+        It also removes half-written files of a writer that was killed. Raises: BadInput if there is a second writer.
+        """
+        with contextlib.ExitStack() as lock:
             if self.folder is not None:
-                with self._told("cannot be written to; choose another place"):
+                with self._refusing("cannot be written to; choose another place"):
                     self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-                    held.enter_context(hold(self.folder))
-                for left in self.folder.rglob("*.__lock"):
-                    left.unlink()
+                    lock.enter_context(hold(self.folder))
+                for stale in self.folder.rglob("*.__lock"):
+                    stale.unlink()
             yield
 
     def _commit(self, where: Any, values: Any) -> None:
         import tensorstore as ts
 
-        transaction = ts.Transaction()  # one object is written once
+        transaction = ts.Transaction()  # so that each object is written once
         self._array.with_transaction(transaction)[where].write(values).result()
         transaction.commit_sync()
 
     @contextlib.contextmanager
-    def _told(self, what: str) -> Iterator[None]:
+    def _refusing(self, problem: str) -> Iterator[None]:
+        """Turns any other error into a BadInput that names the place and the `problem`."""
         try:
             yield
         except BadInput:
             raise
         except Exception as error:  # tensorstore raises many kinds
             raise BadInput(
-                f"{self.place} {what} ({type(error).__name__}: {str(error).splitlines()[0][:200]})"
+                f"{self.place} {problem} ({type(error).__name__}: {str(error).splitlines()[0][:200]})"
             ) from error

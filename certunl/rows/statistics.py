@@ -1,4 +1,4 @@
-"""One stored vector per unit: what `HessianFree.prepare` gathers, and deletion adds up."""
+"""Rows in memory, as `HessianFree.prepare` gathers them. Deletion adds up the rows of the request."""
 
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -16,9 +16,15 @@ __all__ = ["Statistics", "asked", "covered", "positions"]
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """One row per unit: `rows` is a pytree like params with a leading axis; `units i32[m]`, sorted, are those that have
-    a row, `slots i32[m]` says where it stands (by default in that order), `owners i32[n]` names the unit of each
-    example (itself, where the data name no owners), `origin` what they belong to."""
+    """One row per unit, in memory.
+
+    Args:
+        rows: the rows, a pytree like params with a leading axis.
+        units: i32[m], sorted; the units that have a row.
+        owners: i32[n]; the unit of each example. Without owners in the data, each example is its own unit.
+        origin: the run, method and form that the rows belong to.
+        slots: i32[m]; the position of each unit's row on the leading axis. Default: the order of `units`.
+    """
 
     on_disk: ClassVar[bool] = False
 
@@ -36,21 +42,21 @@ class Statistics:
 
     @property
     def dtype(self) -> str:
-        """The type of the rows' numbers."""
+        """The number type of the rows."""
         return str(jnp.result_type(*jax.tree.leaves(self.rows)))
 
     def belongs(self, origin: Origin) -> bool:
-        """Whether they are of that origin."""
+        """Whether the rows have this origin."""
         return origin.same(self.origin)
 
     def covers(self, request: Any) -> bool:
-        """Whether `request` is of whole units, each of which has a row."""
+        """Whether `request` consists of whole units that all have a row."""
         return covered(request, self.units, self.owners)
 
     def correction(self, request: Any) -> Params:
-        """The sum of the rows of `request`: what forgetting it adds to the parameters; a pytree like params.
+        """The sum of the rows of `request`, a pytree like params. Forgetting the request adds it to the parameters.
 
-        Raises: BadInput where a unit has no row, or the request names only a part of an owner.
+        Raises: BadInput if a unit has no row, or the request names only part of an owner.
         """
         return _sum_rows(self.rows, *_padded(self.slots[positions(request, self.units, self.owners)]))
 
@@ -60,15 +66,16 @@ class Statistics:
         return jax.tree.map(lambda leaf: leaf[slots], self.rows)
 
     def without(self, request: Any) -> "Statistics":
-        """The same statistics with the rows of `request` dropped and set to 0: they are of no use once it is forgotten,
-        and are personal data. Units that have no row are passed over.
+        """These statistics without the rows of `request`, which are set to 0.
 
-        Raises: BadInput where the request names only a part of an owner.
+        Such rows are useless after the request is forgotten, and they are personal data. Units without a row are
+        ignored.
+        Raises: BadInput if the request names only part of an owner.
         """
         return self.drop(asked(request, self.owners))
 
     def drop(self, units: Any) -> "Statistics":
-        """The same without the rows of `units`."""
+        """These statistics without the rows of `units`, which are set to 0."""
         gone = np.isin(self.units, units)
         if not gone.any():
             return self
@@ -77,8 +84,10 @@ class Statistics:
 
 
 def _padded(slots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`slots` and their weights of 1, filled with weights of 0 up to a power of two: requests of many sizes then run
-    the same few programs."""
+    """`slots` and weights of 1, padded with weights of 0 to a power of two.
+
+    So requests of many sizes run the same few programs.
+    """
     short = (1 << (len(slots) - 1).bit_length()) - len(slots)
     return np.pad(slots, (0, short), mode="edge"), np.pad(np.ones(len(slots), np.float32), (0, short))
 
@@ -96,34 +105,34 @@ def _set_to_zero(rows: Params, slots: jax.Array) -> Params:
 
 
 def covered(request: Any, units: Any, owners: Any) -> bool:
-    """Whether `request` is of whole units, each of them among `units`."""
+    """Whether `request` consists of members units that are all among `units`."""
     owners, ids = np.asarray(owners), np.asarray(request)
-    wanted = np.unique(owners[ids])
-    return bool(np.isin(wanted, units).all()) and len(np.unique(ids)) == int(np.isin(owners, wanted).sum())
+    members = np.unique(owners[ids])
+    return bool(np.isin(members, units).all()) and len(np.unique(ids)) == int(np.isin(owners, members).sum())
 
 
 def positions(request: Any, units: Any, owners: Any) -> np.ndarray:
-    """Where in the sorted `units i32[m]` the units of `request` (example ids) stand; `owners i32[n]` as in Statistics.
+    """The positions of the units of `request` (example ids) in the sorted `units i32[m]`.
 
-    Raises: BadInput where a unit has no row, or the request names only a part of an owner.
+    Raises: BadInput if a unit has no row, or the request names only part of an owner.
     """
-    units, wanted = np.asarray(units), asked(request, owners)
-    if (missing := np.setdiff1d(wanted, units)).size:
+    units, members = np.asarray(units), asked(request, owners)
+    if (missing := np.setdiff1d(members, units)).size:
         raise BadInput(f"no statistics were prepared for unit {missing[0]}; prepare it, or pass prepared=None")
-    return np.searchsorted(units, wanted)
+    return np.searchsorted(units, members)
 
 
 def asked(request: Any, owners: Any) -> np.ndarray:
-    """The units of `request`, sorted. Raises: BadInput where it names only a part of an owner."""
+    """The units of `request`, sorted. Raises: BadInput for ids outside the data and for only part of an owner."""
     owners, ids = np.asarray(owners), np.unique(np.asarray(request, np.int64))
     if not ids.size or ids[0] < 0 or ids[-1] >= len(owners):
         raise BadInput(f"a request names examples 0 to {len(owners) - 1}, got {np.asarray(request).tolist()}")
     units = np.unique(owners[ids])
     members = np.flatnonzero(np.isin(owners, units))
     if len(members) != len(ids):
-        left = np.setdiff1d(members, ids)[0]
+        omitted = np.setdiff1d(members, ids)[0]
         raise BadInput(
-            f"statistics are kept per owner: the request names a part of owner {owners[left]} but not its example "
-            f"{left}; name all of the owner, or pass prepared=None"
+            f"statistics exist only for whole owners, and the request names part of owner {owners[omitted]} without "
+            f"its example {omitted}; name all examples of the owner, or pass prepared=None"
         )
     return units

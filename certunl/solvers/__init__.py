@@ -1,8 +1,8 @@
-"""Ways to solve A x = b where A is known only by its products.
+"""Solvers of A x = b for an operator A that is known only through its products A v.
 
-A solver is a frozen dataclass of settings, called as `solver(operator, b, key) -> Solution`; the call is pure (it may
-be traced) and `verify(solution)` raises `Diverged` on the host. `batch_size`, where a solver has one, asks for an
-operator that samples mini-batches afresh with every key; the others get the full, deterministic one. Template:
+A solver is a frozen dataclass of settings. The call `solver(operator, b, key) -> Solution` is pure and may be traced.
+`verify(solution)` runs on the host and raises `Diverged`. A solver with a `batch_size` gets an operator that samples
+a fresh mini-batch with every key. Other solvers get the deterministic operator on the full data. Template:
 
     @dataclass(frozen=True, kw_only=True)
     class X:

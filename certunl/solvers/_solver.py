@@ -1,4 +1,4 @@
-"""The contract of a solver, and what it gives."""
+"""The contract of a solver and its result."""
 
 import jax
 from flax import struct
@@ -10,12 +10,16 @@ __all__ = ["Solution", "Solver"]
 
 @struct.dataclass
 class Solution:
-    """x ~ A⁻¹ b, with what was seen of A on the way.
+    """x ~ A⁻¹ b, with the facts that the solver measured about A.
 
-    `residual` is ‖b − A x‖/‖b‖ as the solver knows it (LiSSA knows only a mini-batch estimate: NaN), `steps` the
-    operator applications per chain, `lowest` and `highest` the extreme values of v'Av/v'v met (NaN where none was
-    measured), `growth` the norm of the final iterate over the largest norm it can have where
-    ‖I − A/scale‖ <= 1 (LiSSA; elsewhere 0), `scale` the one used (LiSSA; elsewhere NaN).
+    Args:
+        x: the solution, a pytree like b.
+        residual: ‖b − A x‖/‖b‖ as the solver measured it. Infinite for LiSSA, which only sees mini-batches.
+        steps: number of operator applications, per chain.
+        lowest, highest: extreme values of v'Av/v'v that the solver met; NaN if it measured none.
+        growth: for LiSSA, the norm of the final iterate divided by the largest norm it can have while
+            ‖I − A/scale‖ <= 1. 0 for other solvers.
+        scale: the scale that LiSSA used. 0 for other solvers.
     """
 
     x: Params
@@ -24,13 +28,13 @@ class Solution:
     lowest: jax.Array
     highest: jax.Array
     growth: jax.Array
-    scale: jax.Array | float = float("nan")
+    scale: jax.Array | float = 0.0
 
 
 class Solver:
-    """The contract of a way to solve A x = b: a frozen dataclass of settings that names this class as its base.
+    """The contract of a solver of A x = b. A solver is a frozen dataclass of settings with this class as its base.
 
-    The call is pure and may be traced; `verify` is for the host. What it asks for is declared:
+    The call is pure and may be traced. `verify` runs on the host. A solver declares its needs as fields:
 
         batch_size     examples in each sample of the operator; 0 for the full data
         devices        devices that share the work
@@ -43,4 +47,4 @@ class Solver:
         raise NotImplementedError(f"{type(self).__name__} does not say how it solves")
 
     def verify(self, solution: Solution) -> None:
-        """Raises `Diverged` with the measured facts when `solution` is not to be trusted."""
+        """Raises `Diverged` with the measured facts if `solution` cannot be trusted."""

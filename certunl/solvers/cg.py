@@ -1,4 +1,4 @@
-"""Conjugate gradients (Hestenes and Stiefel 1952), stopped on the residual, negative curvature noticed."""
+"""Conjugate gradients (Hestenes and Stiefel 1952) that stop on the residual and detect negative curvature."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,27 +8,35 @@ import jax.numpy as jnp
 import optax
 
 from certunl.base import Key, Operator, Params
-from certunl.errors import Diverged, share, whole
+from certunl.errors import Diverged, plain_numbers, share, whole
 from certunl.solvers._solver import Solution, Solver
+from certunl.training.curvature import wide, widened
 
 __all__ = ["CG"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CG(Solver):
-    """x with ‖b − A x‖ <= tol ‖b‖, or the best after `max_steps` products (the residual says which).
+    """x with ‖b − A x‖ <= tol ‖b‖, or the last iterate after `max_steps` products. The residual tells which.
 
-    Raises (in `verify`): Diverged when a direction with v'Av <= 0 was met, which the method cannot pass.
+    Raises (in `verify`): Diverged if a direction with v'Av <= 0 was met. The method cannot continue past it.
+
+    Args:
+        tol: relative residual at which the iteration stops. Lower is more exact and takes more products.
+        max_steps: limit on the number of products A v.
     """
 
     tol: float = 1e-5
     max_steps: int = 1000
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         share(tol=self.tol)
         whole(max_steps=self.max_steps)
 
     def __call__(self, operator: Operator, b: Params, key: Key) -> Solution:
+        narrow = b
+        operator, b = widened(operator, b), wide(b)
         dot: Any = optax.tree.vdot
         norm: Any = optax.tree.norm
         target = self.tol * norm(b)
@@ -52,6 +60,7 @@ class CG(Solver):
         start = (optax.tree.zeros_like(b), b, b, 0, infinite, -infinite)
         x, r, _, steps, lowest, highest = jax.lax.while_loop(going, advance, start)
         residual = jnp.where(target > 0, norm(r) / jnp.where(target > 0, norm(b), 1), 0)
+        x = jax.tree.map(lambda a, like: a.astype(like.dtype), x, narrow)
         return Solution(x, residual, jnp.asarray(steps), lowest, highest, jnp.zeros_like(target))
 
     def verify(self, solution: Solution) -> None:

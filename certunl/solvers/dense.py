@@ -1,4 +1,4 @@
-"""The exact inverse by eigenvalues, for few parameters."""
+"""The exact inverse by eigendecomposition, for models with few parameters."""
 
 from dataclasses import dataclass
 
@@ -9,22 +9,25 @@ import jax.numpy as jnp
 from certunl.base import Key, Operator, Params
 from certunl.errors import BadInput, Diverged
 from certunl.solvers._solver import Solution, Solver
-from certunl.training.curvature import dense
+from certunl.training.curvature import dense, wide
 
 __all__ = ["Dense"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dense(Solver):
-    """x = A⁻¹ b from the d products A e_j and a symmetric eigendecomposition; d² memory, d³ time.
+    """x = A⁻¹ b from the d products A e_j and a symmetric eigendecomposition. It takes d² memory and d³ time.
 
     Raises: BadInput above `max_dimension` parameters; Diverged (in `verify`) unless A is positive definite.
+
+    Args:
+        max_dimension: the largest number of parameters d that is accepted.
     """
 
     max_dimension: int = 4000
 
     def __call__(self, operator: Operator, b: Params, key: Key) -> Solution:
-        flat, unravel = jax.flatten_util.ravel_pytree(b)
+        flat, unravel = jax.flatten_util.ravel_pytree(wide(b))
         if flat.size > self.max_dimension:
             raise BadInput(
                 f"the dense solver takes at most max_dimension={self.max_dimension} parameters, got {flat.size}; use CG"
@@ -36,7 +39,8 @@ class Dense(Solver):
             error = jnp.linalg.norm(flat - matrix @ x)
         residual = jnp.where(error > 0, error / jnp.linalg.norm(flat), 0)
         zero = jnp.zeros_like(residual)
-        return Solution(unravel(x), residual, jnp.asarray(flat.size), values[0], values[-1], zero)
+        x = jax.tree.map(lambda a, like: a.astype(like.dtype), unravel(x), b)
+        return Solution(x, residual, jnp.asarray(flat.size), values[0], values[-1], zero)
 
     def verify(self, solution: Solution) -> None:
         if not float(solution.lowest) > 0:

@@ -12,34 +12,43 @@ from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
 from certunl.base import Key, Operator, Params
-from certunl.errors import BadInput, Diverged, one_of, positive, whole
+from certunl.errors import BadInput, Diverged, one_of, plain_numbers, positive, whole
 from certunl.solvers._solver import Solution, Solver
-from certunl.training.curvature import extreme_eigenvalues
+from certunl.training.curvature import extreme_eigenvalues, wide, widened
 
 __all__ = ["LiSSA"]
 
 _PROBES, _PROBE_STEPS = 4, 12
-"""Mini-batches whose extreme eigenvalues are looked at before the recursion, and Lanczos products on each."""
+"""Number of mini-batches whose extreme eigenvalues are measured before the recursion; Lanczos products on each."""
 _MARGIN = 1.5
-"""An automatic scale over the largest eigenvalue met: other mini-batches have larger ones."""
+"""The automatic scale divided by the largest measured eigenvalue. Other mini-batches may have larger eigenvalues."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LiSSA(Solver):
-    """x_0 = b/scale;  x_t = x_{t-1} + (b − A_t x_{t-1})/scale;  the mean of `repeats` chains of `depth` steps.
+    """The mean of `repeats` chains x_0 = b/scale, x_t = x_{t-1} + (b − A_t x_{t-1})/scale of `depth` steps each.
 
-    A_t are fresh samples of A on mini-batches of `batch_size`. On an eigenvector of value m of E[A_t] the mean is
-    (1 − (1 − m/scale)^(depth+1))/m: too little depth biases towards b (depth+1)/scale and is not an error, it shows in
-    the residual. `scale` (default: 1.5 times the largest eigenvalue met on a few mini-batches) must exceed half the
-    largest eigenvalue of every mini-batch. Chains advance side by side in one program ("vmap"), or one after another
-    ("map"): a convolution under vmap becomes a grouped one, slower on any device (on two CPU cores 1.4 against 0.9 ms a
-    step), so `chains="auto"` maps where the operator holds one. `devices` share the chains; XLA runs these small
-    products on one CPU core, so two CPU devices (JAX_NUM_CPU_DEVICES=2) are twice as fast on two cores.
+    A_t are fresh samples of A on mini-batches. On an eigenvector of E[A_t] with eigenvalue m the mean is
+    (1 − (1 − m/scale)^(depth+1))/m. Too small a depth biases the result towards b (depth+1)/scale. This is not an
+    error; it shows in the true residual.
 
-    Raises (in `verify`): Diverged when the top eigenvalue met exceeds 2·scale or the iterate outgrew
+    Args:
+        depth: steps of each chain. More steps reduce the bias.
+        repeats: number of chains that are averaged. More chains reduce the variance.
+        scale: divisor of each step. It must exceed half the largest eigenvalue of every mini-batch. A larger scale
+            needs more depth. Default: 1.5 times the largest eigenvalue measured on a few mini-batches.
+        batch_size: examples in each mini-batch.
+        chains: "vmap" advances the chains side by side in one program, "map" one after another. Under vmap a
+            convolution becomes a grouped one, which is slower on any device (on two CPU cores 1.4 against 0.9 ms a
+            step). "auto" maps if the operator contains a convolution.
+        devices: number of devices that share the chains; it must divide `repeats`. XLA runs these small products on
+            one CPU core, so two CPU devices (JAX_NUM_CPU_DEVICES=2) are twice as fast on two cores.
+
+    Raises (in `verify`): Diverged if the largest measured eigenvalue exceeds 2·scale, or if the iterate outgrew
     (depth+1) ‖b‖/scale, its largest norm while ‖I − A_t/scale‖ <= 1.
-    Source: Zhang et al. 2024, Algorithm 1 and Proposition 3.5.  Differs: started at b/scale, so nothing is divided at
-    the end; the extreme eigenvalues of mini-batches are measured.
+    Source: Zhang et al. 2024, Algorithm 1 and Proposition 3.5.
+    Differs: the recursion starts at b/scale, so nothing is divided at the end; the extreme eigenvalues of
+    mini-batches are measured.
     """
 
     depth: int = 1000
@@ -50,6 +59,7 @@ class LiSSA(Solver):
     devices: int = 1
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         whole(depth=self.depth, repeats=self.repeats, batch_size=self.batch_size, devices=self.devices)
         positive("to measure it", scale=self.scale)
         one_of(("auto", "vmap", "map"), chains=self.chains)
@@ -57,6 +67,8 @@ class LiSSA(Solver):
             raise BadInput(f"LiSSA repeats must divide evenly among devices, got {self.repeats} and {self.devices}")
 
     def __call__(self, operator: Operator, b: Params, key: Key) -> Solution:
+        narrow = b
+        operator, b = widened(operator, b), wide(b)
         probe_key, chain_key = jax.random.split(key)
         probes = jax.random.split(probe_key, _PROBES)
         lows, highs = jax.lax.map(lambda k: extreme_eigenvalues(operator, b, k, _PROBE_STEPS), probes)
@@ -80,7 +92,8 @@ class LiSSA(Solver):
         mean, largest = advance_all(keys) if self.devices == 1 else _spread(advance_all, keys, self.devices)
         size = optax.tree.norm(start)
         growth = jnp.where(size > 0, largest / jnp.where(size > 0, (self.depth + 1) * size, 1), 0)
-        unknown = jnp.full_like(growth, jnp.nan)
+        mean = jax.tree.map(lambda a, like: a.astype(like.dtype), mean, narrow)
+        unknown = jnp.full_like(growth, jnp.inf)
         return Solution(mean, unknown, jnp.asarray(self.depth), lowest, highest, growth, scale)
 
     def verify(self, solution: Solution) -> None:
@@ -89,27 +102,27 @@ class LiSSA(Solver):
             raise Diverged(f"top eigenvalue about {top:.4g} exceeds 2·scale = {2 * scale:.4g}; raise scale or damping")
         if not growth <= 1 + 1e-3:
             raise Diverged(
-                f"the recursion grew: final norm {growth:.4g} times the largest a contraction allows, eigenvalues of "
-                f"mini-batches from {float(solution.lowest):.4g} to {top:.4g} were met, 2·scale = {2 * scale:.4g}: "
-                'raise damping or scale, or use operator="ggn"'
+                f"the recursion grew: its final norm is {growth:.4g} times the largest that a contraction allows; "
+                f"mini-batches had eigenvalues from {float(solution.lowest):.4g} to {top:.4g}, 2·scale is "
+                f'{2 * scale:.4g}; raise damping or scale, or use operator="ggn"'
             )
 
     @staticmethod
     def depth_for(gap: float, scale: float, tol: float = 0.01) -> float:
-        """The depth at which the relative bias (1 − gap/scale)^(depth+1) is `tol`; infinite unless gap > 0."""
+        """The depth at which the relative bias (1 − gap/scale)^(depth+1) is `tol`. It is infinite unless gap > 0."""
         if not gap > 0:
             return math.inf
         return 0.0 if gap >= scale else max(math.ceil(math.log(tol) / math.log1p(-gap / scale)) - 1.0, 0.0)
 
 
 def _side_by_side(chain: Any, keys: jax.Array) -> tuple[Params, jax.Array]:
-    """(mean of the chains, their largest norm), all at once."""
+    """(mean of the chains, their largest norm), computed with all chains at once."""
     ends = jax.vmap(chain)(keys)
     return jax.tree.map(lambda a: a.mean(0), ends), jnp.max(jax.vmap(optax.tree.norm)(ends))
 
 
 def _average(chain: Any, keys: jax.Array) -> tuple[Params, jax.Array]:
-    """The same, one after another: the memory of one chain and the sum."""
+    """(mean of the chains, their largest norm), one chain after another. Memory holds one chain and the sum."""
 
     def add(state: tuple[Params, jax.Array], k: Key) -> tuple[tuple[Params, jax.Array], None]:
         end = chain(k)
@@ -122,9 +135,12 @@ def _average(chain: Any, keys: jax.Array) -> tuple[Params, jax.Array]:
 
 
 def _spread(advance_all: Any, keys: jax.Array, count: int) -> tuple[Params, jax.Array]:
-    """The same on `count` devices, each with its share of the chains; they meet once, at the end."""
-    if count > (found := jax.local_device_count()):
-        raise BadInput(f"LiSSA was given devices={count}, but JAX sees {found}; on CPU set JAX_NUM_CPU_DEVICES")
+    """(mean of the chains, their largest norm) on `count` devices.
+
+    Each device runs an equal share of the chains. The results are combined once, at the end.
+    """
+    if count > (available := jax.local_device_count()):
+        raise BadInput(f"LiSSA has devices={count}, but JAX sees {available}; on CPU set JAX_NUM_CPU_DEVICES")
     mesh = jax.make_mesh((count,), ("chains",), (AxisType.Auto,), devices=jax.local_devices()[:count])
 
     def share(keys: jax.Array) -> tuple[Params, jax.Array]:
@@ -135,6 +151,6 @@ def _spread(advance_all: Any, keys: jax.Array, count: int) -> tuple[Params, jax.
 
 
 def _convolves(operator: Operator, like: Params, key: Key) -> bool:
-    """Whether the operator's program holds a convolution: XLA's, or one of `models` written out for a CPU."""
+    """Whether the operator's program contains a convolution, XLA's or the CPU version of `models`."""
     program = str(jax.make_jaxpr(operator)(like, key))
     return "conv_general_dilated" in program or "_convolve" in program

@@ -1,19 +1,22 @@
-"""Training: one objective, one loop, and everything that is derived from the two.
+"""Training: one objective, one loop, and everything derived from the two.
 
     problem        Dataset, Problem, Scores: the objective is losses(params, batch) -> f[b], one number per example
     supervised     problems of a model: classification, regression
     recipe         the settings of training
     schedule       the batches, drawn from a recipe; a deletion is a mask on them
     loop           step, follow, replay: a scan of one step along a schedule
-    run            Run, fit, train, retrained: a trained model and everything that made it
-    sensitivity    the derivative of the loop with respect to who is present
+    run            Run, fit, train, retrained: a trained model and everything that determines it
+    adoption       adopt: the run of a model that was trained elsewhere, without a history
+    recording      record: the schedule of one's own loop
+    continuing     further training of a run
+    sensitivity    the derivative of the loop with respect to the presence of each example
     curvature      Hessian, Gauss-Newton and Fisher as functions v -> A v
     streaming      sums over all the data in the memory of a few examples
     risk           the risk that retraining minimises
     ensemble       many models trained together
     workers        work spread over cores and devices
 
-A problem of your own is two functions and the data:
+A custom problem consists of two functions and the data:
 
     problem = Problem(init=lambda key: params, losses=lambda params, batch: f[b], data=Dataset(x, y))
 """

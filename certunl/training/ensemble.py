@@ -1,4 +1,4 @@
-"""Many trainings as one program: the loop, vmapped over who is there, the initial parameters and the batches."""
+"""Many training runs as one program: the loop, vmapped over presence masks, initial parameters and batches."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from certunl.base import Key, Params, Progress, outputs_first, outputs_last, stacked
+from certunl.base import Key, Params, Progress, outputs_first, outputs_last, reporter, stacked
 from certunl.errors import BadInput, Diverged, whole
 from certunl.training.loop import step
 from certunl.training.recipe import Recipe
@@ -24,7 +24,16 @@ __all__ = ["ensemble", "retrainings", "seeds"]
 def retrainings(
     run: Run, requests: Sequence[Any], *, chunk: int | None = None, progress: Progress | None = None
 ) -> Params:
-    """What `Retrain` gives for each of `requests` (lists of ids), stacked: a pytree like params, leading axis k.
+    """The retrained parameters for each of k requests, stacked: a pytree like params with leading axis k.
+
+    Args:
+        run: the run to retrain.
+        requests: k lists of example ids. Model i is retrained without request i, as `Retrain` does it.
+        chunk: the number of models trained together on each core or device; by default as many as its cache or memory
+            holds.
+        progress: called with (models done, models in all) after each chunk; None reports nothing.
+
+    Raises: the errors of `Run.check` and of `ensemble`.
 
     >>> import jax, certunl as cu
     >>> data = cu.datasets.load("wine")
@@ -34,7 +43,7 @@ def retrainings(
     (3, 3)
     """
     if not len(requests):
-        raise BadInput("there is no request to retrain without")
+        raise BadInput("there is no request to retrain without; give at least one list of ids")
     present = np.stack([np.asarray(run.retained(run.check(request))) for request in requests])
     return ensemble(run, present, chunk=chunk, progress=progress)
 
@@ -48,71 +57,90 @@ def ensemble(
     chunk: int | None = None,
     progress: Progress | None = None,
 ) -> Params:
-    """Trains m models by the run's recipe, model i on the examples `present[i]` (bool[m, n]) that the run has not
-    forgotten; a pytree like params with leading axis m.
+    """The parameters of m models trained by the run's recipe: a pytree like params with leading axis m.
 
-    Without more, all begin at the run's start and go along its schedule: exact retrainings. `starts` are initial
-    parameters and `schedules` batches of their own, with leading axis m (see `seeds`). Each step's batch is shared
-    where the schedule is, and an absent example has weight 0 in it; where the losses look at a whole batch, every model
-    gets batches of its own, somebody present in the place of who is not. `chunk` models are trained together on each
-    core or device (default: as many as its cache or memory holds).
-    Raises: BadInput for shapes that disagree; Diverged, naming the model, where one left the finite numbers.
+    By default all models begin at the run's start and follow its schedule, so they are exact retrainings. Models on one
+    schedule share the batch of each step, and an absent example has weight 0 in it. If the losses depend on the whole
+    batch, every model gets batches of its own, in which present examples replace the absent ones.
+
+    Args:
+        run: its problem, recipe, start and schedule are used. Examples that it has forgotten stay absent.
+        present: bool[m, n], the examples on which each model is trained.
+        starts: initial parameters with leading axis m; by default the run's start for every model.
+        schedules: a schedule with leading axis m in each array (see `seeds`); by default the run's for every model.
+        chunk: the number of models trained together on each core or device; by default as many as its cache or memory
+            holds.
+        progress: called with (models done, models in all) after each chunk; None reports nothing.
+
+    Raises: BadInput for shapes that disagree and for a model without examples; Diverged if the loss or parameters of a
+    model become NaN or infinite. The message names the model.
     """
+    if schedules is None:
+        run.need_history("a replay of training")
     present = np.asarray(present)
     if present.dtype != bool or present.ndim != 2 or present.shape[1] != len(run.present) or not len(present):
-        raise BadInput(f"present is bool[m, {len(run.present)}], got {present.dtype}{list(present.shape)}")
-    for name, given in (("starts", starts), ("schedules", schedules)):
-        if any(np.shape(leaf)[:1] != present.shape[:1] for leaf in jax.tree.leaves(given)):
-            raise BadInput(f"{name} must have the leading axis {len(present)} of present")
+        raise BadInput(f"present must be bool[m, {len(run.present)}], got {present.dtype}{list(present.shape)}")
+    for name, arrays in (("starts", starts), ("schedules", schedules)):
+        if any(np.shape(leaf)[:1] != present.shape[:1] for leaf in jax.tree.leaves(arrays)):
+            raise BadInput(f"every array of {name} must have the leading axis of present, {len(present)}")
     present = present & np.asarray(run.present)
     if not present.any(axis=1).all():
-        raise BadInput(f"model {np.flatnonzero(~present.any(axis=1))[0]} has nobody to be trained on")
+        raise BadInput(
+            f"model {np.flatnonzero(~present.any(axis=1))[0]} has no example to be trained on; mark at least one "
+            "example that is not forgotten"
+        )
     whole("", chunk=chunk)
     apart = schedules is not None or _coupled(run)
     size = min(len(present), chunk or chunk_size(run, len(present)))
+    # the last part repeats its last model, so that all parts have one shape and one compiled program
     parts = [np.minimum(np.arange(i, i + size), len(present) - 1) for i in range(0, len(present), size)]
     copies = {}
 
     def work(part: np.ndarray, device: Device) -> tuple[Params, jax.Array]:
         if device not in copies:
             copies[device] = jax.device_put(run, device)
-        given = jax.device_put(jax.tree.map(lambda a: jnp.asarray(a)[part], (present, starts, schedules)), device)
-        found = _together(copies[device], *given, apart=apart)
-        if not apart and not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(found)):
-            found = _together(copies[device], *given, apart=True)  # who is absent may have had an infinite loss
-        return found
+        inputs = jax.device_put(jax.tree.map(lambda a: jnp.asarray(a)[part], (present, starts, schedules)), device)
+        result = _together(copies[device], *inputs, apart=apart)
+        if not apart and not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(result)):
+            # an absent example's infinite loss times its weight 0 is NaN: replace absent examples instead
+            result = _together(copies[device], *inputs, apart=True)
+        return result
 
     home, blocks = jax.tree.leaves(run.params)[0].devices().pop(), []
     for part, (params, risks) in zip(parts, spread(work, parts), strict=True):
-        kept = len(np.unique(part))
-        _check_finite(params, np.asarray(risks), part[:kept], run.recipe)
-        blocks.append(jax.device_put(jax.tree.map(lambda leaf, k=kept: leaf[:k], params), home))
+        count = len(np.unique(part))
+        _check_finite(params, np.asarray(risks), part[:count], run.recipe)
+        blocks.append(jax.device_put(jax.tree.map(lambda leaf, k=count: leaf[:k], params), home))
         if progress is not None:
-            progress(int(part[kept - 1]) + 1, len(present))
+            reporter(progress)(int(part[count - 1]) + 1, len(present))
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *blocks)
 
 
 def seeds(run: Run, keys: Sequence[Key]) -> tuple[Params, Schedule]:
-    """(initial parameters, schedules), stacked: what `train` draws from each of `keys` for the run's recipe."""
+    """(initial parameters, schedules) that `train` draws from each of m keys, stacked with leading axis m.
+
+    Args:
+        run: its problem and recipe are used.
+        keys: m keys of `jax.random.key`, one for each model.
+    """
     if not len(keys):
-        raise BadInput("there is no key to draw initial parameters and batches from")
+        raise BadInput("there is no key to draw initial parameters and batches from; give at least one")
     pairs = [jax.random.split(key) for key in keys]
     starts = [run.problem.init(start) for start, _ in pairs]
-    drawn = [draw(batches, run.recipe, len(run.problem.data)) for _, batches in pairs]
-    width = max(schedule.indices.shape[1] for schedule in drawn)
+    schedules = [draw(batches, run.recipe, len(run.problem.data)) for _, batches in pairs]
+    width = max(schedule.indices.shape[1] for schedule in schedules)  # Poisson batches differ in size
 
     def wide(leaf: jax.Array) -> jax.Array:
         return jnp.pad(leaf, [(0, 0), (0, width - leaf.shape[1])]) if leaf.ndim == 2 else leaf
 
-    schedules = [jax.tree.map(wide, schedule) for schedule in drawn]
-    return stacked(starts), stacked(schedules)
+    return stacked(starts), stacked([jax.tree.map(wide, schedule) for schedule in schedules])
 
 
 @partial(jax.jit, static_argnames="apart")
 def _together(
     run: Run, present: jax.Array, starts: Params | None, schedules: Schedule | None, apart: bool
 ) -> tuple[Params, jax.Array]:
-    """(parameters, risks f[t, m]); `apart`: every model has batches of its own."""
+    """(parameters, risks f[t, m]) of m models; with `apart` every model has batches of its own."""
     models = len(present)
     batches = run.schedule if schedules is None else schedules
     if apart:
@@ -142,23 +170,27 @@ _SHARED: Any = Schedule(indices=None, weights=None, rates=None, divisors=None)
 
 
 def _coupled(run: Run) -> bool:
-    """Whether an example's loss depends on who is in the batch with it: some alone are held against all together, at
-    the start, at the end, and off both (at zero many a coupling cannot be seen)."""
+    """Whether an example's loss depends on the other examples of its batch.
+
+    The losses of a mixed batch are compared with those of batches of one repeated example. That happens at the start,
+    at the current parameters and at random parameters, because some couplings vanish at zero.
+    """
     few, data = np.arange(min(8, len(run.problem.data))), run.problem.data
     noise = optax.tree.random_like(jax.random.key(0), run.params)
     for params in (run.start, run.params, jax.tree.map(lambda p, z: p + 0.5 * z, run.params, noise)):
-        together = np.asarray(run.problem.losses(params, data[few]))
-        alone = [np.asarray(run.problem.losses(params, data[np.full_like(few, i)]))[0] for i in few[:3]]
+        together = np.asarray(run.problem.per_example(params, data[few]))
+        alone = [np.asarray(run.problem.per_example(params, data[np.full_like(few, i)]))[0] for i in few[:3]]
         if not np.allclose(together[:3], alone, rtol=1e-4, atol=1e-6, equal_nan=True):
             return True
     return False
 
 
 def _check_finite(params: Params, risks: np.ndarray, models: np.ndarray, recipe: Recipe) -> None:
+    """Raises Diverged if the risks or parameters of one of `models` are not finite."""
     finite = [np.isfinite(risks.T), *(np.isfinite(np.asarray(leaf)) for leaf in jax.tree.leaves(params))]
     wrong = models[[not all(a[i].all() for a in finite) for i in range(len(models))]]
     if len(wrong):
         raise Diverged(
-            f"{len(wrong)} of {len(models)} models trained together left the finite numbers (first: model {wrong[0]}, "
+            f"{len(wrong)} of {len(models)} models trained together became NaN or infinite (first: model {wrong[0]}, "
             f"learning_rate {recipe.learning_rate}); lower the learning rate or set clip_norm"
         )

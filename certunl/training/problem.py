@@ -1,6 +1,7 @@
-"""What is learnt: data, initial parameters, and the one objective `losses(params, batch) -> f[b]`."""
+"""A learning problem: data, initial parameters, and the one objective `losses(params, batch) -> f[b]`."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,140 +11,163 @@ import numpy as np
 from flax import struct
 
 from certunl.base import Key, Params
-from certunl.errors import BadInput
+from certunl.errors import BadInput, one_of, whole
+from certunl.training.dataset import Dataset, check_data, rowwise
+from certunl.training.host import OnHost
+from certunl.training.modules import said
+from certunl.training.scores import KINDS, Scores, scored
 
 __all__ = ["Dataset", "Problem", "Scores"]
 
 
 @struct.dataclass
-class Scores:
-    """Per example: `losses f[n]`; and where the problem predicts classes `correct bool[n]`, `outputs f[n, c]` (logits)
-    and `labels i32[n]`, else None."""
-
-    losses: jax.Array
-    correct: jax.Array | None
-    outputs: jax.Array | None = None
-    labels: jax.Array | None = None
-
-    def margins(self) -> jax.Array:
-        """f[n]: ln(p/(1 − p)) of the probability p of an example's class, LiRA's scale; without classes −loss. Between
-        −100 and 100; −100 for a model that gives no number."""
-        if self.outputs is None or self.labels is None:
-            margins = -self.losses
-        else:
-            mine = jax.nn.one_hot(self.labels, self.outputs.shape[-1], dtype=bool)
-            others = jax.nn.logsumexp(jnp.where(mine, -jnp.inf, self.outputs), axis=-1)
-            margins = jnp.max(jnp.where(mine, self.outputs, -jnp.inf), axis=-1) - others
-        return jnp.clip(jnp.nan_to_num(margins, nan=-100.0), -100.0, 100.0)
-
-    def likelihoods(self) -> jax.Array:
-        """f[n]: −loss, at least −1e6: so where it is infinite or no number."""
-        return jnp.maximum(jnp.nan_to_num(-self.losses, nan=-1e6), -1e6)
-
-
-_ARRAYS = ("x", "y", "owners")
-
-
-@struct.dataclass
-class Dataset:
-    """Examples `x f[n, ...]`, targets `y` (classes `i32[n]` or values `f[n, ...]`), `owners i32[n]` or None.
-
-    `data[indices]` is again a Dataset; a batch is one. `unchecked`: what these data take for granted, in words, such as
-    where features came from; every certificate names it, and none is then PROVED.
-    """
-
-    x: Any
-    y: Any
-    owners: Any = None
-    unchecked: tuple[str, ...] = struct.field(pytree_node=False, default=())
-
-    def __post_init__(self) -> None:
-        for name in _ARRAYS:
-            if isinstance(held := getattr(self, name), list | tuple):
-                object.__setattr__(self, name, np.asarray(held))
-        words = (self.unchecked,) if isinstance(self.unchecked, str) else tuple(self.unchecked)
-        object.__setattr__(self, "unchecked", words)
-
-    def __len__(self) -> int:
-        return self.y.shape[0]
-
-    def __getitem__(self, indices: Any) -> "Dataset":
-        return jax.tree.map(lambda array: array[indices], self)
-
-    def check(self) -> None:
-        """Raises BadInput where lengths disagree or a number is not finite."""
-        lengths = {name: np.shape(a)[:1] for name in _ARRAYS if (a := getattr(self, name)) is not None}
-        if len(set(lengths.values())) != 1 or () in lengths.values():
-            raise BadInput(f"x, y and owners must have one row per example, got leading shapes {lengths}")
-        if len(self) == 0:
-            raise BadInput("the data hold no example")
-        if self.owners is not None:
-            owners = np.asarray(self.owners)
-            limit = np.iinfo(np.int32).max
-            if not (np.issubdtype(owners.dtype, np.integer) and (owners >= 0).all() and (owners <= limit).all()):
-                raise BadInput(f"owners must be whole numbers from 0 to {limit}; number yours first (np.unique)")
-        for name in ("x", "y"):
-            array = np.asarray(getattr(self, name))
-            if np.issubdtype(array.dtype, np.inexact) and not np.isfinite(array).all():
-                rows = np.unique(np.argwhere(~np.isfinite(array))[:, 0])
-                raise BadInput(
-                    f"{name} holds NaN or infinity in {len(rows)} of {len(array)} examples (first: {rows[0]}); "
-                    "remove or impute them"
-                )
-
-
-@struct.dataclass
 class Problem:
-    """What is learnt. `init(key) -> params`; `losses(params, batch) -> f[b]`, one per example, pure; `data`.
+    """A learning problem: initial parameters, losses and data.
 
-    If `losses` has an attribute `predict(params, x) -> outputs` (as those of `classification` have), accuracy can be
-    reported. Two problems built alike compare equal, so compiled programs are reused.
+    Compiled programs are reused for every problem whose `init` and `losses` compare equal.
+
+    Args:
+        init: `init(key) -> params`, which draws the initial parameters.
+        losses: `losses(params, batch) -> f[b]`, a pure function that gives one loss per example. If it has an
+            attribute `predict(params, x) -> outputs`, as in `classification`, and `kind` says what the outputs mean,
+            accuracy can be reported.
+        data: the training data.
+        kind: what the outputs mean, one of `KINDS`. None: nothing but losses is reported. It is never guessed from
+            dtypes or shapes.
+        randomness: the seed of random numbers inside the losses, such as dropout and augmentation. With it, each batch
+            of training has `batch.ids i32[b]` and `batch.keys`, one key for each example, folded from the seed, the
+            step and the example. So a replay repeats them, and rows stay exact. None: batches have none.
+        frozen: parameters that are not trained, see `freeze`; None if all are.
     """
 
     init: Callable[[Key], Params] = struct.field(pytree_node=False)
     losses: Callable[[Params, Dataset], jax.Array] = struct.field(pytree_node=False)
     data: Dataset
+    kind: str | None = struct.field(pytree_node=False, default=None)
+    randomness: int | None = struct.field(pytree_node=False, default=None)
+    frozen: Params = None
+
+    def __post_init__(self) -> None:
+        one_of((None, *KINDS), kind=self.kind)
+        whole("without random losses", least=0, most=2**31 - 1, randomness=self.randomness)
+
+    def batch(self, indices: jax.Array, number: jax.Array | None = None) -> Dataset:
+        """The examples of step `number` of training, with their ids and keys if the losses are random."""
+        batch = self.data[indices]
+        if self.randomness is None or number is None:
+            return batch
+        key = jax.random.fold_in(jax.random.key(self.randomness), number)
+        return replace(batch, ids=indices, keys=jax.vmap(partial(jax.random.fold_in, key))(indices))
+
+    def whole(self, params: Params) -> Params:
+        """All parameters of the model: `params`, with the frozen ones in their places."""
+        if self.frozen is None:
+            return params
+        return jax.tree.map(lambda p, f: f if p is None else p, params, self.frozen, is_leaf=lambda leaf: leaf is None)
+
+    def per_example(self, params: Params, batch: Any) -> jax.Array:
+        """f[b]: the loss of every example of `batch`."""
+        return self.losses(self.whole(params), batch)
+
+    def outputs(self, params: Params, x: Any) -> jax.Array:
+        """The model's outputs for the inputs `x`. The losses must have `predict`."""
+        return self.losses.predict(self.whole(params), x)  # type: ignore[attr-defined]
 
     def risk(self, params: Params, batch: Dataset, weights: jax.Array) -> jax.Array:
-        """sum_i weights_i l(params; z_i): every gradient and curvature in the house is a derivative of this.
+        """sum_i weights_i l(params; z_i). Gradients and Hessian products are derivatives of this function.
 
-        Matrix products are asked for at full precision: TF32 would put 1e-3 into differences of models.
+        Matrix products use full precision, because TF32 would put errors of 1e-3 into differences of models.
         """
         with jax.default_matmul_precision("highest"):
-            losses = self.losses(params, batch)
+            losses = self.per_example(params, batch)
         return jnp.sum(losses * weights.astype(losses.dtype))
 
     def scores(self, params: Params, data: Dataset) -> Scores:
-        """Losses, outputs and hits of the examples of `data`; in microbatches, compiled."""
-        return _scores(self.losses, params, data)
+        """The scores of the examples of `data`, computed in microbatches by a compiled program."""
+        return scored(self.losses, self.kind, self.whole(params), data)
+
+    def admit(self, data: Any, name: str = "the test set") -> Dataset:
+        """`data` as arrays of the device, with the dtypes of the training data.
+
+        Args:
+            data: examples from outside, such as a test set.
+            name: the name of these data in a message.
+
+        Raises: BadInput unless they are a Dataset of finite numbers, with inputs and targets like those of the
+        training data.
+        """
+        check_data(data, name)
+        ours, theirs = (jax.tree_util.tree_flatten_with_path(d.x, is_leaf=_array)[0] for d in (self.data, data))
+        names, others = ([jax.tree_util.keystr(path) for path, _ in leaves] for leaves in (ours, theirs))
+        if names != others:
+            raise BadInput(f"x of {name} has the arrays {others}, but the training data have {names}")
+        for path, (_, mine), (_, its) in zip(names, ours, theirs, strict=True):
+            _like(mine, its, f"x{path}", name)
+        _like(self.data.y, data.y, "y", name)
+        self._check_labels(data, name)
+        x = jax.tree.map(_as, data.x, self.data.x, is_leaf=_array)
+        owners = None if data.owners is None else jnp.asarray(data.owners)
+        return replace(data, x=x, y=_as(data.y, self.data.y), owners=owners)
+
+    def classes(self) -> int | None:
+        """The number c of classes of a classification or a sequence; None for other problems."""
+        if self.kind not in ("classification", "sequence"):
+            return None
+        if not hasattr(self.losses, "predict"):
+            return None
+        one = self.data[np.zeros(1, int)]
+        return jax.eval_shape(lambda key: self.outputs(self.init(key), one.x), jax.random.key(0)).shape[-1]
+
+    def _check_labels(self, data: Dataset, name: str) -> None:
+        """Raises BadInput for labels that the model cannot predict."""
+        if self.kind in (None, "regression"):
+            return
+        labels, most = np.asarray(data.y), self.classes() or 2
+        low = int(labels.min()) if self.kind != "sequence" else 0  # below 0: places that do not count
+        if low < 0 or labels.max() >= most or (labels != np.rint(labels)).any():
+            raise BadInput(
+                f"labels of {name} run from {labels.min()} to {labels.max()}, but the model predicts 0 to {most - 1}"
+            )
 
     @property
     def unchecked(self) -> tuple[str, ...]:
-        """What no statement about the parameters covers, by the model's word and the data's; on every certificate."""
+        """Conditions that the model and the data declare unchecked, in words. Every certificate names them."""
         of_model = getattr(getattr(self.losses, "model", None), "unchecked", ())
-        return tuple(dict.fromkeys((*of_model, *self.data.unchecked)))
+        own = (() if self.frozen is None else (_FROZEN,)) + ((_CHANGED,) if self.data.on_host else ())
+        return tuple(dict.fromkeys((*of_model, *self.data.unchecked, *own)))
 
     def check(self, params: Params) -> None:
-        """Raises BadInput where losses are not one per example."""
-        got = jax.eval_shape(self.losses, params, self.data[np.zeros(2, np.int32)])
-        if getattr(got, "shape", None) != (2,):
-            raise BadInput(f"losses must give one loss per example: expected shape (2,) for two examples, got {got}")
+        """Raises BadInput unless `losses` gives one real loss per example."""
+        try:
+            losses = jax.eval_shape(self.per_example, params, self.data[np.zeros(2, np.int32)])
+        except BadInput:
+            raise
+        except Exception as error:  # the user's own function may fail in any way
+            raise BadInput(f"the losses cannot be computed for two examples ({said(error)})") from error
+        if getattr(losses, "shape", None) != (2,):
+            raise BadInput(f"losses must give one loss per example: expected shape (2,) for two examples, got {losses}")
+        if not jnp.issubdtype(losses.dtype, jnp.floating):
+            raise BadInput(f"losses must be floating-point numbers, which have a derivative, got {losses.dtype}")
 
 
-@partial(jax.jit, static_argnames=("losses", "size"))
-def _scores(losses: Any, params: Params, data: Dataset, size: int = 1000) -> Scores:
-    n = len(data)
-    pieces = -(-n // size)
-    slots = jnp.minimum(jnp.arange(pieces * -(-n // pieces)).reshape(pieces, -1), n - 1)
-    predict = getattr(losses, "predict", None) if jnp.issubdtype(data.y.dtype, jnp.integer) else None
+_CHANGED = "the inputs that stay on the host are those of training, and nobody wrote over them"
+_FROZEN = "the frozen parameters hold nothing of the forgotten examples"
 
-    def score(indices: jax.Array) -> Scores:
-        batch = data[indices]
-        with jax.default_matmul_precision("highest"):
-            given = losses(params, batch)
-            outputs = None if predict is None else predict(params, batch.x)
-        if outputs is None:
-            return Scores(given, None)
-        return Scores(given, jnp.argmax(outputs, axis=-1) == batch.y, outputs, batch.y)
 
-    return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:n], jax.lax.map(score, slots))
+def _array(leaf: Any) -> bool:
+    return hasattr(leaf, "shape")
+
+
+def _as(array: Any, like: Any) -> Any:
+    return rowwise(lambda leaf: leaf if isinstance(leaf, OnHost) else jnp.asarray(leaf, like.dtype), array)
+
+
+def _like(mine: Any, its: Any, part: str, name: str) -> None:
+    """Raises BadInput unless one row of `its` is like one row of `mine`."""
+    if mine.shape[1:] != np.shape(its)[1:]:
+        raise BadInput(
+            f"one example of {name} has {part} of shape {list(np.shape(its)[1:])}, but one of the training data "
+            f"{list(mine.shape[1:])}"
+        )
+    if jnp.issubdtype(mine.dtype, jnp.integer) and jnp.issubdtype(its.dtype, jnp.floating):
+        raise BadInput(f"{part} of {name} is {its.dtype}, but that of the training data {mine.dtype}")

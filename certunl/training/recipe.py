@@ -1,4 +1,4 @@
-"""How a model is trained: the settings of one step and of the schedule."""
+"""The settings of a training step and of the schedule."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,30 +8,39 @@ import jax.numpy as jnp
 import optax
 
 from certunl.base import Params
-from certunl.errors import BadInput, nonnegative, one_of, positive, whole
+from certunl.errors import BadInput, measurable, nonnegative, one_of, plain_numbers, positive, whole
+from certunl.training.direction import foreign, sign_of
 
 __all__ = ["Recipe"]
 
 _DIRECTIONS = {
     "sgd": optax.identity(),
     "momentum": optax.trace(decay=0.9),
-    # eps_root: without it Adam has no derivative where a gradient is exactly 0 (blank pixels, dead units)
+    # without eps_root Adam has no derivative at a gradient of exactly 0 (blank pixels, dead units)
     "adam": optax.scale_by_adam(eps_root=1e-16),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a model is trained. One step, with g = (sum_i weights_i grad l_i)/divisor over the batch:
+    """The settings of training. One step, with g = (sum_i weights_i grad l_i)/divisor over the batch:
 
         g <- g min(1, clip_norm/‖g‖) + weight_decay params;   params <- project(params - rate · direction(g))
 
-    `optimizer` is "sgd", "momentum" (heavy ball, 0.9), "adam", or an optax transformation: one that gives a direction
-    (`optax.scale_by_rms()`), or a whole optimizer of unit learning rate (`optax.sgd(1.0)`), whose updates are
-    multiplied by the rate. Rates are learning_rate · decay^t with t counting steps. `radius` projects *all*
-    parameters onto ‖params‖ <= radius after each step. `denominator` says what a batch is divided by when some of its
-    examples are gone: "batch" its original size, "retained" the number left (whatever the schedule's divisors).
-    `batches`: see `schedule.draw`.
+    Args:
+        optimizer: the direction of a step: "sgd", "momentum" (heavy ball, 0.9), "adam", or an optax transformation.
+            The transformation either gives a direction (`optax.scale_by_rms()`), or is a complete optimizer of
+            learning rate 1 (`optax.sgd(1.0)`), whose updates are multiplied by the rate.
+        learning_rate: the rate of step 0. A drawn schedule has the rate learning_rate · decay^t at step t.
+        decay: the ratio of one step's rate to the rate before; 1 keeps the rate constant.
+        weight_decay: multiple of the parameters that is added to the clipped gradient, before the optimizer.
+        epochs: the number of passes over the data.
+        batch_size: examples in a mini-batch, in expectation for Poisson batches.
+        radius: *all* parameters are projected onto ‖params‖ <= radius after each step; None trains without a ball.
+        clip_norm: the largest norm of a batch's gradient; None does not clip.
+        denominator: the divisor of a batch that lost some of its examples. "batch" keeps the schedule's divisor,
+            "retained" divides by the number of examples left, whatever the schedule's divisor.
+        batches: how batches are drawn: "equal", "fixed" or "poisson", see `schedule.draw`.
     """
 
     optimizer: Any = "sgd"
@@ -46,34 +55,37 @@ class Recipe:
     batches: str = "equal"
 
     def __post_init__(self) -> None:
+        plain_numbers(self)
         positive(learning_rate=self.learning_rate, decay=self.decay)
         positive("", radius=self.radius, clip_norm=self.clip_norm)
+        measurable("", radius=self.radius, clip_norm=self.clip_norm)
         nonnegative(weight_decay=self.weight_decay)
         whole(epochs=self.epochs, batch_size=self.batch_size, most=10**7 - 1)
         one_of(("batch", "retained"), denominator=self.denominator)
         one_of(("equal", "fixed", "poisson"), batches=self.batches)
         if self.batches == "poisson" and self.denominator == "retained":
-            raise BadInput('Poisson batches have a fixed divisor: use denominator="batch" with them')
-        self.direction()
-
-    def direction(self) -> tuple[optax.GradientTransformation, float]:
-        """The optax transformation, and the sign with which its output is added to the parameters."""
+            raise BadInput('Poisson batches have a fixed divisor, so denominator must be "batch", got "retained"')
         if isinstance(self.optimizer, str):
             if self.optimizer not in _DIRECTIONS:
                 raise BadInput(f"unknown optimizer {self.optimizer!r}; known are {', '.join(_DIRECTIONS)}")
-            return _DIRECTIONS[self.optimizer], -1.0
-        if not (hasattr(self.optimizer, "init") and hasattr(self.optimizer, "update")):
+        elif not (hasattr(self.optimizer, "init") and hasattr(self.optimizer, "update")):
             raise BadInput(f"optimizer must be a name or an optax transformation, got {self.optimizer!r}")
-        with jax.ensure_compile_time_eval():
-            one = jnp.ones(())
-            moved = float(self.optimizer.update(one, self.optimizer.init(one), one)[0])
-        if not abs(moved) > 0:
+
+    def direction(self, params: Params) -> tuple[optax.GradientTransformation, float]:
+        """(the optax transformation, the sign with which its output is added to parameters like `params`).
+
+        Raises: BadInput for a transformation that never moves such parameters, or for adam in float16.
+        """
+        if not isinstance(self.optimizer, str):
+            return self.optimizer, sign_of(self.optimizer, params)
+        if self.optimizer == "adam" and any(leaf.dtype == jnp.float16 for leaf in jax.tree.leaves(params)):
             raise BadInput(
-                "the optax transformation does not move on its first step, so its sign cannot be told; "
-                "wrap one that does"
+                "adam's constants 1e-8 and 1e-16 are 0 in float16; use parameters in bfloat16 or float32, or "
+                "optimizer=optax.scale_by_adam(eps=1e-4, eps_root=1e-7)"
             )
-        return self.optimizer, -1.0 if moved > 0 else 1.0
+        return _DIRECTIONS[self.optimizer], -1.0
 
     def begin(self, params: Params) -> tuple[Params, Any]:
-        """The loop's state before the first step: parameters and the optimizer's memory."""
-        return params, self.direction()[0].init(params)
+        """The loop's state before the first step: the parameters and the optimizer's memory."""
+        with foreign():
+            return params, self.direction(params)[0].init(params)

@@ -17,29 +17,36 @@ __all__ = ["Risk"]
 
 @dataclass(frozen=True)
 class Risk:
-    """L(w, S) = (1/n_S) sum_{i in S, visited} l(w; z_i) + weight_decay/2 ‖w‖², S given by a mask bool[n].
+    """L(w, S) = (1/n_S) sum_{i in S, visited} l(w; z_i) + weight_decay/2 ‖w‖², for the set S of a mask bool[n].
 
-    Only examples that the run's schedule visits count, once each, whatever their weights there. n_S is the number of
-    visited examples of the whole training set for `denominator="batch"`, of S for "retained", as in retraining.
-    Made inside a traced function; everything takes the memory of one microbatch, whatever n.
+    An example counts once if the run's schedule visits it, whatever its weights there, and otherwise not at all. In a
+    run without a history every example counts. n_S is
+    the number of visited examples in the whole training set for `denominator="batch"`, and in S for "retained", as in
+    retraining. Use it inside a traced function. Every method takes the memory of one microbatch, whatever n is.
+
+    Args:
+        run: its problem, schedule and recipe define the risk.
     """
 
     run: Run
 
     def visited(self) -> jax.Array:
-        """bool[n]: the examples that training saw."""
+        """bool[n]: the examples that the schedule visits, and all examples if the run has no history."""
         schedule = self.run.schedule
+        if not self.run.history:
+            return jnp.ones(len(self.run.problem.data), bool)
         return jnp.zeros(len(self.run.problem.data), bool).at[schedule.indices].max(schedule.weights != 0)
 
     def count(self, mask: jax.Array) -> jax.Array:
-        """How many examples of `mask` training saw."""
+        """The number of visited examples in `mask`."""
         return jnp.sum(mask & self.visited())
 
     def shares(self, mask: jax.Array) -> jax.Array:
-        """f[n]: 1/n_S for each visited example of S, else 0."""
+        """f[n]: 1/n_S for each visited example of S, and 0 for every other example."""
         visited = self.visited()
-        kept = mask & visited
-        return kept / jnp.maximum(jnp.sum(visited if self.run.recipe.denominator == "batch" else kept), 1)
+        retained = mask & visited
+        many = jnp.maximum(jnp.sum(visited if self.run.recipe.denominator == "batch" else retained), 1)
+        return retained.astype(float) / many.astype(float)
 
     def sum_gradient(self, params: Params, weights: jax.Array) -> Params:
         """sum_i weights_i grad l_i, without weight decay."""
@@ -55,8 +62,11 @@ class Risk:
     def product(
         self, params: Params, v: Params, mask: jax.Array, curvature: str, key: Key | None = None, size: int = 0
     ) -> Params:
-        """A v, A the `curvature` ("hessian", "ggn" or "fisher") of L(., S) at `params`: of all of S, or where `size` is
-        given an unbiased estimate from `size` examples drawn by `key`."""
+        """A v, where A is the `curvature` ("hessian", "ggn" or "fisher") of L(., S) at `params`.
+
+        With `size` = 0 it is the sum over all of S. Otherwise it is an unbiased estimate from `size` examples drawn
+        with `key`.
+        """
         problem, weights = self.run.problem, self.shares(mask)
         fits = microbatch(problem, params)
 

@@ -1,4 +1,4 @@
-"""The derivative of training with respect to who is in the data, along the whole schedule: forward, or backward."""
+"""The derivative of training with respect to the presence of each example, along the whole schedule."""
 
 from collections.abc import Callable
 from functools import partial
@@ -18,55 +18,66 @@ __all__ = ["FORMS", "adjoint", "block", "check_finite", "vector"]
 
 
 Tangents = list[jax.Array]
-"""Derivatives of the floating-point leaves of the state (parameters first, then the optimizer's memory; its integers
-have none), outputs first: in that order products of a block with a batch need no copy of it."""
-Moved = Callable[[Tangents, jax.Array], Tangents]
+"""Derivatives of the floating-point leaves of the state: the parameters, then the optimizer's memory without integers.
+
+The axis of outputs comes first in each leaf. In that order the products of a block with a batch need no copy of it.
+"""
+TangentMap = Callable[[Tangents, jax.Array], Tangents]
 
 
 def _floating(leaf: jax.Array) -> bool:
     return jnp.issubdtype(leaf.dtype, jnp.inexact)
 
 
-def _derivative(run: Run, slot: Schedule, state: Any, form: str) -> tuple[Any, Moved]:
+def _derivative(run: Run, slot: Schedule, state: Any, form: str) -> tuple[Any, TangentMap]:
     """One step: (state', (a, mask f[b] of a unit's slots) -> a')."""
     leaves, structure = jax.tree.flatten(state)
 
     def forward(floats: list[jax.Array], presence: jax.Array) -> tuple[list[jax.Array], list[jax.Array]]:
-        given = iter(floats)
-        merged = [next(given) if _floating(leaf) else leaf for leaf in leaves]
+        # integers of the optimizer's memory, such as step counts, have no derivative: they stay constants here
+        inputs = iter(floats)
+        merged = [next(inputs) if _floating(leaf) else leaf for leaf in leaves]
         after = jax.tree.leaves(step(run.problem, run.recipe, jax.tree.unflatten(structure, merged), slot, presence)[0])
         return [leaf for leaf in after if _floating(leaf)], after
 
     floats = [leaf for leaf in leaves if _floating(leaf)]
     everyone = jnp.ones_like(slot.weights)
     if form == "first_order":
+        # one linearisation serves every unit: the caller maps `linear` over them, and the step is computed once
         _, linear, after = jax.linearize(forward, floats, everyone, has_aux=True)
 
-        def moved(a: list[jax.Array], mask: jax.Array) -> list[jax.Array]:
+        def advance(a: list[jax.Array], mask: jax.Array) -> list[jax.Array]:
             return linear(a, -mask)
     else:
-        here, after = forward(floats, everyone)
+        with_unit, after = forward(floats, everyone)
 
-        def moved(a: list[jax.Array], mask: jax.Array) -> list[jax.Array]:
-            there, change = jax.jvp(lambda s: forward(s, everyone - mask)[0], (floats,), (a,))
-            return [c + (t - h) for c, t, h in zip(change, there, here, strict=True)]
+        def advance(a: list[jax.Array], mask: jax.Array) -> list[jax.Array]:
+            # the step without the unit differs from unit to unit, so there is nothing to share
+            without, change = jax.jvp(lambda s: forward(s, everyone - mask)[0], (floats,), (a,))
+            # the difference first: it is small, and added to `change` it keeps its digits
+            return [c + (w - p) for c, w, p in zip(change, without, with_unit, strict=True)]
 
-    def turned(a: Tangents, mask: jax.Array) -> Tangents:
-        return [outputs_first(leaf) for leaf in moved([outputs_last(leaf) for leaf in a], mask)]
+    def tangent_map(a: Tangents, mask: jax.Array) -> Tangents:
+        return [outputs_first(leaf) for leaf in advance([outputs_last(leaf) for leaf in a], mask)]
 
-    return jax.tree.unflatten(structure, after), turned
+    return jax.tree.unflatten(structure, after), tangent_map
 
 
 @partial(jax.jit, static_argnames="form")
 def block(
     run: Run, owners: jax.Array, units: jax.Array, rows: Params | None = None, form: str = "first_order"
 ) -> tuple[Params, Params]:
-    """(rows of `units i32[c]` (−1: nobody's), a pytree like params with leading axis c; the parameters after training).
-    `rows` are where they start from.
+    """(rows of `units i32[c]`, a pytree like params with leading axis c; the parameters after training).
 
-    "first_order" is a' = (dF/ds) a − (dF/dpresence) 1_u. "retained" puts the step without u in the place of F's
-    derivatives, a' = (dF_u/ds) a + F_u(s) − F(s): only the change of the state is linearised, not who is there.
+    A unit −1 owns no example. `rows` are the rows before the first step, by default 0. With F the step, s the state and
+    F_u the step without unit u, the two forms are
+
+        "first_order"    a' = (dF/ds) a − (dF/dpresence) 1_u
+        "retained"       a' = (dF_u/ds) a + F_u(s) − F(s)
+
+    The first linearises both the presence of u and the change of the state, the second only the change of the state.
     """
+    run.need_history("the derivative of training")
     state = run.recipe.begin(run.start)
     floats = [leaf for leaf in jax.tree.leaves(state) if _floating(leaf)]
     tangents = [jnp.zeros((units.size, *outputs_first(leaf).shape), leaf.dtype) for leaf in floats]
@@ -76,19 +87,21 @@ def block(
 
     def body(carry: tuple[Any, Tangents], slot: Schedule) -> tuple[Any, None]:
         state, tangents = carry
-        state, moved = _derivative(run, slot, state, form)
-        masks = (units[:, None] == owners[slot.indices]).astype(slot.weights.dtype)
-        return (state, jax.vmap(moved)(tangents, masks)), None
+        state, tangent_map = _derivative(run, slot, state, form)
+        masks = (units[:, None] == owners[slot.indices][None]).astype(slot.weights.dtype)
+        return (state, jax.vmap(tangent_map)(tangents, masks)), None
 
     (state, tangents), _ = jax.lax.scan(body, (state, tangents), run.schedule)
-    kept = [outputs_last(leaf, 1) for leaf in tangents[: params.num_leaves]]
-    return jax.tree.unflatten(params, kept), state[0]
+    final = [outputs_last(leaf, 1) for leaf in tangents[: params.num_leaves]]
+    return jax.tree.unflatten(params, final), state[0]
 
 
 @partial(jax.jit, static_argnames="form")
 def vector(run: Run, gone: jax.Array, form: str = "first_order") -> tuple[Params, Params]:
-    """(the row of the examples `gone bool[n]` as one unit, the parameters after training): for "first_order" the row is
-    the sum of theirs."""
+    """(the row of the examples `gone bool[n]` as one unit, the parameters after training).
+
+    For "first_order" that row is the sum of the examples' own rows.
+    """
     owners = jnp.where(gone, 0, 1).astype(jnp.int32)
     rows, after = block(run, owners, jnp.zeros(1, jnp.int32), form=form)
     return jax.tree.map(lambda leaf: leaf[0], rows), after
@@ -96,16 +109,18 @@ def vector(run: Run, gone: jax.Array, form: str = "first_order") -> tuple[Params
 
 @partial(jax.jit, static_argnames="count")
 def adjoint(run: Run, owners: jax.Array, queries: Params, count: int) -> jax.Array:
-    """f[k, count]: ⟨q, a_u⟩ for each of `queries` (a pytree like params with leading axis k) and every unit u below
-    `count`, `owners i32[n]` the unit of each example, from one pass backwards through training.
+    """f[k, count]: ⟨q, a_u⟩ for k queries q and every unit u below `count`, from one backward pass through training.
 
-    l_T = q, l_t = (dF_t/ds)' l_{t+1}, and every unit in the batch of step t collects −(dF_t/dpresence)' l_{t+1}. The
-    states are recomputed from √T of them, kept at the beginning of segments of √T steps.
+    `queries` is a pytree like params with leading axis k; `owners i32[n]` is the unit of each example. The pass is
+    l_T = q, l_t = (dF_t/ds)' l_{t+1}, and every unit in the batch of step t adds −(dF_t/dpresence)' l_{t+1} to its
+    product. About √T states are stored, one at the beginning of each segment of √T steps; the others are recomputed.
     """
 
+    run.need_history("the derivative of training")
+
     def segment(state: Any, part: tuple[Schedule, jax.Array]) -> tuple[Any, None]:
-        def one(state: Any, given: tuple[Schedule, jax.Array]) -> tuple[Any, None]:
-            return step(run.problem, run.recipe, state, *given)[0], None
+        def one(state: Any, inputs: tuple[Schedule, jax.Array]) -> tuple[Any, None]:
+            return step(run.problem, run.recipe, state, *inputs)[0], None
 
         return jax.lax.scan(jax.checkpoint(one, prevent_cse=False), state, part)
 
@@ -125,13 +140,14 @@ def adjoint(run: Run, owners: jax.Array, queries: Params, count: int) -> jax.Arr
 
 
 def check_finite(rows: Params) -> None:
-    """Raises Diverged where a number is not finite."""
+    """Raises Diverged if a number is not finite."""
     if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(rows)):
         raise Diverged(
-            "the statistics left the finite numbers: the derivative of training grows without bound at this learning "
-            "rate, or the optimizer has none where a gradient is 0; lower the learning rate or change the optimizer"
+            "the statistics became NaN or infinite, because the derivative of training grows without bound at this "
+            "learning rate, or the optimizer has no derivative at a gradient of 0; lower the learning rate, or give "
+            "optax's adam eps_root=1e-16"
         )
 
 
 FORMS = ("first_order", "retained")
-"""What a Hessian-free row linearises: who is there and the change of the state, or only the latter."""
+"""The forms of a Hessian-free row, explained in `block`."""

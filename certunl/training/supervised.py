@@ -1,159 +1,194 @@
-"""Problems of a model and an output loss: classification and regression."""
+"""Problems of a model and an output loss: classification, binary, multilabel, regression, and any other."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from certunl.base import Key, Params
 from certunl.errors import BadInput, nonnegative
-from certunl.training.problem import Dataset, Problem
+from certunl.training.adapters import check_model
+from certunl.training.dataset import Dataset, check_data, rowwise
+from certunl.training.host import OnHost
+from certunl.training.losses import bit_loss, bits_loss, softmax_loss, squared_loss
+from certunl.training.modules import Initializer, Supervised, hashable, said
+from certunl.training.problem import Problem
 
-__all__ = [
-    "Initializer",
-    "Supervised",
-    "classes",
-    "classification",
-    "hashable",
-    "regression",
-    "said",
-    "softmax_loss",
-    "squared_loss",
-    "wrong_labels",
-]
+__all__ = ["binary", "classes", "classification", "multilabel", "regression", "supervised", "wrong_labels"]
 
 
-@dataclass(frozen=True)
-class Supervised:
-    """l_i = output_loss(predict(params, x_i), y_i) + (l2/2) ‖params‖², the shape Gauss-Newton needs."""
+def supervised(
+    model: Any,
+    data: Dataset,
+    output_loss: Any,
+    *,
+    kind: str | None = None,
+    l2: float = 0.0,
+    randomness: int | None = None,
+) -> Problem:
+    """The problem with losses l_i = output_loss(model(x_i), y_i) + (l2/2) ‖all parameters‖².
 
-    model: Any
-    output_loss: Callable[[jax.Array, jax.Array], jax.Array]
-    l2: float = 0.0
+    Args:
+        model: has Flax linen's `init(key, x)` and `apply(variables, x)`: any linen module without mutable state, an
+            NNX module in `models.NNX` or an Equinox module in `models.Equinox`. x is one batch of `data.x`, an array or
+            a tree of arrays. If the module takes `train`, `training` or `deterministic`, the problem sets it.
+        data: the training data.
+        output_loss: `output_loss(outputs, targets) -> f[b]`, one loss per example.
+        kind: what the outputs mean: "classification", "binary", "multilabel", "regression" or "sequence". None: nothing
+            but losses is reported.
+        l2: coefficient of the regulariser inside each example's loss; 0 has none.
+        randomness: the seed of dropout and other randomness of the model in training, see `Problem`. None trains
+            without it.
 
-    def predict(self, params: Params, x: jax.Array) -> jax.Array:
-        return self.model.apply({"params": params}, x)
-
-    def __call__(self, params: Params, batch: Dataset) -> jax.Array:
-        losses = self.output_loss(self.predict(params, batch.x), batch.y)
-        return losses + 0.5 * self.l2 * optax.tree.norm(params, squared=True) if self.l2 else losses
-
-
-@dataclass(frozen=True)
-class Initializer:
-    """key -> the model's parameters for inputs of one shape and dtype."""
-
-    model: Any
-    shape: tuple[int, ...]
-    dtype: str
-
-    def __call__(self, key: Key) -> Params:
-        variables = self.model.init(key, jnp.zeros((1, *self.shape), self.dtype))
-        if extra := sorted(set(variables) - {"params"}):
-            raise BadInput(
-                f"{type(self.model).__name__} keeps mutable state ({', '.join(extra)}), which no statement about its "
-                "parameters covers; use a stateless layer such as GroupNorm instead of BatchNorm, or freeze its "
-                "statistics: models.Frozen(module, statistics)"
-            )
-        return variables["params"]
-
-
-class _ByIdentity:
-    """A model that cannot be hashed (a linen module with a list among its fields), compared by identity instead."""
-
-    def __init__(self, model: Any):
-        self.init, self.apply = model.init, model.apply
-        self.unchecked = getattr(model, "unchecked", ())
-
-
-def hashable(model: Any) -> Any:
-    try:
-        hash(model)
-    except TypeError:
-        return _ByIdentity(model)
-    return model
-
-
-def softmax_loss(outputs: jax.Array, labels: jax.Array) -> jax.Array:
-    """-log softmax(outputs_i)[label_i]; the label chosen by a product: the derivative of indexing is a slow scatter."""
-    chosen = jax.nn.one_hot(labels, outputs.shape[-1], dtype=outputs.dtype)
-    return jax.nn.logsumexp(outputs, axis=-1) - jnp.sum(outputs * chosen, axis=-1)
-
-
-def squared_loss(outputs: jax.Array, targets: jax.Array) -> jax.Array:
-    """‖outputs_i − targets_i‖²/2."""
-    return 0.5 * jnp.sum((outputs - targets.reshape(outputs.shape)) ** 2, axis=tuple(range(1, outputs.ndim)))
-
-
-def said(error: Exception) -> str:
-    """What an error of somebody else's code says, in one line."""
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-
-
-def _supervised(model: Any, data: Dataset, output_loss: Any, l2: float) -> tuple[Problem, tuple[int, ...]]:
-    """The problem, and the shape of one example's output."""
+    Raises: BadInput for data, a model or losses that do not fit together, and for models with mutable state.
+    """
+    check_model(model)
+    check_data(data)
+    if not isinstance(output_loss, Callable):
+        raise BadInput(f"output_loss must be a function f(outputs, targets) -> f[b], got {type(output_loss).__name__}")
     nonnegative(l2=l2)
-    data.check()
-    x, model = jnp.asarray(data.x), hashable(model)
-    init = Initializer(model, x.shape[1:], str(x.dtype))
-    losses = Supervised(model, output_loss, l2)
+    model = hashable(model)
+    data = replace(data, x=rowwise(_device, data.x), y=_device(data.y))
+    init, losses = Initializer.of(model, data.x), Supervised(model, output_loss, l2)
+    problem = Problem(init=init, losses=losses, data=data, kind=kind, randomness=randomness)
+    shape = _outputs(problem)
+    if kind == "sequence" and (len(shape) < 2 or shape[:-1] != data.y.shape[1:]):
+        raise BadInput(f"labels {list(data.y.shape[1:])} of a sequence do not fit outputs {list(shape)} per example")
+    if kind == "multilabel" and np.prod(shape) != np.prod(data.y.shape[1:]):
+        raise BadInput(f"labels {list(data.y.shape[1:])} do not fit outputs of shape {list(shape)} per example")
+    problem.admit(data, "the data")
+    problem.check(jax.eval_shape(init, jax.random.key(0)))
+    return problem
+
+
+def _device(leaf: Any) -> Any:
+    return leaf if isinstance(leaf, OnHost) else jnp.asarray(leaf)
+
+
+def _outputs(problem: Problem) -> tuple[int, ...]:
+    """The shape of one example's output. Raises: BadInput if the model does not take the inputs."""
+    losses: Any = problem.losses
+    batch = problem.data[np.zeros(1, int)]
     try:
-        outputs = jax.eval_shape(lambda key: losses.predict(init(key), x[:1]), jax.random.key(0))
+        outputs = jax.eval_shape(lambda key: losses.predict(problem.init(key), batch.x), jax.random.key(0))
     except BadInput:
         raise
     except Exception as error:  # a model's settings can be wrong in any way
-        raise BadInput(f"the model cannot be built for inputs of shape {list(x.shape[1:])} ({said(error)})") from error
-    data = jax.tree.map(jnp.asarray, data)
-    return Problem(init=init, losses=losses, data=data), outputs.shape[1:]
+        shapes = ", ".join(str(list(leaf.shape[1:])) for leaf in jax.tree.leaves(batch.x))
+        raise BadInput(f"the model cannot be built for inputs of shape {shapes} ({said(error)})") from error
+    if not hasattr(outputs, "shape"):
+        raise BadInput(f"the model must give one array of outputs, got {type(outputs).__name__}")
+    return outputs.shape[1:]
 
 
-def classification(model: Any, data: Dataset, *, l2: float = 0.0) -> Problem:
-    """l_i = -log softmax(model(x_i))[y_i] + (l2/2) ‖all parameters‖².
+def classification(model: Any, data: Dataset, *, l2: float = 0.0, randomness: int | None = None) -> Problem:
+    """The problem with losses l_i = -log softmax(model(x_i))[y_i] + (l2/2) ‖all parameters‖².
 
-    `model` has Flax linen's `init(key, x)` and `apply(variables, x)` (any linen module without mutable state,
-    `models.NNX` for an NNX one) and gives one logit per class; `data.y` are classes 0 .. c-1.
+    Args:
+        model: gives one logit per class, see `supervised`.
+        data: the training data; `data.y` are classes 0 .. c-1.
+        l2: coefficient of the regulariser inside each example's loss; 0 has none.
+        randomness: the seed of dropout and other randomness of the model in training. None trains without it.
 
     Raises: BadInput for labels that do not fit the model, and for models with mutable state.
     """
+    check_data(data)
     labels = np.asarray(data.y)
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise BadInput(f"labels must be integers of shape [n], got {labels.dtype}{list(labels.shape)}")
-    data = replace(data, y=labels.astype(np.int32))
-    problem, shape = _supervised(model, data, softmax_loss, l2)
+        raise BadInput(
+            f"labels must be integers of shape [n], got {labels.dtype}{list(labels.shape)}; for numbers to predict use "
+            "regression(...)"
+        )
+    problem = supervised(model, data, softmax_loss, l2=l2, randomness=randomness)
+    shape = _outputs(problem)
     low, high = labels.min(initial=0), labels.max(initial=0)
     if len(shape) != 1 or low < 0 or high >= shape[0]:
         raise BadInput(
             f"labels run from {low} to {high} but the model gives outputs of shape {list(shape)} per example; "
             "it must give one logit per class"
         )
+    y = jnp.asarray(labels.astype(np.int32))
+    return replace(problem, kind="classification", data=replace(problem.data, y=y))
+
+
+def binary(model: Any, data: Dataset, *, l2: float = 0.0, randomness: int | None = None) -> Problem:
+    """The problem with losses l_i = −log sigmoid((2 y_i − 1) model(x_i)) + (l2/2) ‖all parameters‖².
+
+    Args:
+        model: gives one logit per example, of shape [b] or [b, 1]; see `supervised`.
+        data: the training data; `data.y` are 0 or 1, of shape [n] or [n, 1].
+        l2: coefficient of the regulariser inside each example's loss; 0 has none.
+        randomness: the seed of dropout and other randomness of the model in training. None trains without it.
+
+    Raises: BadInput for labels other than 0 and 1, for models with more outputs and for models with mutable state.
+    """
+    problem = supervised(model, _bits(data), bit_loss, kind="binary", l2=l2, randomness=randomness)
+    shape = _outputs(problem)
+    if np.prod(shape) != 1 or np.prod(data.y.shape[1:]) != 1:
+        raise BadInput(
+            f"binary(...) needs one logit and one label per example, got outputs of shape {list(shape)} and labels of "
+            f"shape {list(data.y.shape[1:])}; use classification(...) for one logit per class, multilabel(...) for bits"
+        )
     return problem
 
 
-def regression(model: Any, data: Dataset, *, l2: float = 0.0) -> Problem:
-    """l_i = ‖model(x_i) - y_i‖²/2 + (l2/2) ‖all parameters‖²; `data.y` has the outputs' shape (or f[n] for one)."""
-    problem, shape = _supervised(model, data, squared_loss, l2)
+def multilabel(model: Any, data: Dataset, *, l2: float = 0.0, randomness: int | None = None) -> Problem:
+    """The problem with losses l_i = sum_j −log sigmoid((2 y_ij − 1) model(x_i)_j) + (l2/2) ‖all parameters‖².
+
+    Args:
+        model: gives one logit per label, see `supervised`.
+        data: the training data; `data.y` are 0 or 1, of shape [n, c].
+        l2: coefficient of the regulariser inside each example's loss; 0 has none.
+        randomness: the seed of dropout and other randomness of the model in training. None trains without it.
+
+    Raises: BadInput for labels that do not fit the model, and for models with mutable state.
+    """
+    return supervised(model, _bits(data), bits_loss, kind="multilabel", l2=l2, randomness=randomness)
+
+
+def _bits(data: Dataset) -> Dataset:
+    check_data(data)
+    y = np.asarray(data.y)
+    return replace(data, y=y.astype(np.int32)) if y.dtype == bool or np.isin(y, (0, 1)).all() else data
+
+
+def regression(model: Any, data: Dataset, *, l2: float = 0.0, randomness: int | None = None) -> Problem:
+    """The problem with losses l_i = ‖model(x_i) - y_i‖²/2 + (l2/2) ‖all parameters‖².
+
+    Args:
+        model: has Flax linen's `init(key, x)` and `apply(variables, x)`, as for `supervised`.
+        data: the training data; `data.y` has the shape of the model's outputs, or f[n] for a single output. Whole
+            numbers are numbers like others.
+        l2: coefficient of the regulariser inside each example's loss; 0 has none.
+        randomness: the seed of dropout and other randomness of the model in training. None trains without it.
+
+    Raises: BadInput for targets that do not fit the model, and for models with mutable state.
+    """
+    check_data(data)
+    if not jnp.issubdtype(data.y.dtype, jnp.floating):
+        data = replace(data, y=np.asarray(data.y, np.float64 if jax.config.read("jax_enable_x64") else np.float32))
+    problem = supervised(model, data, squared_loss, kind="regression", l2=l2, randomness=randomness)
+    shape = _outputs(problem)
     if np.prod(shape) != np.prod(np.shape(data.y)[1:]):
         raise BadInput(f"targets of shape {list(np.shape(data.y)[1:])} do not fit outputs of shape {list(shape)}")
     return problem
 
 
 def classes(problem: Problem, params: Params, what: str) -> int:
-    """The number of classes that a model tells apart: its outputs for one example.
+    """The number of classes of a classification problem, which is the number of its model's outputs per example.
 
-    Raises: BadInput, `what` being what they are wanted for, where the problem is no classification.
+    `what` names the caller in the error.
+    Raises: BadInput if the problem is no classification.
     """
-    data, predict = problem.data, getattr(problem.losses, "predict", None)
-    outputs = () if predict is None else jax.eval_shape(predict, params, data.x[:1]).shape
-    if not (jnp.issubdtype(data.y.dtype, jnp.integer) and data.y.ndim == 1 and len(outputs) == 2 and outputs[1] > 1):
-        raise BadInput(f"{what} needs a classification: whole-number labels, and one output per class")
-    return outputs[1]
+    if problem.kind != "classification":
+        raise BadInput(f"{what} needs a classification problem, with whole-number labels and one output per class")
+    return jax.eval_shape(problem.outputs, params, problem.data[np.zeros(1, int)].x).shape[1]
 
 
 def wrong_labels(key: Key, labels: jax.Array, classes: int) -> jax.Array:
-    """i32[k]: for each label, another of the classes 0 .. classes − 1, drawn uniformly."""
+    """i32[k]: for each label, one of the other classes in 0 .. classes − 1, drawn uniformly."""
     shifts = jax.random.randint(key, labels.shape, 1, classes, labels.dtype)
     return (labels + shifts) % classes

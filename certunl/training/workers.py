@@ -1,4 +1,4 @@
-"""How many units go through the schedule together, and where: the block of their rows should stay in cache."""
+"""The number of units in a block, and the devices that compute blocks. The rows of a block should stay in cache."""
 
 import os
 from collections import deque
@@ -17,14 +17,17 @@ Device = Any
 """One of `jax.devices()`."""
 
 _CACHE_BYTES = 3 * 2**20
-"""What the rows of one block may take on a CPU."""
+"""The most bytes that the rows of one block may take on a CPU."""
 _MEMORY_BYTES, _DEVICE_BYTES = 2**29, 4 * 2**30
-"""What the rows of one block and what their step computes may take: on a CPU, for each core; on another device."""
+"""The most bytes that the rows of one block and their step may take: for each core of a CPU, and on another device."""
 
 
 def devices() -> list[Device]:
-    """One entry for each block that can be worked on at once: the first CPU once for every core that this process may
-    use (XLA runs a block's small products on one of them), or every local accelerator once."""
+    """One entry for each block that can be computed at the same time.
+
+    On a CPU the first device appears once for every core that this process may use, because XLA runs a block's small
+    products on one core. Otherwise every local accelerator appears once.
+    """
     if jax.default_backend() != "cpu":
         return jax.local_devices()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -32,8 +35,11 @@ def devices() -> list[Device]:
 
 
 def chunk_size(run: Run, units: int) -> int:
-    """Units to a block: on a CPU at most 3 MiB of rows, and never more than the memory of one step allows; as many
-    blocks as make all `devices` end together."""
+    """The number of units in a block.
+
+    A block has at most 3 MiB of rows on a CPU, and never more than the memory of one step allows. Within that limit the
+    blocks are spread evenly over `devices`, so that all devices end at about the same time.
+    """
     row = sum(leaf.nbytes for leaf in jax.tree.leaves(run.start))
     step = row + run.schedule.indices.shape[1] * example_bytes(run.problem, run.start)
     on_cpu = jax.default_backend() == "cpu"
@@ -44,16 +50,17 @@ def chunk_size(run: Run, units: int) -> int:
 
 
 def spread(work: Callable[[Any, Device], Any], items: Sequence[Any]) -> Iterator[Any]:
-    """work(item, device) for each item, in order, one at a time on each of `devices()`.
+    """work(item, device) for each item, in order, with one item at a time on each entry of `devices()`.
 
-    The first is begun by the caller's thread, which compiles; a CPU device runs what different threads give it at once.
+    The caller's thread begins the first item and so compiles the program. A CPU device computes the items of different
+    threads in parallel.
     """
     places = devices()
     config: Any = jax.config
     x64, precision = config.jax_enable_x64, config.jax_default_matmul_precision
 
     def ready(item: Any, place: Device) -> Any:
-        # a new thread has the settings JAX began with, not those in force where `spread` was called
+        # a new thread starts with JAX's global settings, not with those in force at the call of `spread`
         with jax.enable_x64(x64), jax.default_matmul_precision(precision):
             return jax.block_until_ready(work(item, place))
 
@@ -71,5 +78,5 @@ def spread(work: Callable[[Any, Device], Any], items: Sequence[Any]) -> Iterator
             while waiting:
                 yield waiting.popleft().result()
         finally:
-            for left in waiting:
-                left.cancel()
+            for future in waiting:
+                future.cancel()

@@ -87,7 +87,7 @@ def test_random_maps_into_the_ball_keep_it():
 @pytest.mark.parametrize(
     ("epsilon", "settings", "sentence"),
     [(-1.0, {}, "at least 0"), (np.inf, {}, "at least 0"), (1.0, {"ratio": 0.0}, "above 0"),
-     (1.0, {"ratio": np.nan}, "above 0"), (1.0, {"ratio": 1e200}, "above 0"), (1.0, {"steps": 0}, "a step or more")],
+     (1.0, {"ratio": np.nan}, "above 0"), (1.0, {"ratio": 1e200}, "above 0"), (1.0, {"steps": 0}, "at least one step")],
 )  # fmt: skip
 def test_chains_it_does_not_speak_of_are_refused(epsilon, settings, sentence):
     with pytest.raises(cu.BadInput, match=sentence):

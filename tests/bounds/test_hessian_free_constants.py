@@ -145,5 +145,5 @@ def test_labels_outside_the_classes_have_no_closed_form(label):
     run = linear(weight_decay=0.1)
     data = run.problem.data
     outside = run.replace(problem=run.problem.replace(data=replace(data, y=data.y.at[7].set(label))))
-    with pytest.raises(cu.BadInput, match="labels from 0 to 2; remove the others"):
+    with pytest.raises(cu.BadInput, match="labels from 0 to 2; remove examples with other labels"):
         hessian_free_constants(outside)

@@ -82,7 +82,7 @@ def test_it_grows_with_the_start_and_the_shifts_and_falls_with_the_noise():
 @pytest.mark.parametrize(
     ("steps", "sentence"),
     [
-        ({"contractions": [1, 1], "shifts": [0, 5], "noises": [9, 0.1]}, "step 1 of 2 outweighs"),
+        ({"contractions": [1, 1], "shifts": [0, 5], "noises": [9, 0.1]}, "step 1 of 2 is too large"),
         ({"contractions": [1, 0], "shifts": [0, 0], "noises": [1, 0]}, "no noise reaches the end"),
         ({"contractions": [], "shifts": [], "noises": []}, "at least one step"),
         ({"contractions": [1], "shifts": [-1], "noises": [1]}, "shifts of a noisy chain must be finite"),

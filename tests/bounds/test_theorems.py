@@ -11,7 +11,8 @@ from tests.cases import KEY, classes, ridge, trained, vector
 
 IDS = np.array([3, 8])
 DESCENT = {"steps": 3, "rate": 0.1, "start": "gradient", "slope": 1.0, "largest": 1.0}
-NOISY = {"start": "ball", "noise": 1.0, "steps": 3, "slots": 4, "rate": 0.1, "radius": 1.0, "assumed": "linear"}
+NOISY = {"start": "ball", "noise": 1.0, "steps": 3, "slots": 4, "rate": 0.1, "radius": 1.0, "assumed": "linear",
+         "spacing": 2.0**-20}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def test_a_request_and_everyone_gone_say_the_same(run):
     with pytest.raises(cu.BadInput):
         theorems.residual(run, [999], run.params)
     for mask in (everyone(run, IDS), everyone(earlier, IDS)[:7]):  # of one who is gone already it says she is there
-        with pytest.raises(cu.BadInput, match="everyone gone since training"):
+        with pytest.raises(cu.BadInput, match="all examples forgotten since training"):
             theorems.residual(earlier, mask, run.params)
 
 
@@ -62,7 +63,7 @@ def test_anybodys_update_is_certified_by_a_theorem_and_lies_within_it(run):
 def test_what_the_model_leaves_unchecked_is_in_every_guarantee():
     data = cu.Dataset(classes().x, classes().y, unchecked=("statistics",))
     run = trained(cu.classification(cu.models.Linear(classes=3, bound=1.0, dtype=jnp.float64), data), weight_decay=0.1)
-    facts = {"radius": 1.0, "noise": 0.5, "steps": 3}
+    facts = {"radius": 1.0, "noise": 0.5, "steps": 3, "spacing": 2.0**-21}
     for guarantee in (
         theorems.residual(run, IDS, run.params),
         theorems.hessian_free(run, IDS, run.params, assumed="linear"),
@@ -90,9 +91,9 @@ def test_a_theorem_that_does_not_hold_says_what_it_lacks():
         (lambda run: theorems.descent(run, IDS, assumed="linear", **DESCENT | {"start": "x"}), "start must be one of"),
         (lambda run: theorems.noisy_sgd(run, IDS, **NOISY | {"start": "x"}), "start must be one of"),
         (lambda run: theorems.noisy_sgd(run, IDS, **NOISY | {"noise": 0.0}), "noise must be"),
-        (lambda run: theorems.clipped_models(run, radius=1.0, noise=0.0, steps=3), "noise must be"),
+        (lambda run: theorems.clipped_models(run, radius=1.0, noise=0.0, steps=3, spacing=1.0), "noise must be"),
         (lambda run: theorems.clipped_gradients(run, radius=0.0, clip_norm=1.0, noise=1.0, steps=3, rate=0.1,
-                                                weight_decay=0.0), "radius must be"),
+                                                weight_decay=0.0, spacing=1.0), "radius must be"),
     ],
 )  # fmt: skip
 def test_what_a_theorem_cannot_take_is_one_sentence(run, theorem, sentence):

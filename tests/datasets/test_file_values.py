@@ -15,10 +15,10 @@ from tests.datasets.test_original_files import load, written
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (("State-gov", "Stategov"), "adult.data, line 1: workclass is 'Stategov'; known are Private"),
+        (("State-gov", "Stategov"), "adult.data, line 1: workclass is 'Stategov'; one of Private"),
         (("209642", "many"), "adult.data, line 2: fnlwgt is 'many'; a number from 0 to"),
         ((" 2174,", " -1,"), "line 1: capital-gain is '-1'; a number from 0 to"),
-        ((", >50K", ""), "line 2: 14 fields where 15 are expected"),
+        ((", >50K", ""), "line 2: 14 fields, but 15 are expected"),
         (("<=50K\n5", "about 50K\n5"), "line 1: income is 'about 50K'"),
         (("39,", "nan,"), "line 1: age is 'nan'; a number from 0 to 150"),
         (("39,", "1e300,"), "line 1: age is '1e300'; a number from 0 to 150"),
@@ -41,19 +41,19 @@ def test_sizes_and_labels_that_disagree_are_refused(tmp_path):
     path = folder / "train-labels-idx1-ubyte"
     for array, sentence in (
         (np.zeros(11, np.uint8), "12 images"),
-        (np.full(12, 10, np.uint8), "the label of example 0 is 10, expected is one of the whole numbers from 0 to 9"),
+        (np.full(12, 10, np.uint8), "the label of example 0 is 10; labels must be whole numbers from 0 to 9"),
         (np.zeros((12, 1), np.uint8), "no idx file"),
     ):
         path.write_bytes(idx(array))
         with pytest.raises(cu.BadInput, match=sentence):
             load("mnist", tmp_path)
     path.write_bytes(idx(np.zeros(12, np.uint8)) + b"more")
-    with pytest.raises(cu.BadInput, match="holds 16 bytes where its header announces 12"):
+    with pytest.raises(cu.BadInput, match="holds 16 bytes, but its header announces 12"):
         load("mnist", tmp_path)
     written("svhn", tmp_path / "svhn")
     wrong = {"X": np.zeros((32, 32, 3, 2), np.uint8), "y": np.array([[0], [1]])}
     scipy.io.savemat(tmp_path / "svhn" / "train_32x32.mat", wrong)
-    with pytest.raises(cu.BadInput, match=r"train_32x32\.mat: the label of example 0 is 0, .* numbers from 1 to 10"):
+    with pytest.raises(cu.BadInput, match=r"train_32x32\.mat: the label of example 0 is 0; .* numbers from 1 to 10"):
         load("svhn", tmp_path)
 
 

@@ -69,7 +69,7 @@ def test_an_archive_with_two_files_of_a_name_is_refused(tmp_path, form, encode):
             member = tarfile.TarInfo(name)
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
-    with pytest.raises(cu.BadInput, match=r"has 2 files data_batch_2.* where one is expected"):
+    with pytest.raises(cu.BadInput, match=r"has 2 files data_batch_2.*, but one is expected"):
         load("cifar10", tmp_path)
 
 

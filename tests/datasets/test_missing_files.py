@@ -121,7 +121,7 @@ def test_a_pickle_that_wants_to_run_code_is_refused_before_it_runs(tmp_path, mon
     (tmp_path / "cifar10").mkdir()
     monkeypatch.setattr("tests.datasets.layouts.pickled", lambda *_: pickle.dumps({b"data": HARMFUL[what]}, protocol=2))
     cifar(tmp_path / "cifar10", form)
-    with pytest.raises(cu.BadInput, match=r"data_batch_1 is refused: it wants to run .*: it was not opened"):
+    with pytest.raises(cu.BadInput, match=r"data_batch_1 is refused: it wants to run .*; it was not opened"):
         load("cifar10", tmp_path)
     assert not (tmp_path / "ran").exists()
 

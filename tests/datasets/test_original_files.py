@@ -6,7 +6,7 @@ import pytest
 import certunl as cu
 from tests.datasets.layouts import SETTINGS, WRITERS, cifar, digits, photograph
 
-SCALES = {"mnist": (0.1307, 0.3081), "fashion_mnist": (0.5, 0.5), "cifar10": (0.5, 0.5), "svhn": (0.5, 0.5)}
+SCALES = {"mnist": (0.0, 1.0), "fashion_mnist": (0.5, 0.5), "cifar10": (0.5, 0.5), "svhn": (0.5, 0.5)}
 
 
 def written(name, folder, **settings):
@@ -123,7 +123,7 @@ def test_people_own_their_photographs_and_few_photographs_make_no_class(tmp_path
     data = load("lfw", tmp_path)
     assert data.train.x.shape == (13, 16, 16, 3) and data.classes == 2
     np.testing.assert_array_equal(data.train.owners, data.train.y)
-    assert "how many photographs" in data.train.unchecked[0]
+    assert "number of photographs" in data.train.unchecked[0]
     shade = (data.train.x[..., 0].mean((1, 2)) + 1) / 2 * 255
     np.testing.assert_allclose(shade, np.where(data.train.y == 0, 0, 200), atol=3)
     with pytest.raises(cu.BadInput, match="fewer than two people with at least 9"):

@@ -42,12 +42,12 @@ def test_the_folder_of_the_files_itself_may_be_given(tmp_path, name, place):
 @pytest.mark.parametrize("folder", ["~no_such_user_of_mine/x", "nul\0byte", "x" * 5000, "", 0, 3.5, True])
 @pytest.mark.parametrize("name", ["mnist", "adult", "celeba"])
 def test_a_folder_that_cannot_be_looked_into_gets_one_sentence(name, folder):
-    with pytest.raises(cu.BadInput, match=r"the folder of data sets .* cannot be looked into"):
+    with pytest.raises(cu.BadInput, match=r"the folder of data sets .* cannot be examined"):
         cu.datasets.load(name, data_dir=folder)
 
 
 @pytest.mark.parametrize(
-    ("call", "sentence"), [("is_file", "cannot be looked into"), ("read_bytes", "may not read it")]
+    ("call", "sentence"), [("is_file", "cannot be examined"), ("read_bytes", "needs the permission to read it")]
 )
 def test_a_folder_or_file_that_may_not_be_read_gets_one_sentence(tmp_path, monkeypatch, call, sentence):
     written("adult", tmp_path / "adult")

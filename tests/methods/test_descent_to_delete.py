@@ -91,8 +91,8 @@ def test_verdicts_proved_where_the_noise_is_fixed_and_conditional_for_what_was_m
     verdict = {}
     for start in ("ball", "gradient"):
         update = forget(run, steps=30, start=start, **RATE)
-        verdict[start] = cu.certify(update, fixed, KEY).certificate.verdict
-        free = cu.certify(update, cu.Budget(epsilon=1.0, delta=1e-5), KEY).certificate
+        verdict[start] = cu.certify(update, fixed).certificate.verdict
+        free = cu.certify(update, cu.Budget(epsilon=1.0, delta=1e-5)).certificate
         assert free.verdict == "CONDITIONAL" and update.guarantee.reference.startswith(
             "the minimiser of the retained risk over"
         )

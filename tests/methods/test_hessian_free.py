@@ -170,7 +170,7 @@ def test_rows_equal_a_naive_loop_over_examples_and_steps(problem):
     prepared = cu.HessianFree().prepare(run)
     for unit in (1, 17):
         params, a = run.start, jax.tree.map(jnp.zeros_like, run.start)
-        for rows, weights, rate, size in zip(*vars(run.schedule).values(), strict=True):
+        for rows, weights, rate, size in zip(*run.schedule.arrays().values(), strict=True):
             injected = gradient(params, jnp.array([unit]), jnp.sum((rows == unit) * weights)[None] / size)
             injected = jax.tree.map(lambda g, p: g - 0.1 * p, injected, params)
             image = product(params, a, rows, weights / size)

@@ -192,9 +192,9 @@ def test_newton_s_own_gradient_bounds_it_for_the_request_it_was_measured_for(rad
         off = np.linalg.norm(vector(update.projected()) - minimiser(run, run.retained(np.array(IDS))))
         assert 0 < off <= update.bound < off / 0.05
         worth = "CONDITIONAL" if update.bound < update.guarantee.doing_nothing else "VACUOUS"
-        assert cu.certify(update, cu.Budget(epsilon=1.0, delta=1e-5), KEY).certificate.verdict == worth
+        assert cu.certify(update, cu.Budget(epsilon=1.0, delta=1e-5)).certificate.verdict == worth
     assert worth == "CONDITIONAL"
-    assert cu.certify(update, fixed, KEY).certificate.verdict == "PROVED" and update.guarantee.failure_probability == 0
+    assert cu.certify(update, fixed).certificate.verdict == "PROVED" and update.guarantee.failure_probability == 0
     other = cu.LiSSA(depth=50, repeats=1, scale=20.0)
     assert cu.Newton(assumed="residual", solver=other, damping=0.1).forget(run, None, IDS, KEY).bound < 10
     with pytest.raises(cu.BadInput, match="closed form needs"):

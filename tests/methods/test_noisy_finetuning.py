@@ -19,19 +19,6 @@ def forget(run, key=KEY, **settings):
     return cu.NoisyFineTuning(**FULL | settings).forget(run, None, [1, 4], key)
 
 
-@pytest.fixture(scope="module")
-def flat():
-    """A problem without a gradient: all that moves its 40,000 parameters is noise."""
-
-    def losses(params, batch):
-        return jnp.zeros(len(batch.y)) * params["w"][0]
-
-    problem = cu.Problem(
-        init=lambda key: {"w": jnp.zeros(40000)}, losses=losses, data=cu.Dataset(np.ones((6, 1)), np.ones(6))
-    )
-    return trained(problem, epochs=1)
-
-
 def accepted(values, sigma):
     """Whether mean and standard deviation are those of N(0, sigma²) to 4 standard errors."""
     n = len(values)
@@ -95,21 +82,21 @@ def test_a_gradient_that_is_not_finite_counts_as_none():
 @pytest.mark.parametrize(("epochs", "noise"), [(1, 7.4986), (10, 2.4774), (100, 1.1192)])
 def test_certify_gives_the_epsilon_of_the_theorem_and_adds_nothing(epochs, noise):
     run = trained(network())
-    update = forget(run, epochs=epochs, noise=noise, clip_norm=0.05)
-    release = cu.certify(update, BUDGET, KEY)
+    update = forget(run, cu.secret_key(), epochs=epochs, noise=noise, clip_norm=0.05)
+    release = cu.certify(update, BUDGET)
     assert (vector(release.params) == vector(update.params)).all()
     certificate = release.certificate
-    assert certificate.verdict == "PROVED" and certificate.bound == pytest.approx(2 + 0.01 * epochs)
+    assert certificate.verdict == "PROVED" and certificate.bound == pytest.approx(2 + 0.01 * epochs, rel=1e-3)
     assert certificate.sigma == pytest.approx(noise * np.sqrt(epochs))
-    assert certificate.epsilon == pytest.approx(1.0, rel=2e-4)
+    assert certificate.epsilon == pytest.approx(1.0, rel=1e-3)
 
 
 def test_clipping_does_not_lower_the_epsilon_to_that_of_the_ball():
     run = trained(network(), radius=1.0)
     update = forget(run, epochs=20, noise=2.0, clip_norm=5.0)
-    epsilon = cu.certify(update, BUDGET, KEY).certificate.epsilon
-    assert update.bound == pytest.approx(22) and update.radius == 1.0
-    assert epsilon == pytest.approx(read_epsilon(update.guarantee.own_noise / 22, 1e-5))
+    epsilon = cu.certify(update, BUDGET).certificate.epsilon
+    assert update.bound == pytest.approx(22, rel=1e-4) and update.radius == 1.0
+    assert epsilon == pytest.approx(read_epsilon(update.guarantee.own_noise / update.bound, 1e-5))
     assert epsilon > read_epsilon(update.guarantee.own_noise / 2, 1e-5)
 
 
@@ -123,9 +110,10 @@ def test_the_rounding_of_a_step_is_counted_in_the_bound_and_never_exceeded(flat)
         told = {a.symbol: a.value for a in update.guarantee.assumptions}
         z, lost, step = 2 * (1 + told["rounding"]), 1 + told["rounding"], told["of a step"]
         off = np.linalg.norm(vector(update.params) - vector(nothing.params) - 0.7**epochs * w.astype(float))
-        assert 0 < off <= 2 * epochs * step < 0.1  # the same noise in both
+        cell = told["g √d"]
+        assert cell == 200 * 0.25 * 2.0**-20 and 0 < off <= epochs * (2 * step + 1.7 * cell) < 0.1  # the same noise
         for _ in range(epochs):
-            z = 0.7 * z + 2 * (0.1 * 0.5 * lost + step)
+            z = 0.7 * z + 2 * (0.1 * 0.5 * lost + step) + 1.7 * cell
         assert update.bound == pytest.approx(z, rel=1e-12)
 
 
@@ -146,25 +134,29 @@ def test_on_a_quadratic_the_two_laws_keep_the_bound():
             ratios.append(np.sqrt(gap @ np.linalg.solve(spread, gap)) * update.guarantee.own_noise / update.bound)
         first = vector(run.params) - vector(truth)
         gap = vector(update.params) - vector(forget(replace(run, params=truth), **settings).params)
-        np.testing.assert_allclose(gap, np.linalg.matrix_power(A, epochs) @ first, atol=1e-10)
+        np.testing.assert_allclose(gap, np.linalg.matrix_power(A, epochs) @ first, atol=1e-6)
     assert max(ratios) <= 1 and max(ratios) > 0.1
 
 
 def test_a_budget_below_its_noise_is_refused_and_the_certificate_says_what_is_compared():
     update = forget(trained(network()), noise=3.0)
     with pytest.raises(cu.BadInput, match=r"noise of the method's own steps gives epsilon .* more than the bud"):
-        cu.certify(update, cu.Budget(epsilon=0.5, delta=1e-5), KEY)
-    with pytest.raises(cu.BadInput, match="own steps: a budget for it is an epsilon and a delta"):
-        cu.certify(update, cu.Budget(delta=1e-5, sigma=1.0), KEY)
-    printed = str(cu.certify(update, BUDGET, KEY).certificate)
-    for part in ("same unlearner's with nothing to forget", "the method's own steps", "output perturbation: sigma"):
+        cu.certify(update, cu.Budget(epsilon=0.5, delta=1e-5))
+    with pytest.raises(cu.BadInput, match="its budget must be an epsilon and a delta"):
+        cu.certify(update, cu.Budget(delta=1e-5, sigma=1.0))
+    printed = str(cu.certify(update, BUDGET).certificate)
+    for part in (
+        "same unlearner's release with nothing to forget",
+        "the method's own steps",
+        "output perturbation: sigma",
+    ):
         assert part in printed
     assert "plus the same noise" not in printed and "distance bound" not in printed
 
 
 def test_evaluate_shows_no_distance_bound_for_it():
     run = trained(network())
-    release = cu.certify(forget(run), cu.Budget(epsilon=1e3, delta=1e-5), KEY)
+    release = cu.certify(forget(run), cu.Budget(epsilon=1e3, delta=1e-5))
     report = cu.evaluate(run, [1, 4], release)
     assert "bound_to_its_reference" not in report.rows["noisy_finetuning"]
     assert set(report.rows) == {"original", "retrain", "noisy_finetuning"}
@@ -186,7 +178,7 @@ def test_requests_one_after_another_compose():
         ({"noise": 0.0}, "noise must be a positive number"),
         ({"radius": None}, "radius must be a positive number"),
         ({"clip_norm": -1.0}, "clip_norm must be a positive number"),
-        ({"weight_decay": 21.0}, "more than 2: lower one"),
+        ({"weight_decay": 21.0}, "more than 2; lower one"),
     ],
 )
 def test_settings_the_theorem_does_not_hold_for_are_refused(settings, sentence):

@@ -10,6 +10,7 @@ import pytest
 import certunl as cu
 from certunl.bounds import noisy_chain, rewind_bound
 from certunl.certificates.gaussian import read_epsilon
+from certunl.certificates.noise import STEP_BITS, grid, integers
 from tests.bounds.test_hessian_free_constants import linear
 from tests.cases import KEY, ridge, trained, vector
 from tests.methods.test_noisy_finetuning import accepted
@@ -87,21 +88,28 @@ def test_one_weight_attains_the_bound_and_a_broken_one_is_caught(training, K):
     q, truth = 1 - rate * mu, cu.Retrain().forget(run, None, [0], KEY).params
     spread = s**2 * sum(q ** (2 * t) for t in range(K))
     apart = q**K * abs(vector(run.params) - vector(truth))[0]
-    assert apart / np.sqrt(spread) == pytest.approx(update.bound / update.guarantee.own_noise, rel=1e-9)
+    assert apart / np.sqrt(spread) == pytest.approx(update.bound / update.guarantee.own_noise, rel=1e-4)
     assert update.guarantee.own_noise == pytest.approx(np.sqrt(spread))
-    ends = jax.vmap(lambda k: _end(run, k, s, K, rate, mu))(jax.random.split(KEY, 20000))
+    ends = _ends(run, s, K, rate, mu, 20000)
     assert accepted(np.asarray(ends) - np.asarray(ends).mean(), update.guarantee.own_noise)
     assert not accepted(np.asarray(ends) - np.asarray(ends).mean(), s if K > 1 else 1.1 * s)
 
 
-def _end(run, key, noise, K, rate, decay):
-    """Where the noisy steps end: the method's own program, for many keys."""
+def _ends(run, noise, K, rate, decay, count):
+    """Where the noisy steps end: the method's own program, many times."""
     from certunl.methods._noisy_steps import _steps
     from certunl.methods.noisy_sgd import _move
 
     rows = jnp.arange(1, 10)
     schedule = cu.Schedule(jnp.tile(rows, (K, 1)), jnp.ones((K, 9)), jnp.full(K, rate))
-    return _steps(run.problem, run.params, schedule, key, noise, (None, rate, decay), _move)["w"][0]
+    g = grid(noise, STEP_BITS)
+    numbers = integers(b"many runs", np.zeros(count * K), noise / g).astype(np.int32).reshape(count, K, 1)
+    rows = schedule, jnp.ones(K, bool)
+
+    def end(n):
+        return _steps(run.problem, run.params, (*rows, {"w": n}), (g, 1 / g), (None, rate, decay), _move)[0]["w"][0]
+
+    return jax.vmap(end)(jnp.asarray(numbers))
 
 
 def test_from_the_ball_the_bound_is_the_same_whoever_asks_and_whatever_training_was():
@@ -113,12 +121,12 @@ def test_from_the_ball_the_bound_is_the_same_whoever_asks_and_whatever_training_
         for recipe in ({"optimizer": "adam"}, {"clip_norm": 1.0, "learning_rate": 0.3}):
             run = trained(problem, weight_decay=0.3, radius=2.0, **recipe)
             for ids in ([4, 7, 8], IDS):
-                update = forget(run, ids, noise=1.0, epochs=2, assumed="linear")
-                certificate = cu.certify(update, BUDGET, KEY).certificate
+                update = forget(run, ids, key=cu.secret_key(), noise=1.0, epochs=2, assumed="linear")
+                certificate = cu.certify(update, BUDGET, cu.secret_key()).certificate
                 assert certificate.verdict == "PROVED" and update.guarantee.every_request
                 found.append((update.bound, update.guarantee.own_noise, certificate.epsilon))
     assert len(set(found)) == 1
     c = 1 / (2 * 0.3 + 1)  # the rate is 2/(2 · 0.3 + 0 + L), L = R²/2 = 1 with the bias
-    assert found[0][0] == pytest.approx(4 * c**8) and found[0][2] == pytest.approx(
+    assert found[0][0] == pytest.approx(4 * c**8, rel=1e-3) and found[0][2] == pytest.approx(
         read_epsilon(found[0][1] / found[0][0], 1e-5)
     )

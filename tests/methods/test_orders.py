@@ -198,12 +198,12 @@ def test_a_store_goes_on_after_a_deletion_and_never_writes_a_forgotten_unit(tmp_
     store = method.store(state, tmp_path / "s")
     assert store.units.tolist() == [u for u in range(30) if u not in (3, 13)]
     assert cu.HessianFree(units=(3, 5)).prepare(state).units.tolist() == [5]
-    with pytest.raises(cu.BadInput, match="forgotten already"):
+    with pytest.raises(cu.BadInput, match="already forgotten"):
         cu.HessianFree(units=(3,)).prepare(state)
 
 
 def test_a_query_whose_derivative_leaves_the_numbers_is_reported():
     run = trained(ridge())
     wild = run.replace(schedule=run.schedule.replace(rates=jnp.full_like(run.schedule.rates, 1e200)))
-    with pytest.raises(cu.Diverged, match="left the finite numbers"):
+    with pytest.raises(cu.Diverged, match="became NaN or infinite"):
         cu.attribute(wild, run.params)

@@ -139,7 +139,7 @@ def test_batch_norm_is_refused_until_it_is_frozen_and_then_named_on_the_certific
         cu.classification(module, data)
     model = cu.models.Frozen(module, module.init(KEY, data.x)["batch_stats"])
     run = trained(cu.classification(model, data), epochs=1, radius=40.0)
-    release = cu.certify(cu.Retrain().forget(run, None, [1], KEY), cu.Budget(epsilon=1.0, delta=1e-5), KEY)
+    release = cu.certify(cu.Retrain().forget(run, None, [1], KEY), cu.Budget(epsilon=1.0, delta=1e-5))
     assert "8 frozen BatchNorm statistics" in str(release.certificate)
     assert release.certificate.verdict == "CONDITIONAL"  # exact retraining, but for the statistics
     with pytest.raises(cu.BadInput, match="do not belong"):

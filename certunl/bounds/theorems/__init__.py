@@ -1,20 +1,20 @@
-"""One theorem applied to one run, per file: each gives a `Guarantee`.
+"""One theorem applied to one run, per file. Each function returns a `Guarantee`.
 
-A theorem takes a run, who is gone, and where the parameters are or how they came there. It checks its conditions, finds
-its constants and asks the arithmetic of bounds/ for the number. Where a condition fails, the guarantee says what is
-missing. A theorem knows no method, so any update may be held against it:
+A theorem takes a run, the forgotten examples, and either the released parameters or the steps that led to them. It
+checks its conditions, finds its constants, and computes the bound with the functions of bounds/. If a condition
+fails, the guarantee says what is missing. A theorem does not know the method, so it applies to any update:
 
     guarantee = cu.bounds.theorems.residual(run, request, params)
     update = cu.Update(params=params, method="mine", guarantee=guarantee)
 
-    hessian_free   training's parameters plus the vector of everyone gone
+    hessian_free   the trained parameters plus the vector of all forgotten examples
     newton         damped Newton steps on the retained risk
     residual       the gradient of the retained risk at any point
     descent        gradient descent on the retained risk
-    rewind         training's last steps, taken again without the request
+    rewind         the last training steps, repeated without the request
     noisy_sgd      projected noisy steps on convex losses
     clipped_steps  noisy steps that clip gradients or models, for any loss
-    assumed        the constants of one run, given or in closed form, and what is lacking where there are none
+    assumed        the constants of one run, given or in closed form, or a text about the missing ones
 """
 
 from certunl.bounds.theorems.clipped_steps import clipped_gradients, clipped_models

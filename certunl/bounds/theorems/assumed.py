@@ -1,4 +1,4 @@
-"""The constants that a bound on steps rests on, for one run."""
+"""The constants of one run on which the bounds for training steps rest."""
 
 from dataclasses import replace
 from typing import Any
@@ -15,16 +15,20 @@ from certunl.training.run import Run
 
 __all__ = ["FINITE", "check_assumed", "constants_for", "lacking", "step_rounding"]
 
-FINITE = "a finite bound: these steps let it grow beyond all numbers; fewer or smaller ones, or weight decay"
+FINITE = "a finite bound (for these steps it is infinite; use fewer or smaller steps, or weight decay)"
 _CONSTANTS = (
-    "G, beta and M: bounds on gradient, Hessian and the Hessian's Lipschitz constant of every example's loss, wherever "
-    "training goes (assumed=HessianFreeConstants(...); in closed form for softmax and least-squares regression only)"
+    "the constants G, beta and M of every example's loss, which bound its gradient, its Hessian and the Lipschitz "
+    "constant of its Hessian at every point of training (assumed=HessianFreeConstants(...); a closed form exists only "
+    "for softmax and least-squares regression)"
 )
-_PLAIN = "plain SGD, weights of 0 and 1, no clip_norm{}: no bound on steps is proved for this recipe"
+_PLAIN = (
+    "plain SGD with weights of 0 and 1, rates of at least 0, no clip_norm{} "
+    "(no bound on steps is proved for this recipe)"
+)
 
 
 def check_assumed(assumed: HessianFreeConstants | str | None) -> None:
-    """Raises BadInput for what no method takes."""
+    """Raises BadInput unless a method's setting `assumed` is the constants of a theorem, "linear" or None."""
     if not (assumed is None or assumed == "linear" or isinstance(assumed, HessianFreeConstants)):
         raise BadInput(f'assumed must be HessianFreeConstants(...), "linear" or None, got {assumed!r}')
 
@@ -32,11 +36,13 @@ def check_assumed(assumed: HessianFreeConstants | str | None) -> None:
 def constants_for(
     run: Run, assumed: HessianFreeConstants | str | None, *, ball: bool = False
 ) -> HessianFreeConstants | None:
-    """`assumed` for `run`, "linear" being those in closed form, the only ones called proved; None without any, and
-    where a condition of every bound on steps is seen to fail: plain SGD without clip_norm and (but for `ball`) radius,
-    weights of 0 and 1, rates of at least 0, and in closed form parameters that stay finite.
+    """The constants of `run` for a bound on training steps, or None.
 
-    Raises: BadInput for "linear" where there is no closed form.
+    "linear" stands for those in closed form, the only ones called proved. The result is None without `assumed`, and
+    if a condition of these bounds fails: plain SGD without clip_norm and (unless `ball`) without radius, weights of 0
+    and 1, rates of at least 0, and for the closed form parameters that stay finite.
+
+    Raises: BadInput for "linear" if there is no closed form.
     """
     check_assumed(assumed)
     if not _plain(run, ball):
@@ -50,7 +56,7 @@ def constants_for(
 
 
 def lacking(run: Run, assumed: HessianFreeConstants | str | None, *, ball: bool = False) -> tuple[str, ...]:
-    """What a theorem would need where `constants_for` has none, in words."""
+    """A text about the conditions that fail if `constants_for` returns None."""
     if assumed is None:
         return (_CONSTANTS,)
     return (FINITE,) if _plain(run, ball) else (_PLAIN.format("" if ball else ", no radius"),)
@@ -65,9 +71,12 @@ def _plain(run: Run, ball: bool) -> bool:
 def step_rounding(
     run: Run, assumed: Any, *, rate: float, slots: int, radius: float | None, reach: float, share: float = 1.0
 ) -> tuple[float, str]:
-    """Of one step w − rate (g + weight_decay w), g `share` times a mean of `slots` gradients, and of a projection onto
-    `radius`, with the status of that number: proved in the ball for "linear", else estimated for norms up to `reach`
-    that were met."""
+    """(the rounding error of one step, the status of that number).
+
+    The step is w − rate (g + weight_decay w), with g `share` times a mean of `slots` gradients, and a projection onto
+    `radius`. The number is proved for "linear" in a ball. Otherwise it is estimated, for norms up to the largest
+    measured one, `reach`.
+    """
     eps = coarsest(run.params)
     projected = 0.0 if radius is None else radius * clip_rounding(run.params)
     reach = reach if radius is None else radius + projected
@@ -79,8 +88,10 @@ def step_rounding(
 
 
 def _rounded(run: Run, constants: HessianFreeConstants) -> HessianFreeConstants:
-    """The user's constants, none of them proved, with an estimate of rounding where they have none: 10 eps ‖w‖ a step,
-    and 10 eps of a vector's norm."""
+    """The user's constants, none of them proved.
+
+    Missing rounding constants are estimated as 10 eps ‖w‖ per step, and as 10 eps of a vector's norm.
+    """
     eps, largest = coarsest(run.params), max(float(optax.tree.norm(run.start)), float(optax.tree.norm(run.params)))
     guessed = {"rounding": 10 * eps * largest, "product_rounding": 10 * eps}
     guessed = {name: value for name, value in guessed.items() if not getattr(constants, name)}

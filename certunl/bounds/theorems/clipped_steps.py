@@ -1,10 +1,10 @@
-"""Noisy steps that clip, whatever the loss: gradients (a noisy chain), or the whole model (a clipped chain)."""
+"""Noisy steps that clip, for any loss: they clip gradients (a noisy chain) or the whole model (a clipped chain)."""
 
 import numpy as np
 
 from certunl.bounds.clipped_chain import clipped_chain
 from certunl.bounds.noisy_chain import noisy_chain
-from certunl.bounds.rounding import clip_rounding, coarsest, longest_noise
+from certunl.bounds.rounding import clip_rounding, coarsest, grid_distance, longest_noise
 from certunl.certificates.guarantee import Assumption, Guarantee
 from certunl.certificates.statement import OwnNoise, Pairs
 from certunl.errors import BadInput, positive
@@ -18,38 +18,54 @@ EPSILONS = np.unique([float(f"{epsilon:.3g}") for part in _GRID for epsilon in p
 
 
 def clipped_gradients(
-    run: Run, *, radius: float, clip_norm: float, noise: float, steps: int, rate: float, weight_decay: float
+    run: Run,
+    *,
+    radius: float,
+    clip_norm: float,
+    noise: float,
+    steps: int,
+    rate: float,
+    weight_decay: float,
+    spacing: float,
 ) -> Guarantee:
-    """`steps` of w <- (1 − rate weight_decay) w − rate clip(g, clip_norm) + N(0, noise² I) from w_0 = clip(w, radius).
+    """`steps` of w <- round_g((1 − rate weight_decay) w − rate clip(grad, clip_norm)) + g n.
 
-    This is a noisy chain (`bounds.noisy_chain`) with z_0 = 2 radius, c = |1 − rate weight_decay| and
-    u = 2 rate clip_norm, whatever the gradients g. The reference is the same steps from any other model of the ball.
+    The first w is clip(w, radius). g n is Gaussian noise of variance noise², rounded to the grid g of
+    `certificates.noise`. For any gradients, this is a noisy chain (`bounds.noisy_chain`), rounded, with
+    c = |1 − rate weight_decay|, z_0 = 2 radius and u = 2 rate clip_norm + (1 + c) g √d. The reference is the
+    same steps from any other model of the ball.
 
-    Raises: BadInput where rate · weight_decay exceeds 2.
+    Proof: let Y_t = round_g(F(round_g(Y_{t−1}))) + noise Z. The state of the program is round_g(Y_t), because its
+    centres lie on the grid. Rounding moves two vectors apart by at most g √d.
+
+    Raises: BadInput if rate · weight_decay exceeds 2.
     """
     positive(radius=radius, clip_norm=clip_norm, noise=noise)
+    radius, clip_norm, noise, rate, weight_decay = map(float, (radius, clip_norm, noise, rate, weight_decay))
     contraction = abs(1 - rate * weight_decay)
     if contraction > 1:
-        raise BadInput(f"learning_rate times weight_decay is {rate * weight_decay:.4g}, more than 2: lower one of them")
+        raise BadInput(f"learning_rate times weight_decay is {rate * weight_decay:.4g}, more than 2; lower one of them")
     relative = clip_rounding(run.params)
-    added = rate * clip_norm + longest_noise(run.params, noise)
+    added = rate * clip_norm + longest_noise(run.params, noise, spacing)
     powers = steps if contraction == 1 else (1 - contraction**steps) / (1 - contraction)
-    longest = 2 * (radius + added * powers)  # twice: rounding adds to the norm as well
+    longest = 2 * (radius + added * powers)  # the factor 2 leaves room for rounding, which adds to the norm as well
     step = 4 * coarsest(run.params) * ((1 + rate * weight_decay) * longest + added)
+    cell = grid_distance(run.params, spacing)
     apart, sigma = noisy_chain(
         start=2 * radius * (1 + relative),
         contractions=[contraction] * steps,
-        shifts=[2 * (rate * clip_norm * (1 + relative) + step)] * steps,
+        shifts=[2 * (rate * clip_norm * (1 + relative) + step) + (1 + contraction) * cell] * steps,
         noises=[noise] * steps,
     )
     rests = (
         ("C", radius, "radius to which the model is clipped before the first step"),
         ("C_1", clip_norm, "norm to which every gradient is clipped"),
         ("c", contraction, "contraction of a step, without its gradient"),
-        ("K", steps, "noisy steps"),
-        ("s", noise, "noise of each step, fresh"),
-        ("rounding", relative, "of a clipped norm, relative"),
-        ("of a step", step, "rounding of one step besides, at most"),
+        ("K", steps, "number of noisy steps"),
+        ("s", noise, "standard deviation of the fresh noise of each step"),
+        ("rounding", relative, "relative rounding error of a clipped norm"),
+        ("of a step", step, "upper bound on the other rounding error of one step"),
+        ("g √d", cell, "distance added by rounding to the grid of the noise"),
     )
     return Guarantee(
         says=OwnNoise(apart, sigma),
@@ -57,23 +73,29 @@ def clipped_gradients(
         sense="unlearner",
         every_request=True,
         assumptions=tuple(Assumption(symbol, float(value), "proved", meaning) for symbol, value, meaning in rests),
-        unchecked=run.problem.unchecked,
+        unchecked=run.unchecked,
     )
 
 
-def clipped_models(run: Run, *, radius: float, noise: float, steps: int) -> Guarantee:
-    """`steps` of w <- clip(m(w), radius) + N(0, noise² I), whatever the maps m (`bounds.clipped_chain`).
+def clipped_models(run: Run, *, radius: float, noise: float, steps: int, spacing: float) -> Guarantee:
+    """`steps` of w <- round_g(clip(m(w), radius)) + g n, for any maps m (`bounds.clipped_chain`).
 
-    It proves a delta for each of `EPSILONS`. The reference is the same steps from any other model.
+    g n is Gaussian noise of variance noise², rounded to its grid g. Two centres are at most 2 radius + g √d apart. The
+    theorem proves a delta for each of `EPSILONS`. The reference is the same steps from any other model.
     """
     positive(radius=radius, noise=noise)
+    radius, noise = float(radius), float(noise)
     relative = clip_rounding(run.params)
-    deltas = clipped_chain(EPSILONS, ratio=2 * radius * (1 + relative) / noise, steps=steps)
+    cell = grid_distance(run.params, spacing)
+    exact = clipped_chain(EPSILONS, ratio=(2 * radius * (1 + relative) + cell) / noise, steps=steps)
+    # a delta proved at one epsilon holds at every larger one
+    deltas = np.minimum.accumulate(np.minimum(exact, 1))
     rests = (
         ("C", radius, "radius to which the model is clipped in every step"),
-        ("K", steps, "noisy steps"),
-        ("s", noise, "noise of each step, fresh"),
-        ("rounding", relative, "of a clipped norm, relative"),
+        ("K", steps, "number of noisy steps"),
+        ("s", noise, "standard deviation of the fresh noise of each step"),
+        ("rounding", relative, "relative rounding error of a clipped norm"),
+        ("g √d", cell, "distance added by rounding to the grid of the noise"),
     )
     return Guarantee(
         says=Pairs(tuple(zip(EPSILONS.tolist(), deltas.tolist(), strict=True)), float(noise)),
@@ -81,5 +103,5 @@ def clipped_models(run: Run, *, radius: float, noise: float, steps: int) -> Guar
         sense="unlearner",
         every_request=True,
         assumptions=tuple(Assumption(symbol, float(value), "proved", meaning) for symbol, value, meaning in rests),
-        unchecked=run.problem.unchecked,
+        unchecked=run.unchecked,
     )

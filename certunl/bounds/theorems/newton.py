@@ -17,13 +17,21 @@ __all__ = ["CONSTANTS", "Chains", "newton"]
 
 
 CONSTANTS = (
-    "L, M and lambda_min: Lipschitz constants of gradient and Hessian of the losses, the Hessian's smallest eigenvalue "
-    "(assumed=NewtonConstants(...); in closed form for softmax and least-squares regression only)"
+    "the constants L, M and lambda_min, which are the Lipschitz constants of the losses' gradient and Hessian and the "
+    "Hessian's smallest eigenvalue (assumed=NewtonConstants(...); a closed form exists only for softmax and "
+    "least-squares regression)"
 )
 
 
 class Chains(NamedTuple):
-    """How LiSSA solved: `repeats` chains of `depth` steps at a `scale` that was `given`, or measured."""
+    """The settings with which LiSSA solved the system.
+
+    Args:
+        depth: steps of each chain.
+        repeats: number of chains.
+        scale: the scale of the recursion.
+        given: whether the user set the scale. Otherwise it was measured.
+    """
 
     depth: int
     repeats: int
@@ -45,42 +53,47 @@ def newton(
 ) -> Guarantee:
     """‖w~ − w*‖ <= Delta of `bounds.newton_bound` for a damped Newton step w~ on the retained risk.
 
-    A theorem holds for the Hessian itself (not Gauss-Newton's), a start in the ball where there is one, damping +
-    lambda_min > 0, and for LiSSA a scale of at least L + weight decay + damping and of every eigenvalue met (for the
-    printed form also at least 1, and the lemma's depth). The guarantee says what is missing otherwise.
+    The theorem requires damping + lambda_min > 0. It also requires the Hessian itself (not Gauss-Newton's) and a
+    start in the ball if there is one. For LiSSA it requires a scale of at least L + weight decay + damping and of at
+    least every measured eigenvalue. The printed form also requires a scale of at least 1 and the lemma's depth. If
+    one of these later conditions fails, the guarantee says what is missing.
 
     Args:
         run: the run before the request.
-        facts: what the last step measured: "damping"; the norms "norm" of the parameters, "gradient" of the right side,
-            "error" that the solver left of it, "slope" of the retained gradient, "shift" between the two, "step"; the
-            numbers of examples "left" and "visited".
-        top: the highest eigenvalue that the solver met.
-        chains: how LiSSA solved; None for another solver, whose error is then bounded by facts["error"].
+        facts: measurements of the last step: "damping"; the norms "norm" of the parameters, "gradient" of the
+            right-hand side, "error" of the solver's residual, "slope" of the retained gradient, "shift" of the
+            difference between the right-hand side and the retained gradient, "step" of the step; the numbers of
+            examples "left" and "visited".
+        top: the largest eigenvalue that the solver measured.
+        chains: LiSSA's settings. None for another solver, whose error is then bounded by facts["error"].
         assumed: constants of the losses, or "linear" for those in closed form. None: no theorem.
-        operator: the curvature of the step, a theorem only for "hessian".
-        gradient: the form of the right side, which decides the reference where no theorem holds.
-        damping: the damping that was fixed beforehand, None where it was measured.
-        inverse: the statement of LiSSA's error, "dimension_free" or the paper's "printed".
+        operator: the curvature of the step. Only "hessian" has a theorem.
+        gradient: the form of the right-hand side. It decides the reference if no theorem holds.
+        damping: the damping if it was fixed beforehand, None if it was measured.
+        inverse: the statement about LiSSA's error, "dimension_free" or the paper's "printed".
+
+    Raises: BadInput if damping + lambda_min is not positive, for constants that contradict each other, and for
+    "linear" if there is no closed form.
     """
     replayed = REPLAY if gradient == "difference" else minimiser(run.recipe.radius)
 
-    def lacking(what: str) -> Guarantee:
-        return Guarantee(says=None, reference=replayed, missing=(what,), unchecked=run.problem.unchecked)
+    def lacking(condition: str) -> Guarantee:
+        return Guarantee(says=None, reference=replayed, missing=(condition,), unchecked=run.unchecked)
 
     radius = run.recipe.radius
     if assumed is None:
         return lacking(CONSTANTS)
     if operator != "hessian":
-        return lacking(f'the Hessian itself (operator="hessian"): no theorem is of {operator}')
-    if radius is not None and facts["norm"] > radius * (1 + 1e-5):  # left unprojected by another method's request
-        return lacking(f"a start in the ball of radius {radius:g}: the parameters have norm {facts['norm']:.4g}")
+        return lacking(f'the Hessian itself, operator="hessian" (there is no theorem for {operator})')
+    if radius is not None and facts["norm"] > radius * (1 + 1e-5):  # an earlier method may not have projected
+        return lacking(f"a start in the ball of radius {radius:g} (the parameters have norm {facts['norm']:.4g})")
     if isinstance(assumed, NewtonConstants):
-        constants = replace(assumed)  # proved is only what the code derives here, for this run
+        constants = replace(assumed)  # the copy has no `proved`, which holds only for constants derived for this run
     else:
         retained = facts["left"] / max(facts["visited"], 1) if run.recipe.denominator == "batch" else 1.0
         constants = linear_constants(run, retained)
     if radius is None and not constants.strong_convexity:
-        return lacking("a ball that holds both models (Recipe(radius=...)), or strong convexity")
+        return lacking("a ball that contains both models (Recipe(radius=...)), or strong convexity")
     fixed = damping is not None and chains is not None and chains.given
     damping, gap = facts["damping"], facts["damping"] + constants.smallest_eigenvalue
     printed = chains is not None and inverse == "printed"
@@ -90,10 +103,10 @@ def newton(
     elif gap > 0 and chains is not None:
         least = max(constants.smoothness + run.recipe.weight_decay + damping, top)
         if chains.scale < least:
-            return lacking(f"a scale of LiSSA of at least {least:.4g}, it is {chains.scale:.4g}")
+            return lacking(f"a LiSSA scale of at least {least:.4g} (it is {chains.scale:.4g})")
         if printed and not (chains.scale >= 1 and chains.depth >= lemma_depth(gap, chains.scale)):
             depth = lemma_depth(gap, max(chains.scale, 1.0))
-            return lacking(f"the printed lemma's scale of at least 1 and depth of at least {depth:.0f}")
+            return lacking(f"a scale of at least 1 and a depth of at least {depth:.0f}, as the printed lemma requires")
         if not printed:
             solver = dimension_free_error(
                 v=facts["gradient"],
@@ -116,26 +129,31 @@ def newton(
     )
     rounding = _rounding(run, facts, max(top, gap), gap)
     bound += rounding
-    assumptions += (Assumption("rounding", rounding, "estimated", "of floating point, in w, x and the residual"),)
+    assumptions += (Assumption("rounding", rounding, "estimated", "rounding error of w, x and the residual"),)
     if printed and chains is not None:
-        assumptions += (Assumption("S", chains.scale, "given", "at least every mini-batch's norm"),)
+        meaning = "upper bound on the norm of every mini-batch operator"
+        assumptions += (Assumption("S", chains.scale, "given", meaning),)
     residual = constants.gradient_residual
+    exact = bool(constants.strong_convexity and not residual)
     at = f"a point of the ball where the retained risk has gradient norm <= G = {residual:g}"
     return Guarantee(
         says=Distance(
             bound,
             doing_nothing=facts["slope"] / constants.strong_convexity if constants.strong_convexity else None,
         ),
-        reference=minimiser(radius) if constants.strong_convexity and not residual else at,
-        sense="minimiser",
+        reference=minimiser(radius) if exact else at,
+        sense="minimiser" if exact else "stationary",
         every_request=solver is None and fixed and facts["shift"] == 0 and constants.strong_convexity == 0,
         failure_probability=0.0 if chains is None else constants.failure_probability,
         assumptions=assumptions,
-        unchecked=run.problem.unchecked,
+        unchecked=run.unchecked,
     )
 
 
 def _rounding(run: Run, facts: dict[str, float], top: float, gap: float) -> float:
-    """eps (‖w‖ + ‖x‖)(1 + 10 top/gap): w − x is rounded to the parameters' type, and v and A x, sums of terms as large
-    as top ‖w‖ and top ‖x‖, are off by a few eps of that before they are divided by gap."""
+    """eps (‖w‖ + ‖x‖)(1 + 10 top/gap).
+
+    w − x is rounded to the parameters' type. v and A x are sums of terms as large as top ‖w‖ and top ‖x‖. They are
+    off by a few eps of that, and then divided by gap.
+    """
     return coarsest(run.params) * (facts["norm"] + facts["step"]) * (1 + 10 * top / gap)

@@ -1,0 +1,75 @@
+"""Attacks on the models of a Report, epochs of relearning, and accuracy at each noise level."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from certunl.base import Key, Params
+from certunl.certificates.guarantee import REPLAY, Guarantee
+from certunl.certificates.update import Unlearner, Update
+from certunl.errors import BadInput
+from certunl.evaluation.report import Report
+from certunl.evaluation.tradeoff import tradeoff
+from certunl.membership.attack import attack_all
+from certunl.membership.relearning import relearn_epochs
+from certunl.membership.target import Attack
+from certunl.methods.retrain import Retrain
+from certunl.training.problem import Dataset
+from certunl.training.run import Run
+
+__all__ = ["interrogated"]
+
+_NO_SHADOWS = "its shadow models follow the steps of training, and this run was adopted without them"
+
+
+def interrogated(
+    report: Report,
+    run: Run,
+    request: np.ndarray,
+    models: dict[str, Params],
+    test: Dataset,
+    key: Key,
+    attacks: dict[str, Attack],
+    shadows: int,
+    methods: Mapping[str, Unlearner] | None,
+) -> Report:
+    """`report` with attacks, controls, epochs of relearning and the accuracy at each noise level."""
+    attack_key, relearn_key, noise_key = jax.random.split(key, 3)
+    test = jax.tree.map(jnp.asarray, test)
+    absent = dict(report.left_out)
+    if not run.history:
+        absent |= {f"attack {name}": _NO_SHADOWS for name, attack in attacks.items() if attack.needs != "model"}
+        attacks = {name: attack for name, attack in attacks.items() if attack.needs == "model"}
+    by_row = {"original": _Nothing(), "retrain": Retrain(), **(methods or {})}
+    by_row |= {f"{name} + noise": method for name, method in by_row.items()}
+    noise = {name: row["sigma"] for name, row in report.rows.items() if "sigma" in row}
+    try:
+        attacked, controls, missing = attack_all(
+            run, request, models, test, attack_key, attacks, shadows=shadows, methods=by_row, noise=noise
+        )
+    except BadInput as error:  # too few examples for any attack; the rest of the report is still of use
+        attacked, controls, missing = {}, {}, {"attacks": str(error)}
+    for name, params in models.items():
+        report.rows[name]["relearn_epochs"] = relearn_epochs(run, params, request, relearn_key)
+    tradeoffs = {}
+    if run.problem.scores(run.params, test).correct is not None:
+        for name, params in models.items():
+            sigma = report.rows.get(f"{name} + noise", {}).get("sigma")
+            if name == "retrain" or sigma:
+                tradeoffs[name] = tradeoff(run.problem, params, test, noise_key, sigma)
+    settings = {"shadow models": str(shadows)} | {f"attack {name}": repr(attack) for name, attack in attacks.items()}
+    return replace(
+        report, attacks=attacked, controls=controls, tradeoffs=tradeoffs, left_out=absent | missing, settings=settings
+    )
+
+
+class _Nothing(Unlearner):
+    """The method that forgets nothing. U-LiRA on it is LiRA."""
+
+    def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
+        nothing_proved = Guarantee(says=None, reference=REPLAY)
+        return Update(params=run.params, method="original", guarantee=nothing_proved, radius=run.recipe.radius)

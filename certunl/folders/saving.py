@@ -1,0 +1,236 @@
+"""Runs and releases as folders of their own, and releases as safetensors."""
+
+import dataclasses
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from certunl import disk
+from certunl.base import Params, digest
+from certunl.certificates.certificate import Release
+from certunl.certificates.update import Update
+from certunl.errors import BadInput
+from certunl.folders._describing import described, rebuilt
+from certunl.folders._guarantees import certificate_of, guarantee_of, noted, published
+from certunl.folders.checkpoints import write_tensors
+from certunl.folders.run import RunFolder
+from certunl.training.loop import step
+from certunl.training.problem import Dataset, Problem
+from certunl.training.provenance import Provenance
+from certunl.training.recipe import Recipe
+from certunl.training.run import Run
+from certunl.training.schedule import Schedule
+from certunl.training.starting import fitting
+
+__all__ = ["load", "save"]
+
+_FORMAT = 1
+_AGAIN = "it is half-written or damaged; save it again"
+
+
+def save(thing: Run | Release, place: Any, *, data: bool = True) -> None:
+    """Writes a run or a release to a new folder, readable by the owner alone. `load` reads it back.
+
+    The folder of a run holds its start, schedule, parameters, losses and recipe, and its training data if the model and
+    the losses are of this library. Functions of the user's are not saved, so `load` then needs the problem again, and
+    an optimizer that is no name of `Recipe` needs the recipe again. The folder of a release holds its whole
+    certificate and the un-noised update. Both are secret.
+
+    A release at a `place` that ends in .safetensors is exported for the public: the parameters with noise, and the part
+    of the certificate that may be published as metadata "certunl". `read_params` reads the parameters.
+
+    Args:
+        thing: a Run or a Release.
+        place: the folder, which must not exist; or the .safetensors file of a release.
+        data: whether the training data of a run are saved with it. They are personal data, and the copy outlives a
+            request to forget. Without them `load` needs the problem.
+
+    Raises: BadInput for anything else, for a place that exists, and for an export of a release without noise.
+    """
+    place = _path(place)
+    if place.suffix == ".safetensors":
+        _export(thing, place)
+        return
+    if not isinstance(thing, Run | Release):
+        hint = "; certify it first" if isinstance(thing, Update) else ""
+        raise BadInput(f"save takes a Run or a Release, got {type(thing).__name__}{hint}")
+    if place.exists():
+        raise BadInput(f"{place} exists already; choose another folder, or remove it first")
+    arrays, facts = _of_run(thing, data) if isinstance(thing, Run) else _of_release(thing)
+    facts = disk.as_json(facts | {"format": _FORMAT, "x64": jax.config.read("jax_enable_x64")})
+    facts["digest"] = digest(facts, arrays)
+    with disk.whole(place) as partial:
+        partial.chmod(0o700)
+        disk.save_arrays(partial / "arrays", arrays)
+        disk.write_json(partial / "saved.json", facts, mode=0o600)
+
+
+def load(place: Any, *, problem: Problem | None = None, recipe: Recipe | None = None) -> Any:
+    """The run or release that `save` wrote to `place`, or the run of a run folder of the command line.
+
+    Args:
+        place: the folder.
+        problem: the problem of a run whose model, losses or data were not saved. Its data must be those of the run.
+        recipe: the recipe of a run whose optimizer is no name.
+
+    What was unchecked when the run was saved stays so. A digest finds damage and edits of the folder. It does not stop
+    somebody who computes the digest anew, so a loaded verdict is as good as the keeping of the folder.
+
+    Raises: BadInput for a folder that is missing, damaged, edited or of another kind, and for other data or another
+    recipe.
+    """
+    place = _path(place)
+    if (place / "run.json").is_file():
+        return RunFolder(place).run
+    if not (place / "saved.json").is_file():
+        other = "; read_params reads parameters" if place.is_file() else ""
+        raise BadInput(f"{place} holds nothing that save wrote, neither saved.json nor run.json{other}")
+    facts = disk.read_json(place / "saved.json", _AGAIN)
+    if facts["format"] != _FORMAT:
+        raise BadInput(f"{place} has format {facts['format']}, and this version reads {_FORMAT}; save it again")
+    if facts["x64"] != jax.config.read("jax_enable_x64"):
+        raise BadInput(f"{place} was saved with JAX_ENABLE_X64={int(facts['x64'])}; set the same to read it")
+    arrays = jax.tree.map(np.asarray, disk.load_arrays(place / "arrays"))
+    if digest({name: fact for name, fact in facts.items() if name != "digest"}, arrays) != facts["digest"]:
+        raise BadInput(f"the arrays or facts in {place} are not those that were saved; {_AGAIN}")
+    if facts["kind"] == "run":
+        return _run(place, facts, arrays, problem, recipe)
+    if problem is not None or recipe is not None:
+        raise BadInput(f"{place} holds a release, which needs neither problem nor recipe; leave them out")
+    return _release(facts, jax.tree.map(jnp.asarray, arrays))
+
+
+def _path(place: Any) -> Path:
+    if not isinstance(place, str | os.PathLike):
+        raise BadInput(f"a place is a path, got {type(place).__name__}")
+    return Path(place)
+
+
+def _of_run(run: Run, data: bool) -> tuple[Params, dict[str, Any]]:
+    """The arrays and the facts of a run."""
+    model = described(run.problem)
+    arrays: dict[str, Any] = {"start": run.start, "params": run.params, "present": run.present}
+    if run.history:  # orbax refuses arrays without elements
+        arrays["schedule"] = run.schedule.arrays()
+    if run.losses is not None:
+        arrays["losses"] = run.losses
+    if data and model is not None and not run.problem.data.on_host:
+        whole = run.problem.data
+        arrays["data"] = {name: a for name in ("x", "y", "owners") if (a := getattr(whole, name)) is not None}
+    recipe = {field.name: getattr(run.recipe, field.name) for field in dataclasses.fields(run.recipe)}
+    if not isinstance(recipe["optimizer"], str):
+        recipe["optimizer"] = None
+    return _listed(arrays), {
+        "kind": "run",
+        "model": model,
+        "unchecked": run.problem.data.unchecked,
+        "recipe": recipe,
+        "provenance": {"origin": run.provenance.origin, "seal": run.provenance.seal},
+        "data": digest(None, _on_host(run.problem.data)),
+    }
+
+
+def _run(place: Path, facts: Any, arrays: Any, problem: Problem | None, recipe: Recipe | None) -> Run:
+    """The run of its facts and arrays."""
+    if problem is None:
+        if facts["model"] is None or "data" not in arrays:
+            lacks = "the training data" if facts["model"] else "the model and losses, which are not of this library,"
+            raise BadInput(f"{lacks} were not saved in {place}; give them: load(place, problem=...)")
+        data = Dataset(**jax.tree.map(jnp.asarray, arrays["data"]), unchecked=tuple(facts["unchecked"]))
+        problem = rebuilt(facts["model"], data)
+    elif described(problem) != facts["model"]:
+        raise BadInput(f"the model or the losses of the problem are not those of the run in {place}; give the same")
+    words = tuple(dict.fromkeys((*problem.data.unchecked, *facts["unchecked"])))
+    problem = replace(problem, data=replace(jax.tree.map(jnp.asarray, problem.data), unchecked=words))
+    if digest(None, _on_host(problem.data)) != facts["data"]:
+        raise BadInput(f"the data of the problem are not those of the run in {place}; give the same in the same order")
+    settings = dict(facts["recipe"])
+    if settings["optimizer"] is None:
+        if recipe is None or isinstance(recipe.optimizer, str):
+            raise BadInput(
+                f"the optimizer of the run in {place} is an object, which is not saved; give recipe=Recipe(...)"
+            )
+        settings["optimizer"] = recipe.optimizer
+    same = Recipe(**settings)
+    if recipe is not None and recipe != same:
+        raise BadInput(f"the run in {place} was trained by {same}, got {recipe}; give the same recipe")
+    history = {name: jnp.asarray(array) for name, array in arrays.get("schedule", {}).items()}
+    nothing = {"indices": jnp.zeros((0, 1), "int32"), "weights": jnp.zeros((0, 1)), "rates": jnp.zeros(0)}
+    run = Run(
+        problem=problem,
+        recipe=same,
+        start=fitting(arrays["start"], problem),
+        schedule=Schedule(**(history or nothing)),
+        params=fitting(arrays["params"], problem),
+        present=jnp.asarray(arrays["present"]),
+        provenance=Provenance(**facts["provenance"]),
+        losses=jnp.asarray(arrays["losses"]) if "losses" in arrays else None,
+    )
+    _check_first_loss(run, place)
+    return run
+
+
+def _check_first_loss(run: Run, place: Path) -> None:
+    """Raises BadInput if the first batch has another loss than in training, so that the problem is another one."""
+    if run.losses is None or not run.history:
+        return
+    state = run.recipe.begin(run.start)
+    first = jax.tree.map(lambda array: array[0], run.schedule)
+    now = float(step(run.problem, run.recipe, state, first, jnp.ones_like(first.weights))[1])
+    if not np.isclose(now, float(run.losses[0]), rtol=1e-3, atol=1e-6):
+        raise BadInput(
+            f"the first batch of the run in {place} has the loss {now:.6g} by this problem, but had "
+            f"{float(run.losses[0]):.6g} in training; give the same model, losses and frozen parameters"
+        )
+
+
+def _of_release(release: Release) -> tuple[Params, dict[str, Any]]:
+    """The arrays and the facts of a release, all of them."""
+    update = release.update
+    return _listed({"params": release.params, "update": update.params}), {
+        "kind": "release",
+        "method": update.method,
+        "radius": update.radius,
+        "cost": update.cost,
+        "guarantee": noted(update.guarantee),
+        "certificate": noted(release.certificate),
+    }
+
+
+def _release(facts: Any, arrays: Any) -> Release:
+    update = Update(
+        params=arrays["update"],
+        method=facts["method"],
+        guarantee=guarantee_of(facts),
+        radius=facts["radius"],
+        cost=dict(facts["cost"]),
+    )
+    return Release(params=arrays["params"], update=update, certificate=certificate_of(facts))
+
+
+def _export(release: Any, place: Path) -> None:
+    """Writes the public part of a release."""
+    if not isinstance(release, Release):
+        raise BadInput(f"only a Release is exported as .safetensors, got {type(release).__name__}; give another place")
+    certificate = release.certificate
+    if not certificate.sigma and not certificate.guarantee.exact:
+        raise BadInput(
+            "this release carries no noise, so it is the un-noised model; give certify a budget that adds noise"
+        )
+    facts = disk.as_json(published(certificate, release.update.guarantee))
+    write_tensors(place, release.params, facts)
+
+
+def _on_host(data: Dataset) -> Dataset:
+    """The data as NumPy arrays of the dtypes that JAX keeps."""
+    return jax.tree.map(lambda a: np.asarray(a, jax.dtypes.canonicalize_dtype(np.asarray(a).dtype)), data)
+
+
+def _listed(arrays: Params) -> Params:
+    """`arrays` as nested dictionaries of NumPy arrays, as `load_arrays` gives them back."""
+    return jax.tree.map(np.asarray, arrays)

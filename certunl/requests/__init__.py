@@ -1,0 +1,29 @@
+"""Requests to forget, as sorted and unique ids `i32[k]` of present examples.
+
+choosing    functions that draw a request or choose it by class, owner, loss, influence or likeness
+words       `parse`, the request that a text describes, files of ids and owners by their own names included
+"""
+
+from certunl.requests.choosing import (
+    by_class,
+    by_owner,
+    hardest,
+    influential,
+    mislabelled,
+    near_duplicates,
+    random,
+    stream,
+)
+from certunl.requests.words import parse
+
+__all__ = [
+    "by_class",
+    "by_owner",
+    "hardest",
+    "influential",
+    "mislabelled",
+    "near_duplicates",
+    "parse",
+    "random",
+    "stream",
+]

@@ -1,0 +1,112 @@
+"""The request that a text describes."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from certunl.base import Key
+from certunl.errors import BadInput
+from certunl.requests.choosing import by_class, by_owner, hardest, influential, mislabelled, near_duplicates, random
+from certunl.training.run import Run
+
+__all__ = ["parse"]
+
+
+def parse(text: str, key: Key, run: Run, planted: Any = (), owner_names: Mapping[str, int] | None = None) -> np.ndarray:
+    """The request that `text` describes, i32[k]. Each form calls the function of its name in `requests`.
+
+    The forms are random:SIZE, class:LABEL[:SIZE], owner:OWNER[,OWNER...], owner:@FILE, hardest:SIZE, influential:SIZE,
+    near_duplicates:SIZE, mislabelled[:SIZE], ids:ID[,ID...] and ids:@FILE. SIZE is a number of examples; without it,
+    all. A file has one or more entries in each line, with commas between them; a line that begins with # is a comment.
+    An entry with a comma stands between double quotes.
+
+    Args:
+        text: the words.
+        key: the randomness of the forms that draw examples.
+        run: the run before the request.
+        planted: the ids of examples with replaced labels, for mislabelled.
+        owner_names: the number of each owner by name. Default: owners are named by their numbers.
+
+    Raises: BadInput for text of another form, for files that cannot be read, for entries that are not there, and for
+    requests that the function refuses.
+    """
+    kind, _, rest = text.partition(":")
+    if kind == "owner" and rest:
+        return by_owner(run, _owners(_entries(rest), owner_names))
+    if kind == "ids" and rest.startswith("@"):
+        return run.check([_number(entry, where) for entry, where in _entries(rest)])
+    try:
+        numbers = [int(word) for word in rest.replace(":", ",").split(",") if word]
+    except ValueError:
+        numbers = []
+    match kind, numbers:
+        case "random", [size]:
+            return random(key, run, size)
+        case "class", [label, *size] if len(size) <= 1:
+            return by_class(key, run, label, *size)
+        case "hardest", [size]:
+            return hardest(run, size)
+        case "influential", [size]:
+            return influential(run, size)
+        case "near_duplicates", [size]:
+            return near_duplicates(run, size)
+        case "mislabelled", [*size] if len(size) == bool(rest):
+            return mislabelled(key, run, planted, *size)
+        case "ids", [_, *_]:
+            return run.check(numbers)
+    raise BadInput(
+        "a request must be random:SIZE, class:LABEL[:SIZE], owner:OWNER,..., owner:@FILE, hardest:SIZE, "
+        f"influential:SIZE, near_duplicates:SIZE, mislabelled[:SIZE], ids:ID,ID,... or ids:@FILE; got {text!r}"
+    )
+
+
+def _entries(rest: str) -> list[tuple[str, str]]:
+    """(entry, its place in words) of each entry of a list, or of the file whose name follows an @."""
+    lines = _lines(rest[1:]) if rest.startswith("@") else {"the request": rest}
+    entries = []
+    for where, line in lines.items():
+        try:
+            fields = next(csv.reader([line], skipinitialspace=True, strict=True), [])
+        except csv.Error as error:
+            raise BadInput(f"{where} has wrong quotes ({error}), got {line!r}") from error
+        entries += [(field.strip(), where) for field in fields if field.strip()]
+    if not entries:
+        raise BadInput(f"{next(iter(lines), rest)} names nothing; give at least one entry")
+    return entries
+
+
+def _lines(name: str) -> dict[str, str]:
+    """The lines of a file by their places in words, without comments."""
+    path = Path(name).expanduser()
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"the file {name} of the request cannot be read ({type(error).__name__}: {error})") from error
+    numbered = {f"line {i} of {name}": line for i, line in enumerate(lines, start=1)}
+    entries = {where: line for where, line in numbered.items() if not line.lstrip().startswith("#")}
+    if not any(line.strip() for line in entries.values()):
+        raise BadInput(f"the file {name} of the request names nothing; give at least one entry")
+    return entries
+
+
+def _number(entry: str, where: str) -> int:
+    try:
+        return int(entry)
+    except ValueError:
+        raise BadInput(f"{where}: an id must be a whole number, got {entry!r}") from None
+
+
+def _owners(entries: list[tuple[str, str]], names: Mapping[str, int] | None) -> list[int]:
+    """The numbers of the owners. Raises: BadInput that lists all entries that name no owner."""
+    if names is None:
+        if wrong := [entry for entry, _ in entries if not entry.isdecimal()]:
+            raise BadInput(f"owners of these data are whole numbers, got {', '.join(map(repr, wrong[:20]))}")
+        return [int(entry) for entry, _ in entries]
+    if absent := [entry for entry, _ in entries if entry not in names]:
+        more = f" and {len(absent) - 20} more" if len(absent) > 20 else ""
+        listed = ", ".join(map(repr, absent[:20]))
+        raise BadInput(f"these data have no owner of the name {listed}{more}; nothing was chosen")
+    return [names[entry] for entry, _ in entries]

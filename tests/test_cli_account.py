@@ -1,0 +1,128 @@
+"""A run folder has one account for all its lines, whatever becomes of their releases."""
+
+import json
+import re
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+import certunl as cu
+from certunl.folders import RunFolder
+from tests.verbs import certunl, refused
+
+
+def test_a_release_that_was_moved_away_stays_forgotten_erased_and_spent(folder, tmp_path, capsys):
+    copy = without_releases(folder, tmp_path)
+    words = ("forget", copy, "--method", "newton", "--trivial", "--total", "1.9", "--name", "t")
+    words = (*words, "--set", "operator=ggn", "--request", "ids:7")
+    certunl(*words)
+    certunl("forget", copy, "--trivial", "--request", "ids:8", "--name", "moved")
+    certunl("forget", copy, "--trivial", "--request", "ids:9", "--name", "moved")
+    for name in ("t-1", "moved-1"):
+        shutil.move(copy / "releases" / name, tmp_path)
+    assert {8, 9} <= set(RunFolder(copy).releases.forgotten("hessian_free").tolist())
+    shutil.rmtree(copy / "prepared")
+    certunl("prepare", copy)
+    held = json.loads((copy / "prepared" / "hessian_free_first_order" / "erased.json").read_text())["erased"]
+    assert {8, 9} <= set(held)
+    left = RunFolder(copy).releases.load()
+    assert left["moved-2"][0].tolist() == [8, 9] and not {"t-1", "moved-1"} & set(left)
+    assert "already forgotten" in refused(capsys, *words)
+    assert "would exceed the total budget of epsilon 1.9" in refused(capsys, *words[:-1], "ids:10")
+
+
+def without_releases(folder, tmp_path):
+    """A copy of the run folder with its rows and none of its releases."""
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    for part in ("updates", "releases"):
+        shutil.rmtree(copy / part)
+    (copy / "account.json").unlink()
+    return copy
+
+
+def test_one_request_under_three_names_is_counted_three_times(folder, tmp_path, capsys):
+    copy = without_releases(folder, tmp_path)
+    words = ("forget", copy, "--method", "newton", "--request", "ids:7", "--trivial", "--set", "operator=ggn")
+    epsilons = []
+    for name in ("one", "two", "three"):
+        certunl(*words, "--name", name)
+        epsilons.append(float(re.search(r"composed epsilon ([\d.]+)", capsys.readouterr().out)[1]))
+    assert epsilons == sorted(epsilons) and epsilons[0] == 1.0 and 1.8 < epsilons[2] < 1.9
+    assert "release 3" in RunFolder(copy).releases.certificates()["three-1"]
+    exceeded = refused(capsys, *words, "--name", "four", "--total", "1.9")
+    assert "would exceed the total budget of epsilon 1.9" in exceeded and "restores nothing" in exceeded
+    certunl("forget", copy, "--method", "retrain", "--name", "one", "--request", "ids:8")
+    assert "what the other lines spent stays spent" in capsys.readouterr().out
+    assert "would exceed" in refused(capsys, *words, "--name", "four", "--total", "1.9")
+
+
+def test_an_unnoised_release_under_another_name_leaves_no_budget(folder, tmp_path, capsys):
+    copy = without_releases(folder, tmp_path)
+    certunl("forget", copy, "--request", "ids:8", "--name", "bare")
+    words = ("forget", copy, "--method", "newton", "--request", "ids:7", "--trivial", "--set", "operator=ggn")
+    assert "inf is spent already" in refused(capsys, *words, "--total", "5")
+
+
+def test_a_line_keeps_its_total_and_retraining_restores_it(folder, tmp_path, capsys):
+    copy = without_releases(folder, tmp_path)
+    words = (
+        "forget",
+        copy,
+        "--method",
+        "newton",
+        "--name",
+        "t",
+        "--request",
+        "random:3",
+        "--trivial",
+        "--set",
+        "operator=ggn",
+    )
+    certunl(*words, "--total", "1.2")
+    assert "would exceed the total budget of epsilon 1.2" in refused(capsys, *words)
+    assert "already" in refused(capsys, *words, "--total", "9")
+    certunl("forget", copy, "--method", "retrain", "--name", "t", "--request", "random:3")
+    certunl(*words)
+    assert "epsilon must be" in refused(capsys, *words, "--total", "0")
+
+
+def test_an_update_that_is_gone_stays_spent_and_its_name_is_not_given_again(folder, tmp_path, capsys):
+    copy = without_releases(folder, tmp_path)
+    words = ("forget", copy, "--method", "newton", "--trivial", "--set", "operator=ggn")
+    for name, ids in (("a", "ids:5"), ("a", "ids:6"), ("b", "ids:7")):
+        certunl(*words, "--name", name, "--request", ids)
+    shutil.rmtree(copy / "updates" / "b-1")
+    capsys.readouterr()
+    certunl(*words, "--name", "b", "--request", "ids:8")  # as after a crash between account and update
+    assert "release 4 " in capsys.readouterr().out and (copy / "releases" / "b-2").exists()
+    certunl(*words, "--name", "b", "--request", "ids:10")
+    assert "release 5 " in capsys.readouterr().out and (copy / "releases" / "b-3").exists()
+    shutil.rmtree(copy / "updates" / "a-1")
+    assert "lacks a-1" in refused(capsys, *words, "--name", "a", "--request", "ids:9")
+    shutil.rmtree(copy / "updates")
+    certunl(*words, "--name", "c", "--request", "ids:9")
+    assert "release 6 " in capsys.readouterr().out
+    (copy / "account.json").unlink()
+    assert "nothing says what a-1 has spent" in refused(capsys, *words, "--name", "d", "--request", "ids:9")
+
+
+def test_a_release_that_does_not_count_the_earlier_ones_is_not_written(folder, tmp_path):
+    place = RunFolder(without_releases(folder, tmp_path))
+    method, budget = cu.Newton(operator="ggn"), cu.Budget(epsilon=1.0, delta=1e-5)
+
+    def made(line, ids, **settings):
+        update = method.forget(line.run, None, ids, jax.random.key(0))
+        return cu.certify(update, budget, trivial=True, **settings)
+
+    first, second = (place.line(name, "newton", {"operator": "ggn"}) for name in ("a", "b"))
+    first.save(made(first, [1], account=first.account), np.array([1]))
+    with pytest.raises(cu.BadInput, match="in the meantime"):
+        second.save(made(second, [2], account=second.account), np.array([2]))
+    second = place.line("b", "newton", {"operator": "ggn"})
+    with pytest.raises(cu.BadInput, match=r"account=line\.account"):
+        second.save(made(second, [2]), np.array([2]))
+    second.save(made(second, [2], account=second.account), np.array([2]))
+    assert place.releases.ledger.account().releases == 2 and place.releases.ledger.counted() == ["a-1", "b-1"]
