@@ -18,6 +18,7 @@ __all__ = [
     "Progress",
     "digest",
     "named",
+    "nbytes",
     "nth",
     "outputs_first",
     "outputs_last",
@@ -72,6 +73,11 @@ def named(tree: Params) -> dict[str, Any]:
 def width(like: Params) -> int:
     """d, the number of parameters."""
     return sum(leaf.size for leaf in jax.tree.leaves(like))
+
+
+def nbytes(like: Params) -> int:
+    """The size of the parameters in bytes."""
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(like))
 
 
 def vector(tree: Params) -> np.ndarray:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from certunl.base import Key, Params, digest
-from certunl.errors import BadInput
+from certunl.errors import BadInput, typed_key
 from certunl.models import Headless
 from certunl.training.dataset import Dataset, check_data
 from certunl.training.host import OnHost
@@ -88,6 +88,7 @@ class Features:
 
         Raises: BadInput if the model does not take such inputs, or its last layer is no dense layer.
         """
+        typed_key(key)
         model = hashable(model)
         apply = Headless(model)
         try:

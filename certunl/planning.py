@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from certunl.base import Params, width
+from certunl.base import Params, nbytes, width
 from certunl.methods.hessian_free import HessianFree
 from certunl.rows import gathering
 from certunl.rows.gatherers import Backward, Forward
@@ -107,7 +107,7 @@ def plan(run: Run, units: tuple[int, ...] | None = None) -> Plan:
     owners, ids, whole = gathering.tracked(run, units)
     ids = ids[whole]
     steps, d = len(run.schedule), width(run.start)
-    row, slots = sum(leaf.nbytes for leaf in jax.tree.leaves(run.start)), run.schedule.weights.nbytes
+    row, slots = nbytes(run.start), run.schedule.weights.nbytes
     chunk, queries = chunk_size(run, len(ids)), min(d, gathering.query_block(run))
     busy = np.resize(ids, min(len(ids), chunk * len(devices())))
     first, second = (_flops(run, owners, count) for count in (1, 2))

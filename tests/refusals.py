@@ -62,6 +62,8 @@ INPUTS = [
     "cu.Retrain().forget(run, None, [], key)",
     "cu.Retrain().forget(run, None, [3, 99], key)",
     "cu.Retrain().forget(run, None, np.arange(40), key)",
+    "cu.Newton().forget(run, None, [3], 0)",
+    "cu.requests.random(jax.random.split(key), run, 3)",
     "cu.requests.by_owner(run, [2, 99999])",
     "cu.requests.by_class(key, run, 7)",
     "cu.adopt(problem, {'w': x})",

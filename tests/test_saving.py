@@ -225,7 +225,7 @@ def test_a_run_of_another_foreign_loss_or_other_frozen_parameters_is_refused(tmp
     foreign = replace(problem, losses=lambda params, batch: losses(params, batch) + 1.0)
     cu.save(trained(foreign), tmp_path / "foreign")
     other = replace(problem, losses=lambda params, batch: 5 * losses(params, batch))
-    with pytest.raises(cu.BadInput, match="has the loss .* by this problem, but had"):
+    with pytest.raises(cu.BadInput, match=r"has the loss .* by this problem, but had"):
         cu.load(tmp_path / "foreign", problem=other)
     assert len(cu.load(tmp_path / "foreign", problem=foreign).losses) == 9
     whole = network()

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from certunl.base import Key
-from certunl.errors import BadInput
+from certunl.errors import BadInput, typed_key
 from certunl.training.problem import Dataset
 from certunl.training.supervised import wrong_labels
 
@@ -29,6 +29,7 @@ def mislabel(key: Key, data: Dataset, share: float, classes: int | None = None) 
     >>> len(ids), (data.y[ids] != np.array([0, 1, 2, 0, 1, 2])[ids]).all()
     (3, np.True_)
     """
+    typed_key(key)
     labels = np.array(data.y)
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise BadInput(f"only whole-number labels can be replaced, got {labels.dtype}{list(labels.shape)}")

@@ -12,7 +12,7 @@ from certunl.base import Key
 from certunl.certificates.certificate import Release
 from certunl.certificates.guarantee import AFRESH
 from certunl.certificates.update import Unlearner, Update
-from certunl.errors import BadInput
+from certunl.errors import BadInput, typed_key
 from certunl.evaluation._attacks import chosen_attacks
 from certunl.evaluation._interrogation import interrogated
 from certunl.evaluation._judge import Judge
@@ -72,7 +72,7 @@ def evaluate(
 
     Raises: BadInput for settings that contradict one another, or parameters of another model.
     """
-    request, test = run.check(request), None if test is None else run.problem.admit(test)
+    request, test = run.check(request, *([] if key is None else [key])), None if test is None else run.problem.admit(test)
     releases = dict(release) if isinstance(release, Mapping) else {_update(release).method: release}
     truth = reference or Retrain()
     if reference is None and not run.history:
@@ -150,6 +150,8 @@ def evaluate_all(
         test, key, methods: as in `evaluate`.
         settings: other keyword arguments of `evaluate`.
     """
+    if key is not None:
+        typed_key(key)
     groups: dict[bytes, dict[str, Release]] = {}
     for name, (forgotten, release) in releases.items():
         groups.setdefault(forgotten.tobytes(), {})[name] = release

@@ -58,7 +58,7 @@ class Continued(Unlearner):
 
         Raises: Diverged when the loss leaves the finite numbers.
         """
-        request = run.check(request)
+        request = run.check(request, key)
         with Stopwatch() as watch:
             lesson = self.lesson(run, request, key)
             params, risks = jax.block_until_ready(self.follow(run, request, lesson))

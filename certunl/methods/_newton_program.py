@@ -60,9 +60,9 @@ def solved(
             facts = {name: float(value) for name, value in facts.items()}
             solver.verify(solution)
             verify(facts)
-    except Diverged:
+    except Diverged as error:
         if fallback is None:
-            raise
+            raise error if damping is None else _with_offer(error, run, retained, key, settings) from None
         other = settings._replace(solver=registry.build("solvers", fallback))
         params, solution, facts, cost = solved(run, retained, key, damping, other)
         return params, solution, facts, cost | {"fallback": 1.0}
@@ -75,6 +75,15 @@ def solved(
         scale = float(solution.scale)
         cost |= {"scale": scale, "depth_for_1%": LiSSA.depth_for(facts["lowest"] + facts["damping"], scale)}
     return params, solution, facts, cost
+
+
+def _with_offer(error: Diverged, run: Run, retained: jax.Array, key: Key, settings: Settings) -> Diverged:
+    """`error` with the damping that is measured without a given one, if the same steps succeed with it."""
+    try:
+        *_, cost = solved(run, retained, key, None, settings)
+    except Diverged:
+        return error
+    return Diverged(f"{error} (measured: without damping=, the same step takes {cost['damping']:.4g} and succeeds)")
 
 
 def verify(facts: dict[str, float]) -> None:

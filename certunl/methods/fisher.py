@@ -44,7 +44,7 @@ class FisherForgetting(Unlearner):
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
         """The update after one pass over the retained gradients, a few at a time, with noise drawn from `key`."""
-        request = run.check(request)
+        request = run.check(request, key)
         with Stopwatch() as watch:
             params = jax.block_until_ready(_noised(run, run.retained(request), key, self.alpha, self.floor))
         return updated(run, params, watch, "fisher")

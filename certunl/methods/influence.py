@@ -49,7 +49,7 @@ class DiagonalInfluence(Unlearner):
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
         """The update after the step, with random signs drawn from `key`."""
-        request = run.check(request)
+        request = run.check(request, key)
         with Stopwatch() as watch:
             params = jax.block_until_ready(
                 _step(run, run.retained(request), key, self.damping, self.probes, self.operator)

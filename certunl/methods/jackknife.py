@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from certunl.base import Key, Params, Progress, width
+from certunl.base import Key, Params, Progress, nbytes, width
 from certunl.certificates.guarantee import Guarantee, minimiser
 from certunl.certificates.update import Unlearner, Update
 from certunl.errors import BadInput, Diverged, plain_numbers
@@ -21,6 +21,7 @@ from certunl.rows.statistics import Statistics
 from certunl.solvers import Solution, Solver
 from certunl.timing import Stopwatch
 from certunl.training.curvature import damped, dense
+from certunl.training.memory import check_memory
 from certunl.training.risk import Risk
 from certunl.training.run import Run
 
@@ -62,13 +63,16 @@ class Jackknife(Unlearner):
     def prepare(self, run: Run, *, progress: Progress | None = None) -> Statistics | None:
         """The rows of all units of the data, or None for more than `max_dimension` parameters.
 
-        Raises: Diverged, with the damping that is needed, if H_S + damping I is not positive definite.
+        Raises: BadInput if they do not fit into the free memory; Diverged, with the damping that is needed, if H_S + damping I is not positive definite.
         """
         if width(run.params) > self.max_dimension:
             return None
         data = run.problem.data
         owners = np.arange(len(data)) if data.owners is None else np.asarray(data.owners)
         units, positions = np.unique(owners.astype(np.int32), return_inverse=True)
+        needed = 4 * (width(run.params) + len(units)) * nbytes(run.params)
+        cure = "lower max_dimension: then forget solves one system for each request"
+        check_memory(f"rows of {len(units):,} units and the inverse", needed, cure)
         rows, lowest = _rows(run, jnp.asarray(positions), self.damping, len(units), self.operator)
         if not float(lowest) > 0:
             raise refusal(float(lowest) - self.damping, self.damping)
@@ -77,7 +81,7 @@ class Jackknife(Unlearner):
 
     def forget(self, run: Run, prepared: Statistics | None, request: Any, key: Key) -> Update:
         """params + the sum of the request's rows, or one solve. `key` is used only for an error message."""
-        request = run.check(request)
+        request = run.check(request, key)
         cost = {"damping": float(self.damping)}
         with Stopwatch() as watch:
             if prepared is None:

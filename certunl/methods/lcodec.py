@@ -68,7 +68,7 @@ class LCODEC(Unlearner):
 
         Raises: BadInput for a model that is no plain linen module; Diverged if the damped curvature is indefinite.
         """
-        request = run.check(request)
+        request = run.check(request, key)
         model = getattr(run.problem.losses, "model", None)
         if "capture_intermediates" not in inspect.signature(getattr(model, "apply", lambda: None)).parameters:
             raise BadInput("lcodec needs the layers' features of a linen module; this problem has no such model")

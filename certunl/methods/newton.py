@@ -93,9 +93,10 @@ class Newton(Unlearner):
         """The update after the steps. One compiled program computes spectrum, gradient, solution, residual and steps.
 
         Raises: Diverged with the measured facts if the solver diverges, if the result is not finite, or if the damped
-        Hessian is indefinite; BadInput if fewer examples are left than one of the solver's mini-batches has.
+        Hessian is indefinite, and where a given damping fails also the measured one if it succeeds; BadInput if fewer
+        examples are left than one of the solver's mini-batches has.
         """
-        retained = run.retained(run.check(request))
+        retained = run.retained(run.check(request, key))
         with Stopwatch() as watch:
             settings = Settings(self.solver, self.gradient, self.operator, self.steps)
             params, solution, facts, cost = solved(run, retained, key, self.damping, settings, self.fallback)

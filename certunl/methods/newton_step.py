@@ -52,7 +52,7 @@ class NewtonStep(Unlearner):
 
         Raises: Diverged, with the damping that is needed, if H + damping I is not positive definite.
         """
-        retained = run.retained(run.check(request))
+        retained = run.retained(run.check(request, key))
         settings = Settings(solver_for(self, run.params), "forgotten", self.operator, 1)
         try:
             with Stopwatch() as watch:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from certunl.base import Key
-from certunl.errors import BadInput
+from certunl.errors import BadInput, typed_key
 from certunl.rows.attribution import loss_changes
 from certunl.training.problem import Dataset
 from certunl.training.run import Run
@@ -128,6 +128,7 @@ def near_duplicates(run: Run, size: int) -> np.ndarray:
 
 def stream(key: Key, run: Run, sizes: Sequence[int]) -> list[np.ndarray]:
     """Disjoint random requests of the given `sizes`, to be served one after another."""
+    typed_key(key)
     order = np.asarray(jax.random.permutation(key, jnp.flatnonzero(run.present)))
     if not all(size > 0 for size in sizes) or not sum(sizes) < len(order):
         raise BadInput(f"sizes must be positive and leave an example of the {len(order)} present, got {list(sizes)}")
@@ -153,6 +154,7 @@ def _nearest(x: np.ndarray, norms: np.ndarray, rows: np.ndarray, stays: np.ndarr
 
 def _draw(key: Key, run: Run, members: np.ndarray, size: int, kind: str) -> np.ndarray:
     """`size` of `members`, drawn uniformly; `kind` describes them in the error."""
+    typed_key(key)
     if not 0 < size <= len(members):
         raise BadInput(f"cannot draw {size} examples, because there are {len(members)} {kind}; take a smaller size")
     return run.check(jax.random.choice(key, jnp.asarray(members), (size,), replace=False))

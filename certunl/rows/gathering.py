@@ -8,17 +8,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from certunl.base import Params, Progress, reporter
+from certunl.base import Params, Progress, nbytes, reporter
 from certunl.errors import BadInput
 from certunl.rows.store import Store
 from certunl.training import sensitivity
+from certunl.training.memory import check_memory
 from certunl.training.run import Run
-from certunl.training.workers import Device, spread
+from certunl.training.workers import Device, devices, spread
 
 __all__ = ["backward", "fill", "forward", "query_block", "tracked"]
 
 _QUERY_BYTES = 2**28
 """Memory that the adjoint passes of the backward order may use at once."""
+_CURE = "give units=, keep them on disk (store(run, place)), or forget without rows: one vector for each request"
 
 
 def tracked(run: Run, named: tuple[int, ...] | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -51,6 +53,7 @@ def forward(
 ) -> Params:
     """The rows of `units`, in memory, gathered in blocks of `size`. They start as the rows of `old`, or as zeros."""
     blocks, home = [], jax.tree.leaves(run.params)[0].devices().pop()
+    _check_rows(run, len(units), 2, home)  # the blocks and their concatenation
     for block in _blocks(run, owners, _cut(units, size), form, old):
         blocks.append(jax.device_put(block, home))
         if progress is not None:
@@ -87,6 +90,7 @@ def backward(run: Run, owners: np.ndarray, units: np.ndarray) -> Params:
     """The same rows, one adjoint query e_j per parameter: ⟨e_j, a_u⟩ for every unit vector e_j."""
     flat, unravel = ravel_pytree(run.start)
     all_units, numbers = np.unique(owners, return_inverse=True)
+    _check_rows(run, len(all_units), 3, flat.devices().pop())  # the passes, their concatenation and its transpose
     size, values = query_block(run), []
     for first in range(0, flat.size, size):
         queries = jax.vmap(unravel)(jnp.eye(min(size, flat.size - first), flat.size, first, dtype=flat.dtype))
@@ -98,9 +102,12 @@ def backward(run: Run, owners: np.ndarray, units: np.ndarray) -> Params:
 
 def query_block(run: Run) -> int:
     """The number of adjoint queries that go backward together."""
-    leaves = jax.tree.leaves(run.start)
-    each = sum(leaf.nbytes for leaf in leaves) + run.schedule.weights.nbytes
-    return max(1, _QUERY_BYTES // each)
+    return max(1, _QUERY_BYTES // (nbytes(run.start) + run.schedule.weights.nbytes))
+
+
+def _check_rows(run: Run, count: int, copies: int, device: Device) -> None:
+    """Raises: BadInput if `copies` of `count` rows do not fit into the free memory of `device`."""
+    check_memory(f"rows of {count:,} units, with work space,", copies * count * nbytes(run.start), _CURE, device)
 
 
 def _cut(units: np.ndarray, size: int) -> list[np.ndarray]:
@@ -110,6 +117,9 @@ def _cut(units: np.ndarray, size: int) -> list[np.ndarray]:
 def _blocks(run: Run, owners: np.ndarray, parts: list[np.ndarray], form: str, old: Any) -> Iterator[Params]:
     """The rows of each of `parts`. Parts are padded to one length, so that all run the same compiled program."""
     size = max(map(len, parts), default=0)
+    at_once = size * (len(devices()) if jax.default_backend() == "cpu" else 1)
+    cure = "give a smaller chunk (gather=Forward(chunk=...))" if size > 1 else "the model is too large for rows here"
+    check_memory(f"chunks of {size:,} rows, before and after a step,", 2 * at_once * nbytes(run.start), cure)
     copies = {}
 
     def work(part: np.ndarray, device: Device) -> Params:

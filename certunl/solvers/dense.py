@@ -10,15 +10,16 @@ from certunl.base import Key, Operator, Params
 from certunl.errors import BadInput, Diverged
 from certunl.solvers._solver import Solution, Solver
 from certunl.training.curvature import dense, wide
+from certunl.training.memory import check_memory
 
 __all__ = ["Dense"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dense(Solver):
-    """x = A⁻¹ b from the d products A e_j and a symmetric eigendecomposition. It takes d² memory and d³ time.
+    """x = A⁻¹ b from the d products A e_j and a symmetric eigendecomposition. It takes 4 d² numbers of memory and d³ time.
 
-    Raises: BadInput above `max_dimension` parameters; Diverged (in `verify`) unless A is positive definite.
+    Raises: BadInput above `max_dimension` parameters or the free memory; Diverged (in `verify`) unless A is positive definite.
 
     Args:
         max_dimension: the largest number of parameters d that is accepted.
@@ -32,6 +33,7 @@ class Dense(Solver):
             raise BadInput(
                 f"the dense solver takes at most max_dimension={self.max_dimension} parameters, got {flat.size}; use CG"
             )
+        check_memory(f"dense inverses of {flat.size:,} parameters", 4 * flat.size**2 * flat.dtype.itemsize, "use CG")
         matrix = dense(operator, b, key)
         with jax.default_matmul_precision("highest"):
             values, vectors = jnp.linalg.eigh(matrix)

@@ -15,6 +15,7 @@
     risk           the risk that retraining minimises
     ensemble       many models trained together
     workers        work spread over cores and devices
+    memory         what is free, and the refusal of what needs more
 
 A custom problem consists of two functions and the data:
 

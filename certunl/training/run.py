@@ -90,12 +90,14 @@ class Run:
         present[request] = False
         return jnp.asarray(present)
 
-    def check(self, request: Any) -> np.ndarray:
+    def check(self, request: Any, *keys: Any) -> np.ndarray:
         """`request` as i32[k], sorted and unique.
 
         Raises: BadInput for an empty request, for ids outside the data or already forgotten, and for a request that
-        names every remaining example.
+        names every remaining example; also unless each of `keys` one of `jax.random.key`.
         """
+        for key in keys:
+            typed_key(key)
         ids = np.atleast_1d(np.asarray(request))
         if ids.size == 0:
             raise BadInput("the request is empty; name at least one example to forget")

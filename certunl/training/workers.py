@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 
+from certunl.base import nbytes
 from certunl.training.run import Run
 from certunl.training.streaming import example_bytes
 
@@ -40,7 +41,7 @@ def chunk_size(run: Run, units: int) -> int:
     A block has at most 3 MiB of rows on a CPU, and never more than the memory of one step allows. Within that limit the
     blocks are spread evenly over `devices`, so that all devices end at about the same time.
     """
-    row = sum(leaf.nbytes for leaf in jax.tree.leaves(run.start))
+    row = nbytes(run.start)
     step = row + run.schedule.indices.shape[1] * example_bytes(run.problem, run.start)
     on_cpu = jax.default_backend() == "cpu"
     most = min(_CACHE_BYTES // row, _MEMORY_BYTES // step) if on_cpu else _DEVICE_BYTES // step

@@ -54,6 +54,31 @@ def test_an_indefinite_hessian_under_lissa_is_refused_with_the_damping_it_needs(
     cu.Newton(damping=-1.1 * low, solver=cu.LiSSA(depth=3, repeats=1)).forget(raw, None, IDS, KEY)
 
 
+@pytest.mark.parametrize("solver", [cu.CG(), cu.Dense()])
+def test_a_given_damping_that_fails_is_answered_with_the_measured_one_that_succeeds(raw, solver):
+    measured = cu.Newton(solver=solver).forget(raw, None, IDS, KEY).cost["damping"]
+    offer = rf"\(measured: without damping=, the same step takes {measured:.4g} and succeeds\)$"
+    with pytest.raises(cu.Diverged, match=offer):
+        cu.Newton(damping=1e-4, solver=solver).forget(raw, None, IDS, KEY)
+
+
+def test_no_damping_is_offered_where_the_measured_one_fails_too(raw):
+    method = cu.Newton(damping=1e-4, solver=cu.LiSSA(depth=20, repeats=2, scale=1e-3))
+    with pytest.raises(cu.Diverged) as refused:
+        method.forget(raw, None, IDS, KEY)
+    assert "succeeds" not in str(refused.value)
+
+
+@pytest.mark.parametrize("key", [0, jax.random.PRNGKey(0), jax.random.split(KEY), None])
+@pytest.mark.parametrize(
+    "method",
+    [cu.Newton(), cu.NewtonStep(damping=1.0), cu.FineTune(), cu.FisherForgetting(), cu.DiagonalInfluence(), cu.LCODEC()],
+)
+def test_a_key_without_a_type_is_refused(raw, method, key):
+    with pytest.raises(cu.BadInput, match="typed key"):
+        method.forget(raw, None, IDS, key)
+
+
 def test_the_fallback_solves_what_the_recursion_could_not():
     run = trained(network())
     lissa = cu.LiSSA(depth=20, repeats=2, scale=0.05)
