@@ -131,7 +131,11 @@ def test_a_tree_of_bools_and_a_function_name_the_same_parameters():
         ({"Dense_0": True}, {}, "a tree of bools like the parameters"),
         ({"Dense_0": 1, "Dense_1": 0}, {}, "a tree of bools like the parameters"),
         (3, {}, "a tree of bools like the parameters"),
-        ("Dense_1", {"Dense_0": {"kernel": np.zeros((9, 6)), "bias": np.zeros(6)}}, "Dense_0/kernel has the shape"),
+        (
+            "Dense_1",
+            {"Dense_0": {"kernel": np.zeros((9, 6)), "bias": np.zeros(6)}},
+            r"Dense_0/kernel must have the shape \[4, 6\]",
+        ),
         ("Dense_1", {"Dense_0": {"kernel": np.full((4, 6), np.nan), "bias": np.zeros(6)}}, "Dense_0/kernel holds NaN"),
         ("Dense_1", {"Dense_9": {"kernel": np.zeros((9, 6))}}, "params have Dense_9/kernel"),
         ("Dense_1", {"Dense_0": {"kernel": np.zeros((4, 6))}}, "params have no Dense_0/bias"),

@@ -138,9 +138,21 @@ def test_work_is_refused_before_it_begins(run, monkeypatch, work, sentence):
         work(run)
 
 
+def test_data_that_do_not_fit_may_stay_on_the_host(monkeypatch):
+    x, y = np.ones((20, 4)), np.zeros(20, np.int32)
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 500)
+    sentence = r"^the data need .* are free; keep the inputs on the host: Dataset\(OnHost\(x\), y\)$"
+    with pytest.raises(cu.BadInput, match=sentence):
+        cu.classification(cu.models.Linear(classes=2), cu.Dataset(x, y))
+    problem = cu.Problem(init=lambda key: {"w": np.ones(4)}, losses=lambda p, b: b.x @ p["w"], data=cu.Dataset(x, y))
+    with pytest.raises(cu.BadInput, match=sentence):
+        cu.train(problem, cu.Recipe(epochs=1), KEY)
+    cu.train(cu.classification(cu.models.Linear(classes=2), cu.Dataset(cu.OnHost(x), y)), cu.Recipe(epochs=1), KEY)
+
+
 def test_chunks_that_do_not_fit_are_refused_and_the_store_is_finished_with_smaller_ones(tmp_path, monkeypatch, run):
     monkeypatch.setattr(memory, "free_bytes", lambda device: 500)
-    with pytest.raises(cu.BadInput, match="chunks of 24 rows, before and after a step, need .* give a smaller chunk"):
+    with pytest.raises(cu.BadInput, match=r"chunks of 24 rows, before and after a step, need .* give a smaller chunk"):
         cu.HessianFree(gather=cu.rows.Forward(chunk=24)).store(run, tmp_path / "rows")
     monkeypatch.undo()
     store = cu.HessianFree().store(run, tmp_path / "rows")

@@ -72,7 +72,10 @@ def evaluate(
 
     Raises: BadInput for settings that contradict one another, or parameters of another model.
     """
-    request, test = run.check(request, *([] if key is None else [key])), None if test is None else run.problem.admit(test)
+    request, test = (
+        run.check(request, *([] if key is None else [key])),
+        None if test is None else run.problem.admit(test),
+    )
     releases = dict(release) if isinstance(release, Mapping) else {_update(release).method: release}
     truth = reference or Retrain()
     if reference is None and not run.history:

@@ -63,7 +63,8 @@ class Jackknife(Unlearner):
     def prepare(self, run: Run, *, progress: Progress | None = None) -> Statistics | None:
         """The rows of all units of the data, or None for more than `max_dimension` parameters.
 
-        Raises: BadInput if they do not fit into the free memory; Diverged, with the damping that is needed, if H_S + damping I is not positive definite.
+        Raises: BadInput if they do not fit into the free memory; Diverged, with the damping that is needed, if
+        H_S + damping I is not positive definite.
         """
         if width(run.params) > self.max_dimension:
             return None

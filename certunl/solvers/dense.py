@@ -17,9 +17,12 @@ __all__ = ["Dense"]
 
 @dataclass(frozen=True, kw_only=True)
 class Dense(Solver):
-    """x = A⁻¹ b from the d products A e_j and a symmetric eigendecomposition. It takes 4 d² numbers of memory and d³ time.
+    """x = A⁻¹ b from the d products A e_j and a symmetric eigendecomposition.
 
-    Raises: BadInput above `max_dimension` parameters or the free memory; Diverged (in `verify`) unless A is positive definite.
+    It takes the memory of 4 d² numbers and d³ time.
+
+    Raises: BadInput above `max_dimension` parameters or the free memory; Diverged (in `verify`) unless A is positive
+    definite.
 
     Args:
         max_dimension: the largest number of parameters d that is accepted.

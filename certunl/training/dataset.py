@@ -10,8 +10,9 @@ from flax import struct
 from certunl.errors import BadInput
 from certunl.training.arrays import as_array, check_kind, check_numbers
 from certunl.training.host import OnHost
+from certunl.training.memory import check_memory
 
-__all__ = ["Dataset", "check_data", "end_to_end", "rowwise"]
+__all__ = ["Dataset", "check_data", "end_to_end", "placed", "rowwise"]
 
 
 @struct.dataclass
@@ -97,6 +98,13 @@ def check_data(data: Any, name: str = "the data") -> None:
         hint = "; give its .train or its .test" if type(data).__name__ == "Splits" else ""
         raise BadInput(f"{name} must be a Dataset(x, y), got {type(data).__name__}{hint}")
     data.check(name)
+
+
+def placed(data: Dataset) -> Dataset:
+    """`data` as arrays of JAX on its device; inputs that stay on the host stay there. Raises: BadInput if too large."""
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(data) if isinstance(leaf, np.ndarray))
+    check_memory("the data", size, "keep the inputs on the host: Dataset(OnHost(x), y)")
+    return jax.tree.map(jnp.asarray, data)
 
 
 def rowwise(function: Any, x: Any, *others: Any) -> Any:

@@ -38,7 +38,7 @@ def freeze(problem: Problem, params: Params, *, trainable: Any) -> Problem:
     >>> data = cu.Dataset(np.zeros((4, 3)), np.arange(4) % 2)
     >>> problem = cu.classification(cu.models.MLP(hidden=(2,), classes=2), data)
     >>> head = freeze(problem, problem.init(jax.random.key(0)), trainable="Dense_1")
-    >>> jax.tree.map(jnp.shape, head.init(jax.random.key(1)))
+    >>> jax.tree.map(np.shape, head.init(jax.random.key(1)))
     {'Dense_0': {'bias': None, 'kernel': None}, 'Dense_1': {'bias': (2,), 'kernel': (2, 2)}}
     """
     if not isinstance(problem, Problem):

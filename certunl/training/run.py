@@ -13,7 +13,7 @@ from optax.projections import projection_l2_ball
 
 from certunl.base import Key, Params, Progress
 from certunl.errors import BadInput, Diverged, typed_key
-from certunl.training.dataset import check_data
+from certunl.training.dataset import check_data, placed
 from certunl.training.direction import warn_of_two_rates
 from certunl.training.loop import check_finite, follow, replay
 from certunl.training.problem import Problem
@@ -165,7 +165,7 @@ def _fitted(
     problem: Problem, recipe: Recipe, start: Params, schedule: Schedule, progress: Progress | None, origin: str | None
 ) -> Run:
     """`fit`, where None for `origin` says that the code has drawn start and schedule."""
-    problem = replace(problem, data=jax.tree.map(jnp.asarray, problem.data))
+    problem = replace(problem, data=placed(problem.data))
     schedule = jax.tree.map(jnp.asarray, schedule)
     if not len(schedule):
         raise BadInput("the schedule has no step; give at least one, or use adopt(problem, params) for a trained model")

@@ -1,5 +1,6 @@
 """Problems of a model and an output loss: classification, binary, multilabel, regression, and any other."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -11,8 +12,7 @@ import numpy as np
 from certunl.base import Key, Params
 from certunl.errors import BadInput, nonnegative
 from certunl.training.adapters import check_model
-from certunl.training.dataset import Dataset, check_data, rowwise
-from certunl.training.host import OnHost
+from certunl.training.dataset import Dataset, check_data, placed
 from certunl.training.losses import bit_loss, bits_loss, softmax_loss, squared_loss
 from certunl.training.modules import Initializer, Supervised, hashable, said
 from certunl.training.problem import Problem
@@ -51,21 +51,27 @@ def supervised(
         raise BadInput(f"output_loss must be a function f(outputs, targets) -> f[b], got {type(output_loss).__name__}")
     nonnegative(l2=l2)
     model = hashable(model)
-    data = replace(data, x=rowwise(_device, data.x), y=_device(data.y))
+    data = replace(placed(data), owners=data.owners)
     init, losses = Initializer.of(model, data.x), Supervised(model, output_loss, l2)
     problem = Problem(init=init, losses=losses, data=data, kind=kind, randomness=randomness)
-    shape = _outputs(problem)
-    if kind == "sequence" and (len(shape) < 2 or shape[:-1] != data.y.shape[1:]):
-        raise BadInput(f"labels {list(data.y.shape[1:])} of a sequence do not fit outputs {list(shape)} per example")
-    if kind == "multilabel" and np.prod(shape) != np.prod(data.y.shape[1:]):
-        raise BadInput(f"labels {list(data.y.shape[1:])} do not fit outputs of shape {list(shape)} per example")
+    _check_shapes(kind, _outputs(problem), data.y.shape[1:])
     problem.admit(data, "the data")
     problem.check(jax.eval_shape(init, jax.random.key(0)))
     return problem
 
 
-def _device(leaf: Any) -> Any:
-    return leaf if isinstance(leaf, OnHost) else jnp.asarray(leaf)
+def _check_shapes(kind: str | None, outputs: tuple[int, ...], targets: tuple[int, ...]) -> None:
+    """Raises: BadInput unless targets and outputs of one example have shapes that fit the kind."""
+    both = f"targets of shape {list(targets)} do not fit outputs of shape {list(outputs)} per example"
+    if kind == "sequence" and (len(outputs) < 2 or outputs[:-1] != targets):
+        raise BadInput(f"{both}: a sequence has one label for each vector of logits")
+    if kind == "binary" and (math.prod(outputs) != 1 or math.prod(targets) != 1):
+        raise BadInput(
+            f"{both}: binary(...) needs one logit and one label; use classification(...) for one logit per class, "
+            "multilabel(...) for bits"
+        )
+    if kind in ("multilabel", "regression") and math.prod(outputs) != math.prod(targets):
+        raise BadInput(both)
 
 
 def _outputs(problem: Problem) -> tuple[int, ...]:
@@ -125,14 +131,7 @@ def binary(model: Any, data: Dataset, *, l2: float = 0.0, randomness: int | None
 
     Raises: BadInput for labels other than 0 and 1, for models with more outputs and for models with mutable state.
     """
-    problem = supervised(model, _bits(data), bit_loss, kind="binary", l2=l2, randomness=randomness)
-    shape = _outputs(problem)
-    if np.prod(shape) != 1 or np.prod(data.y.shape[1:]) != 1:
-        raise BadInput(
-            f"binary(...) needs one logit and one label per example, got outputs of shape {list(shape)} and labels of "
-            f"shape {list(data.y.shape[1:])}; use classification(...) for one logit per class, multilabel(...) for bits"
-        )
-    return problem
+    return supervised(model, _bits(data), bit_loss, kind="binary", l2=l2, randomness=randomness)
 
 
 def multilabel(model: Any, data: Dataset, *, l2: float = 0.0, randomness: int | None = None) -> Problem:
@@ -170,11 +169,7 @@ def regression(model: Any, data: Dataset, *, l2: float = 0.0, randomness: int | 
     check_data(data)
     if not jnp.issubdtype(data.y.dtype, jnp.floating):
         data = replace(data, y=np.asarray(data.y, np.float64 if jax.config.read("jax_enable_x64") else np.float32))
-    problem = supervised(model, data, squared_loss, kind="regression", l2=l2, randomness=randomness)
-    shape = _outputs(problem)
-    if np.prod(shape) != np.prod(np.shape(data.y)[1:]):
-        raise BadInput(f"targets of shape {list(np.shape(data.y)[1:])} do not fit outputs of shape {list(shape)}")
-    return problem
+    return supervised(model, data, squared_loss, kind="regression", l2=l2, randomness=randomness)
 
 
 def classes(problem: Problem, params: Params, what: str) -> int:

@@ -72,7 +72,14 @@ def test_no_damping_is_offered_where_the_measured_one_fails_too(raw):
 @pytest.mark.parametrize("key", [0, jax.random.PRNGKey(0), jax.random.split(KEY), None])
 @pytest.mark.parametrize(
     "method",
-    [cu.Newton(), cu.NewtonStep(damping=1.0), cu.FineTune(), cu.FisherForgetting(), cu.DiagonalInfluence(), cu.LCODEC()],
+    [
+        cu.Newton(),
+        cu.NewtonStep(damping=1.0),
+        cu.FineTune(),
+        cu.FisherForgetting(),
+        cu.DiagonalInfluence(),
+        cu.LCODEC(),
+    ],
 )
 def test_a_key_without_a_type_is_refused(raw, method, key):
     with pytest.raises(cu.BadInput, match="typed key"):
