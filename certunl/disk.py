@@ -1,8 +1,13 @@
-"""Atomic files and folders: JSON without NaN, pytrees of arrays, and locks against a second writer."""
+"""Atomic, durable files and folders: JSON without NaN, pytrees of arrays, and locks against a second writer.
+
+A function that writes returns when the content and its name are on the disk, so that a power cut cannot undo it.
+"""
 
 import contextlib
+import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +20,7 @@ from certunl.errors import BadInput
 
 __all__ = [
     "as_json",
+    "flush",
     "hold",
     "load_arrays",
     "lock",
@@ -25,6 +31,14 @@ __all__ = [
     "write_json",
     "write_text",
 ]
+
+
+_PARTIAL = re.compile(r"\..+\.certunl-\d+")
+"""The names of half-written files and folders, which `_beside` makes."""
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.certunl-{os.getpid()}")
 
 
 @contextlib.contextmanager
@@ -40,10 +54,16 @@ def lock(folder: Path) -> Iterator[None]:
             f"{folder} is no run folder, or half-written, because it has no run.json; train into a new folder"
         )
     with hold(folder):
-        # `write_bytes` and `whole` write under a name that begins with a dot, and `hold` excludes a living writer
-        for partial in [*folder.glob("*/.*"), *folder.glob(".*.*.*")]:
-            shutil.rmtree(partial) if partial.is_dir() else partial.unlink()
+        _remove_partial(folder)  # `hold` excludes a living writer
         yield
+
+
+def _remove_partial(folder: Path) -> None:
+    """Removes what a killed writer left in `folder` and in its folders. Links are neither followed nor removed."""
+    folders = [folder, *(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())]
+    for path in [path for place in folders for path in place.iterdir() if _PARTIAL.fullmatch(path.name)]:
+        if not path.is_symlink():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 @contextlib.contextmanager
@@ -76,10 +96,27 @@ def write_text(path: Path, text: str, *, mode: int = 0o644) -> None:
 
 def write_bytes(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """Writes a file completely or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.touch(mode=mode)  # before the content, which may be secret
-    partial.write_bytes(content)
-    partial.replace(path)
+    partial = _beside(path)
+    partial.unlink(missing_ok=True)
+    try:
+        # the mode comes before the content, which may be secret
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        flush(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Waits until the content of a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_json(path: Path, content: Any, *, mode: int = 0o644) -> None:
@@ -112,34 +149,34 @@ def read_json(path: Path, otherwise: str) -> Any:
 
 
 @contextlib.contextmanager
-def whole(place: Path, replacing: bool = False) -> Iterator[Path]:
+def whole(place: Path) -> Iterator[Path]:
     """A context manager that gives a temporary folder, which becomes `place` when the `with` block ends.
 
-    If the block raises, the temporary folder is removed and `place` stays as it was.
+    If the block raises, the temporary folder is removed and `place` stays as it was. Nothing is replaced.
 
     Args:
-        place: the folder to make. Its parents are made if necessary.
-        replacing: whether a folder that is already at `place` is replaced. Default: it is kept, and the end of the
-            block raises.
+        place: the folder to make. Its parents are made if necessary. An empty folder may be there.
 
-    Raises: BadInput at the end of the block, if `place` exists and is not to be replaced.
+    Raises: BadInput at the end of the block, if `place` has content by then.
     """
     place.parent.mkdir(parents=True, exist_ok=True)
-    partial = place.with_name(f".{place.name}.{os.getpid()}")
-    old = place.with_name(f".{place.name}.{os.getpid()}.old")
+    partial = _beside(place)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
         yield partial
-        if replacing and place.exists():
-            place.rename(old)
+        for folder, _, files in os.walk(partial):
+            for path in [*(Path(folder, name) for name in files), Path(folder)]:
+                flush(path)
         try:
             partial.rename(place)
         except OSError as error:
-            raise BadInput(f"{place} was made by another certunl in the meantime; choose another folder") from error
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+            raise BadInput(f"{place} is there already, with content; nothing is replaced, choose another") from error
+        flush(place.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def save_arrays(path: Path, arrays: Params) -> None:

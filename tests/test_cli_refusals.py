@@ -129,6 +129,8 @@ def test_a_kill_in_the_middle_of_writing_leaves_the_folder_as_it_was(folder, tmp
         process.send_signal(signal.SIGKILL)
     time.sleep(0.1)
     assert sorted(p.name for p in (copy / "releases").iterdir()) == before
-    shutil.copytree(copy / "releases" / before[0], copy / "releases" / f".{before[0]}.99")  # killed before the rename
+    shutil.copytree(
+        copy / "releases" / before[0], copy / "releases" / f".{before[0]}.certunl-99"
+    )  # killed before the rename
     certunl("forget", copy, "--request", "random:2")
     assert len(list((copy / "releases").iterdir())) == len(before) + 1

@@ -29,9 +29,9 @@ class Parts:
     public: bool = False
 
     def save(self, name: str, arrays: Params, facts: dict[str, Any]) -> None:
-        """Writes a part whole. It replaces one of the same name."""
+        """Writes a part whole. Raises: BadInput if there is one of the same name."""
         self.place.mkdir(exist_ok=True, mode=0o755 if self.public else 0o700)
-        with whole(self.place / name, replacing=True) as partial:
+        with whole(self.place / name) as partial:
             save_arrays(partial / "arrays", arrays)
             write_json(partial / "facts.json", facts)
 

@@ -1,0 +1,106 @@
+"""Files and folders are whole or absent, on the disk when a call returns, and nobody else's are touched."""
+
+import errno
+import os
+
+import pytest
+
+import certunl as cu
+from certunl import disk
+
+
+@pytest.fixture
+def folder(tmp_path):
+    place = tmp_path / "run"
+    (place / "updates").mkdir(parents=True)
+    disk.write_json(place / "run.json", {"format": 0})
+    return place
+
+
+def below(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.name != ".lock")
+
+
+def test_leftovers_of_killed_writers_are_removed_and_nothing_else(folder, tmp_path):
+    outside = tmp_path / "outside"
+    (outside / ".name.certunl-7").mkdir(parents=True)
+    (outside / ".name.certunl-7" / "kept").touch()
+    for name in (".env", ".git/config", ".ipynb_checkpoints/a.b.c", "updates/.x", "updates/.a.b.1", ".run.json.12.old"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    (folder / "linked").symlink_to(outside, target_is_directory=True)
+    (folder / ".linked.certunl-3").symlink_to(outside, target_is_directory=True)
+    before = below(folder)
+    (folder / ".run.json.certunl-12").touch()
+    (folder / "updates/.newton-1.certunl-5/arrays").mkdir(parents=True)
+    (folder / "updates/.newton-1.certunl-5/arrays/d").touch()
+    with disk.lock(folder):
+        assert below(folder) == before
+    assert (outside / ".name.certunl-7" / "kept").exists()
+
+
+def test_what_whole_and_write_leave_when_they_are_killed_is_such_a_leftover(folder, monkeypatch):
+    monkeypatch.setattr(disk.shutil, "rmtree", lambda *_, **__: None)  # as if there were no time for it
+    with pytest.raises(KeyboardInterrupt), disk.whole(folder / "updates" / "newton-1") as partial:
+        (partial / "facts.json").touch()
+        raise KeyboardInterrupt
+    monkeypatch.undo()
+    assert len(below(folder / "updates")) == 2
+    with disk.lock(folder):
+        assert below(folder / "updates") == []
+
+
+def test_nothing_is_replaced(folder):
+    place = folder / "updates" / "newton-1"
+    place.mkdir()
+    with disk.whole(place) as partial:  # an empty folder is nothing
+        (partial / "first").touch()
+    refused = pytest.raises(cu.BadInput, match="is there already, with content; nothing is replaced")
+    with refused, disk.whole(place) as partial:
+        (partial / "second").touch()
+    assert below(place) == ["first"] and below(folder / "updates") == ["newton-1", "newton-1/first"]
+
+
+def test_a_disk_that_is_full_leaves_the_file_as_it_was_and_no_other(folder, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(disk.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        disk.write_json(folder / "run.json", {"format": 1})
+    with pytest.raises(OSError, match="No space left"), disk.whole(folder / "updates" / "newton-1") as partial:
+        (partial / "facts.json").touch()
+    assert disk.read_json(folder / "run.json", "")["format"] == 0 and below(folder) == ["run.json", "updates"]
+
+
+def test_a_name_is_written_after_its_content_and_before_the_call_returns(folder, monkeypatch):
+    steps = []
+    fsync, rename, replace = os.fsync, os.rename, os.replace
+
+    def told(name, function):
+        def call(*args, **kwargs):
+            steps.append(name if name != "fsync" else os.path.basename(os.readlink(f"/proc/self/fd/{args[0]}")))
+            return function(*args, **kwargs)
+
+        return call
+
+    monkeypatch.setattr(disk.os, "fsync", told("fsync", fsync))
+    monkeypatch.setattr(disk.os, "rename", told("rename", rename))
+    monkeypatch.setattr(disk.os, "replace", told("replace", replace))
+    number = os.getpid()
+    disk.write_text(folder / "a.md", "text")
+    assert steps == [f".a.md.certunl-{number}", "replace", "run"]
+    steps.clear()
+    with disk.whole(folder / "updates" / "b") as partial:
+        (partial / "inner").mkdir()
+        (partial / "inner" / "file").write_text("text")
+    content, (*end,) = steps[:-2], steps[-2:]
+    assert sorted(content) == sorted(["file", "inner", f".b.certunl-{number}"]) and end == ["rename", "updates"]
+
+
+def test_a_partial_file_that_somebody_laid_there_as_a_link_is_not_written_through(folder, tmp_path):
+    target = tmp_path / "target"
+    target.write_text("kept")
+    (folder / f".a.md.certunl-{os.getpid()}").symlink_to(target)
+    disk.write_text(folder / "a.md", "text", mode=0o600)
+    assert target.read_text() == "kept" and (folder / "a.md").stat().st_mode & 0o777 == 0o600
