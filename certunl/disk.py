@@ -1,4 +1,4 @@
-"""Atomic, durable files and folders: JSON without NaN, pytrees of arrays, and locks against a second writer.
+"""Atomic, durable files and folders: JSON without NaN, and locks against a second writer.
 
 A function that writes returns when the content and its name are on the disk, so that a power cut cannot undo it.
 """
@@ -15,17 +15,15 @@ from typing import Any
 
 import filelock
 
-from certunl.base import Params, plain
+from certunl.base import plain
 from certunl.errors import BadInput
 
 __all__ = [
     "as_json",
     "flush",
     "hold",
-    "load_arrays",
     "lock",
     "read_json",
-    "save_arrays",
     "whole",
     "write_bytes",
     "write_json",
@@ -144,7 +142,9 @@ def read_json(path: Path, otherwise: str) -> Any:
         if not content or not isinstance(content, Facts | list):
             raise BadInput(f"{path} has no usable content; {otherwise}")
         return content
-    except (OSError, json.JSONDecodeError) as error:
+    except BadInput:
+        raise
+    except (OSError, ValueError, RecursionError) as error:  # no JSON, no UTF-8, or brackets without end
         raise BadInput(f"{path} cannot be read ({type(error).__name__}); {otherwise}") from error
 
 
@@ -177,24 +177,3 @@ def whole(place: Path) -> Iterator[Path]:
         flush(place.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def save_arrays(path: Path, arrays: Params) -> None:
-    """Writes a pytree of arrays to the new folder `path`."""
-    import orbax.checkpoint as ocp
-
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(path.absolute(), arrays)
-
-
-def load_arrays(path: Path) -> Params:
-    """The pytree in the folder `path`, as nested dictionaries of arrays. Raises: BadInput if it cannot be read."""
-    import orbax.checkpoint as ocp
-
-    try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            return checkpointer.restore(path.absolute())
-    except Exception as error:  # orbax and tensorstore raise many kinds for missing or damaged files
-        raise BadInput(
-            f"the arrays in {path} are missing or damaged ({type(error).__name__}); make them again"
-        ) from error

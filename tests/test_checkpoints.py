@@ -10,7 +10,7 @@ import pytest
 from flax import serialization
 
 import certunl as cu
-from certunl import disk
+from certunl.folders.arrays import save_arrays
 from certunl.folders.checkpoints import tensors, write_tensors
 from tests.cases import KEY, network, vector
 
@@ -21,13 +21,13 @@ def params():
 
 
 def orbax(place, params):
-    disk.save_arrays(place / "there", {"params": params, "step": np.ones(())})
+    save_arrays(place / "there", {"params": params, "step": np.ones(())})
     return place / "there"
 
 
 def managed(place, params):
     (place / "7").mkdir()
-    disk.save_arrays(place / "7/default", {"params": params})
+    save_arrays(place / "7/default", {"params": params})
     return place / "7"
 
 

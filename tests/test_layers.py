@@ -34,7 +34,7 @@ DOORS = {
     "dp_accounting": {"certificates"},
     "mpmath": {"certificates"},
     "scipy": {"audits", "bounds", "certificates", "datasets", "metrics"},
-    "orbax": {"disk"},
+    "orbax": {"folders"},
     "tensorstore": {"rows"},
     "safetensors": {"folders"},
     "matplotlib": {"report"},

@@ -8,7 +8,8 @@
 
 run            RunFolder: a run on disk, its stored rows and lines
 releases       Releases and Line: the updates and releases of all lines of requests
-parts          Parts: arrays and facts, whole or absent, secret ones for their owner alone
+arrays         save_arrays, load_arrays: pytrees of arrays
+parts          Parts: arrays and facts with their digests, whole or absent, secret ones for their owner alone
 modelling      models by name, and the user's own classes through their adapters
 saving         save, load: a run or a release in a folder of its own, a release as safetensors
 checkpoints    read_params: parameters that other programs wrote

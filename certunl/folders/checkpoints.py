@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from certunl.base import Params, named
-from certunl.disk import load_arrays, write_bytes
+from certunl.disk import write_bytes
 from certunl.errors import BadInput
+from certunl.folders.arrays import load_arrays
 
 __all__ = ["read_params", "tensors", "write_tensors"]
 

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from certunl.base import Params
-from certunl.disk import load_arrays, read_json, save_arrays, whole, write_json
+from certunl.base import Params, digest
+from certunl.disk import as_json, read_json, whole, write_json
 from certunl.errors import BadInput
+from certunl.folders.arrays import load_arrays, save_arrays
 
 __all__ = ["Parts", "check_name", "ordered"]
 
+_RESTORE = "restore it from a copy, or begin a new line (--name)"
 _NAME = re.compile(r"[A-Za-z][\w.-]{0,63}")
 _NUMBERED = re.compile(r"([A-Za-z][\w.-]*)-(\d+)")
 
@@ -29,21 +31,26 @@ class Parts:
     public: bool = False
 
     def save(self, name: str, arrays: Params, facts: dict[str, Any]) -> None:
-        """Writes a part whole. Raises: BadInput if there is one of the same name."""
+        """Writes a part whole, with digests of its name, facts and arrays. Raises: BadInput if the name is taken."""
         self.place.mkdir(exist_ok=True, mode=0o755 if self.public else 0o700)
         with whole(self.place / name) as partial:
-            save_arrays(partial / "arrays", arrays)
-            write_json(partial / "facts.json", facts)
+            facts = as_json(facts | {"part": name, "arrays": save_arrays(partial / "arrays", arrays)})
+            write_json(partial / "facts.json", facts | {"digest": digest(facts, ())})
 
     def load(self, name: str) -> tuple[Params, dict[str, Any]]:
-        """(arrays, facts) of a part. Raises: BadInput if it is missing or damaged."""
-        return load_arrays(self.place / name / "arrays"), self.facts(name)
+        """(arrays, facts) of a part. Raises: BadInput if it is missing, damaged, or not what `save` wrote."""
+        facts = self.facts(name)
+        return load_arrays(self.place / name / "arrays", facts.get("arrays")), facts
 
     def facts(self, name: str) -> dict[str, Any]:
-        """The facts of a part, without its arrays."""
-        return read_json(
-            self.place / name / "facts.json", f"{self.place.name}/{name} is missing or half-written; remove it"
-        )
+        """The facts of a part, without its arrays. Raises: BadInput if they are missing or not what `save` wrote."""
+        facts = read_json(self.place / name / "facts.json", f"{self.place.name}/{name} is damaged; {_RESTORE}")
+        if not {"part", "arrays", "digest"} & facts.keys():
+            return facts  # version 0.1 wrote no digests
+        written = {key: value for key, value in facts.items() if key != "digest"}
+        if facts["digest"] != digest(written, ()) or facts["part"] != name:
+            raise BadInput(f"the facts of {self.place.name}/{name} are not those that were written; {_RESTORE}")
+        return facts
 
     def __contains__(self, name: str) -> bool:
         return (self.place / name / "facts.json").is_file()

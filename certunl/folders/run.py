@@ -18,6 +18,7 @@ from certunl.base import Progress
 from certunl.datasets import Splits
 from certunl.errors import BadInput
 from certunl.features import Features
+from certunl.folders.arrays import load_arrays, save_arrays
 from certunl.folders.line import Line
 from certunl.folders.modelling import model_of, with_outputs
 from certunl.folders.parts import check_name
@@ -79,10 +80,10 @@ class RunFolder:
             }
             if run.losses is not None:
                 arrays["losses"] = run.losses
-            disk.save_arrays(partial / "arrays", arrays)
+            facts["arrays"] = save_arrays(partial / "arrays", arrays)
             (partial / "arrays").chmod(0o700)
             if built.extractor is not None:
-                disk.save_arrays(partial / "features", built.extractor.params)
+                save_arrays(partial / "features", built.extractor.params)
             if built.splits.plan is not None:
                 disk.write_json(partial / "plan.json", built.splits.plan, mode=0o600)
             if (names := built.splits.owner_names) is not None:
@@ -122,7 +123,7 @@ class RunFolder:
             origin = settings["features"]
             extractor = Features(
                 apply=Headless(model_of(origin["model"], tuples(origin["model_settings"]))),
-                params=disk.load_arrays(self.path / "features"),
+                params=load_arrays(self.path / "features"),
                 origin=origin["origin"],
                 inherited=tuple(origin["inherited"]),
             )
@@ -132,7 +133,7 @@ class RunFolder:
     def run(self) -> Run:
         """The run. Raises: BadInput if files were changed, or the data set is not the one it was trained on."""
         problem, recipe = self.built[:2]
-        arrays = disk.load_arrays(self.path / "arrays")
+        arrays = load_arrays(self.path / "arrays", self.facts.get("arrays"))
         run = Run(
             problem=problem,
             recipe=recipe,

@@ -17,6 +17,7 @@ from certunl.certificates.update import Update
 from certunl.errors import BadInput
 from certunl.folders._describing import described, rebuilt
 from certunl.folders._guarantees import certificate_of, guarantee_of, noted, published
+from certunl.folders.arrays import load_arrays, save_arrays
 from certunl.folders.checkpoints import write_tensors
 from certunl.folders.run import RunFolder
 from certunl.training.loop import step
@@ -66,7 +67,7 @@ def save(thing: Run | Release, place: Any, *, data: bool = True) -> None:
     facts["digest"] = digest(facts, arrays)
     with disk.whole(place) as partial:
         partial.chmod(0o700)
-        disk.save_arrays(partial / "arrays", arrays)
+        save_arrays(partial / "arrays", arrays)
         disk.write_json(partial / "saved.json", facts, mode=0o600)
 
 
@@ -95,7 +96,7 @@ def load(place: Any, *, problem: Problem | None = None, recipe: Recipe | None = 
         raise BadInput(f"{place} has format {facts['format']}, and this version reads {_FORMAT}; save it again")
     if facts["x64"] != jax.config.read("jax_enable_x64"):
         raise BadInput(f"{place} was saved with JAX_ENABLE_X64={int(facts['x64'])}; set the same to read it")
-    arrays = jax.tree.map(np.asarray, disk.load_arrays(place / "arrays"))
+    arrays = jax.tree.map(np.asarray, load_arrays(place / "arrays"))
     if digest({name: fact for name, fact in facts.items() if name != "digest"}, arrays) != facts["digest"]:
         raise BadInput(f"the arrays or facts in {place} are not those that were saved; {_AGAIN}")
     if facts["kind"] == "run":

@@ -1,0 +1,64 @@
+"""Pytrees of arrays in folders, by orbax. A folder opens on any device and any number of devices."""
+
+import hashlib
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.dtypes import canonicalize_dtype
+
+from certunl.base import Params
+from certunl.errors import BadInput
+
+__all__ = ["load_arrays", "save_arrays"]
+
+
+def save_arrays(path: Path, arrays: Params) -> str:
+    """Writes a pytree of arrays to the new folder `path`. The digest of its files."""
+    import orbax.checkpoint as ocp
+
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(path.absolute(), arrays)
+    return _digest(path)
+
+
+def _digest(path: Path) -> str:
+    """sha256 of the names, sizes and contents of all files below the folder `path`, in hexadecimal.
+
+    The file of shardings is left out. It names the devices that wrote the arrays, and is not read.
+    """
+    sha256 = hashlib.sha256()
+    for file in sorted(file for file in path.rglob("*") if not file.is_dir() and file.name != "_sharding"):
+        sha256.update(f"{file.relative_to(path)} {file.stat().st_size}\n".encode())
+        with file.open("rb") as content:
+            while block := content.read(2**20):
+                sha256.update(block)
+    return sha256.hexdigest()
+
+
+def load_arrays(path: Path, digest: str | None = None) -> Params:
+    """The pytree in the folder `path`, as nested dictionaries of arrays on the default device.
+
+    Whichever devices wrote it need not be there.
+
+    Args:
+        path: the folder.
+        digest: what `save_arrays` returned. The files are compared with it before they are read. Default: unknown.
+
+    Raises: BadInput if it cannot be read, or its files are not those that were written.
+    """
+    import orbax.checkpoint as ocp
+
+    try:
+        if digest is not None and _digest(path) != digest:
+            raise ValueError("other files than those that were written")
+        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+            tree = checkpointer.metadata(path.absolute()).item_metadata.tree
+            plainly = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
+            arrays = checkpointer.restore(path.absolute(), args=ocp.args.PyTreeRestore(restore_args=plainly))
+        # without JAX_ENABLE_X64 a foreign checkpoint may hold types that JAX has not
+        return jax.tree.map(lambda a: jnp.asarray(a) if a.dtype == canonicalize_dtype(a.dtype) else a, arrays)
+    except Exception as error:  # orbax and tensorstore raise many kinds for missing or damaged files
+        cure = "restore them from a copy, or make them again"
+        raise BadInput(f"the arrays in {path} are missing or damaged ({type(error).__name__}); {cure}") from error
