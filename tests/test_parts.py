@@ -1,6 +1,7 @@
 """Parts of a run folder come back as they were written, or not at all."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,11 @@ def test_a_part_comes_back_whole(parts):
     arrays, facts = parts.load("newton-1")
     jax.tree.map(np.testing.assert_array_equal, arrays, ARRAYS)
     assert facts["request"] == [3, 5] and facts["cost"] == {"seconds": 0.25, "bound": None}
+
+
+def test_nothing_says_whose_machine_wrote_a_part(parts):
+    assert parts.place.parts[-3].encode() not in b"".join(p.read_bytes() for p in parts.place.rglob("*") if p.is_file())
+    assert str(os.getpid()).encode() not in b"".join(p.name.encode() for p in parts.place.rglob("*"))
 
 
 def test_a_name_that_is_taken_is_not_written_over(parts):
