@@ -24,11 +24,31 @@ __all__ = [
     "hold",
     "lock",
     "read_json",
+    "trouble",
     "whole",
     "write_bytes",
     "write_json",
     "write_text",
 ]
+
+
+_TROUBLES = {
+    (errno.ENOSPC, errno.EDQUOT): "free some, then give the same command again",
+    (errno.EROFS, errno.EACCES, errno.EPERM): "this user may not write there; change that, then try again",
+}
+
+
+def trouble(error: BaseException) -> str | None:
+    """A sentence on a full disk, a quota, a read-only file system or a missing permission; None for other errors.
+
+    Libraries hide the number of the error in their message.
+    """
+    for numbers, cure in _TROUBLES.items():
+        for number in numbers:
+            if getattr(error, "errno", None) == number or os.strerror(number) in str(error):
+                place = getattr(error, "filename", None)
+                return f"{os.strerror(number)}{f': {place}' if place else ''}; {cure}"
+    return None
 
 
 _PARTIAL = re.compile(r"\..+\.certunl-\d+")

@@ -2,11 +2,16 @@
 
 import errno
 import os
+import shutil
+import subprocess
 
+import numpy as np
 import pytest
 
 import certunl as cu
 from certunl import disk
+from certunl.folders.arrays import save_arrays
+from tests.cases import network, trained
 
 
 @pytest.fixture
@@ -104,3 +109,44 @@ def test_a_partial_file_that_somebody_laid_there_as_a_link_is_not_written_throug
     (folder / f".a.md.certunl-{os.getpid()}").symlink_to(target)
     disk.write_text(folder / "a.md", "text", mode=0o600)
     assert target.read_text() == "kept" and (folder / "a.md").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A file system of 600 KiB, or a skip where none may be mounted."""
+    place = tmp_path / "small"
+    place.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(place)]
+    try:
+        mounted = subprocess.run(words, capture_output=True, text=True)
+    except FileNotFoundError:
+        pytest.skip("there is no program mount")
+    if mounted.returncode:
+        pytest.skip(f"no small file system can be mounted: {mounted.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk_is_said_in_a_sentence_and_rows_that_are_whole_stay(small, caplog):
+    numbers = np.random.default_rng(0).normal(size=200_000)
+    with pytest.raises(cu.BadInput, match="No space left on device; free some"):
+        save_arrays(small / "arrays", {"a": numbers})
+    assert not caplog.records  # no traceback of a library beside the sentence
+    shutil.rmtree(small / "arrays", ignore_errors=True)
+    for left in small.glob("arrays*"):
+        shutil.rmtree(left)
+    run = trained(network(hidden=(600,)), epochs=1, batch_size=15)
+    method = cu.HessianFree(gather=cu.rows.Forward(chunk=2))
+    with pytest.raises(cu.BadInput, match="free some, then give the same command again; what is written stays"):
+        method.store(run, small / "rows")
+    assert 0 < len(method.open(run, small / "rows")) < 30
+    with pytest.raises(OSError) as full:
+        disk.write_text(small / "a.md", "a" * 700_000)
+    assert disk.trouble(full.value).endswith("free some, then give the same command again")
+    assert not list(small.glob(".*"))
+
+
+def test_other_errors_are_no_trouble_of_the_disk():
+    assert disk.trouble(ValueError("no such loss")) is None
+    said = disk.trouble(PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/a"))
+    assert said == "Permission denied: /a; this user may not write there; change that, then try again"

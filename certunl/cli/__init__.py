@@ -16,6 +16,7 @@ from certunl.cli._judging import evaluate, report
 from certunl.cli._making import plan, prepare, train
 from certunl.cli._studying import audit, compare
 from certunl.cli._words import say
+from certunl.disk import trouble
 from certunl.errors import BadInput, Diverged
 from certunl.folders import RunFolder
 
@@ -86,5 +87,5 @@ def main(args: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except (OSError, MemoryError) as error:
-        print(f"certunl: {type(error).__name__}: {error}", file=sys.stderr)
+        print(f"certunl: {trouble(error) or f'{type(error).__name__}: {error}'}", file=sys.stderr)
         sys.exit(2)

@@ -1,6 +1,9 @@
 """Pytrees of arrays in folders, by orbax. A folder opens on any device and any number of devices."""
 
+import contextlib
 import hashlib
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -9,6 +12,7 @@ import numpy as np
 from jax.dtypes import canonicalize_dtype
 
 from certunl.base import Params
+from certunl.disk import trouble
 from certunl.errors import BadInput
 
 __all__ = ["load_arrays", "save_arrays"]
@@ -18,10 +22,28 @@ def save_arrays(path: Path, arrays: Params) -> str:
     """Writes a pytree of arrays to the new folder `path`. The digest of its files."""
     import orbax.checkpoint as ocp
 
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(path.absolute(), arrays)
+    try:
+        # not StandardCheckpointer, which saves in the background and loses an error there
+        with _quiet(), ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
+            checkpointer.save(path.absolute(), args=ocp.args.StandardSave(arrays))
+    except Exception as error:  # tensorstore and orbax raise many kinds
+        if said := trouble(error):
+            raise BadInput(f"{path.parent}: {said}") from error
+        raise
     (path / "commit_success.txt").unlink(missing_ok=True)  # it names the owner's path
     return _digest(path)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without orbax's own lines: its threads log the tracebacks of errors that it also raises."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _digest(path: Path) -> str:
@@ -54,7 +76,7 @@ def load_arrays(path: Path, digest: str | None = None) -> Params:
     try:
         if digest is not None and _digest(path) != digest:
             raise ValueError("other files than those that were written")
-        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+        with _quiet(), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
             tree = checkpointer.metadata(path.absolute()).item_metadata.tree
             plainly = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
             arrays = checkpointer.restore(path.absolute(), args=ocp.args.PyTreeRestore(restore_args=plainly))

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 
 from certunl.base import digest
-from certunl.disk import hold
+from certunl.disk import hold, trouble
 from certunl.errors import BadInput
 
 __all__ = ["Shards"]
@@ -188,6 +188,8 @@ class Shards:
         except BadInput:
             raise
         except Exception as error:  # tensorstore raises many kinds
+            if said := trouble(error):
+                raise BadInput(f"{self.place}: {said}; what is written stays") from error
             raise BadInput(
                 f"{self.place} {problem} ({type(error).__name__}: {str(error).splitlines()[0][:200]})"
             ) from error
