@@ -1,5 +1,6 @@
 """The user's own data, models and losses by the command line, from training to a release."""
 
+import csv
 import json
 import re
 import shlex
@@ -58,6 +59,24 @@ def test_a_table_is_understood_aloud_forgets_an_owner_by_name_and_is_proved_with
     np.testing.assert_array_equal(same.x, place.run.problem.data.x)
 
 
+def test_no_edit_of_a_plan_after_training_makes_a_certificate_proved(here, capsys):
+    words = ("epochs=30", "batch_size=48")
+    certunl("train", "first", *TABLE, *words, "data.label=bought")
+    shutil.copy("first/plan.json", "plan.json")
+    certunl("train", "run", *TABLE, *words, "data.plan=plan.json")
+    plan = json.loads((here / "plan.json").read_text())
+    assert plan["inferred"]
+    (here / "plan.json").write_text(json.dumps(plan | {"inferred": []}))  # the file that training was given
+    capsys.readouterr()
+    certunl("forget", "run", "--method", "certified_removal", "--request", "random:2")
+    assert "CONDITIONAL: certified_removal" in capsys.readouterr().out
+    (here / "plan.json").unlink()
+    certunl("forget", "run", "--method", "certified_removal", "--request", "random:2")
+    assert "CONDITIONAL: certified_removal" in capsys.readouterr().out
+    (here / "run/plan.json").write_text(json.dumps(plan | {"inferred": []}))  # the copy of training
+    assert "does not match its fingerprint" in refused(capsys, "forget", "run", "--method", "certified_removal")
+
+
 def test_later_verbs_run_elsewhere_and_notice_other_data(here, monkeypatch, capsys):
     certunl("train", "run", *TABLE, *SMALL, "data.label=bought")
     run = here / "run"
@@ -69,7 +88,9 @@ def test_later_verbs_run_elsewhere_and_notice_other_data(here, monkeypatch, caps
     (elsewhere / "ids.txt").write_text("# order 17\n3, 4\n\n7\n")
     certunl("forget", run, "--method", "finetune", "--request", "ids:@ids.txt")
     assert RunFolder(run).releases.updates.load("finetune-1")[1]["request"] == [3, 4, 7]
-    rows = (here / "users.csv").read_text().replace("Basel", "Basle")
+    rows = (here / "users.csv").read_text()
+    (here / "users.csv").write_text(rows.replace("Basel", "Basle"))
+    assert "Basle" in refused(capsys, "forget", run, "--method", "finetune")
     (here / "users.csv").write_text(rows.replace(",yes", ",no", 1))
     assert "fingerprint" in refused(capsys, "forget", run, "--method", "finetune")
     (here / "users.csv").unlink()
@@ -126,7 +147,8 @@ def test_regression_ends_with_a_test_loss_and_binary_with_an_accuracy(here, caps
 
 def test_randomness_in_the_settings_turns_dropout_on(here):
     settings = compose("data.npz", "nets_h2:Net", ("randomness=3",), {}, 0)
-    assert settings["randomness"] == 3 and build(settings).problem.randomness == 3
+    with pytest.warns(UserWarning, match="randomness is set"):  # this one has no dropout
+        assert settings["randomness"] == 3 and build(settings).problem.randomness == 3
     assert build(compose("data.npz", "nets_h2:Net", (), {}, 0)).problem.randomness is None
 
 
@@ -181,6 +203,40 @@ def test_a_module_that_is_gone_and_a_changed_owner_are_named(here, monkeypatch, 
     sys.modules.pop("nets_h2")
     said = refused(capsys, "forget", here.parent / "moved")
     assert "there is no module 'nets_h2'" in said and "call from the folder that holds it" in said
+
+
+def test_rows_of_the_file_and_ids_of_training_examples_are_told_apart(here, capsys):
+    data = np.load(here / "data.npz")
+    certunl("train", "run", "--dataset", "data.npz", "--model", "nets_h2:Net", "--set", *SMALL)
+    printed, rows = capsys.readouterr().out, RunFolder(here / "run").splits.rows
+    assert f"{len(rows)} rows are training examples (ids 0 to {len(rows) - 1})" in printed
+    trained, place = RunFolder(here / "run").run.problem.data, RunFolder(here / "run")
+    np.testing.assert_allclose(trained.x, data["x"][rows].astype(np.asarray(trained.x).dtype))
+    test = int(np.setdiff1d(np.arange(len(data["x"])), rows)[0])
+    assert f"row {test} is no training example" in refused(capsys, "forget", "run", "--request", f"rows:{test}")
+    certunl("forget", "run", "--request", f"rows:{rows[7]}")
+    assert place.releases.updates.facts("hessian_free-1")["request"] == [7]
+    certunl("forget", "run", "--request", "ids:9,4")
+    assert f"they are the rows {rows[4]}, {rows[9]} of the data" in capsys.readouterr().out
+
+
+def test_an_owner_s_test_rows_are_counted_and_one_with_none_else_is_named(here, capsys):
+    lines = (here / "users.csv").read_text().splitlines()
+    splits = cu.read_csv(here / "users.csv", label="bought", owner="user")
+    taken = int(np.setdiff1d(np.arange(len(lines) - 1), splits.rows)[0])
+    column = lines[0].split(",").index("user")
+    cells = next(csv.reader([lines[1 + taken]]))
+    cells[column] = "only-tested"
+    lines[1 + taken] = ",".join(f'"{cell}"' for cell in cells)
+    (here / "users.csv").write_text("\n".join(lines) + "\n")
+    certunl("train", "run", *TABLE, "data.label=bought", "data.owner=user")
+    said = refused(capsys, "forget", "run", "--request", "owner:only-tested")
+    assert "owner 'only-tested' has test rows only, which no training saw" in said
+    splits = RunFolder(here / "run").splits
+    name = next(n for n, i in RunFolder(here / "run").owner_names.items() if i in splits.test.owners and "," not in n)
+    count = int((splits.test.owners == RunFolder(here / "run").owner_names[name]).sum())
+    certunl("forget", "run", "--request", f"owner:{name}")
+    assert f"{count} more of their rows are test rows" in capsys.readouterr().out
 
 
 def test_the_readme_s_own_data_and_model_work(here, monkeypatch, capsys):

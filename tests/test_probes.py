@@ -10,6 +10,7 @@ FOREIGN = {
     "base.py": {"__array__"},
     "datasets/_checks.py": {"dtype", "toarray"},
     "datasets/_table.py": {"strerror"},
+    "disk.py": {"errno", "filename"},
     "errors.py": {"dtype"},
     "features.py": {"shape"},
     "folders/modelling.py": {"apply", "init"},

@@ -9,8 +9,11 @@ import numpy as np
 import optax
 import pytest
 from flax import linen as nn
+from flax import nnx
 
 import certunl as cu
+from certunl.audits.canaries import _trained
+from certunl.training.loop import step
 from tests.cases import KEY, classes, gap, trained, vector
 
 
@@ -114,6 +117,82 @@ def test_steps_that_follow_training_have_new_keys():
     longer = first.schedule.then(replace(first.schedule, numbers=None))
     np.testing.assert_array_equal(longer.numbers, np.arange(2 * len(first.schedule)))
     assert trained(augmented(None), epochs=1).schedule.numbers is None
+
+
+def test_every_way_to_train_or_differentiate_uses_the_same_keys():
+    run = trained(augmented(), epochs=2)
+    bare = replace(run, schedule=replace(run.schedule, numbers=None))  # as a user may write it
+    for call in (
+        lambda run: cu.Retrain().forget(run, None, [4], KEY).params,
+        lambda run: cu.HessianFree().forget(run, None, [4], KEY).params,
+        lambda run: cu.HessianFree(gather=cu.rows.Backward()).prepare(run).rows,
+        lambda run: cu.ensemble(run, np.asarray(run.present)[None]),
+    ):
+        np.testing.assert_array_equal(vector(call(run)), vector(call(bare)))
+    together = cu.ensemble(run, np.ones((1, len(run.problem.data)), bool))
+    assert gap(jax.tree.map(lambda a: a[0], together), run.params) < 1e-9
+    starts, schedules = cu.seeds(run, [KEY, jax.random.key(8)])
+    fresh = cu.ensemble(run, np.ones((2, len(run.problem.data)), bool), starts=starts, schedules=schedules)
+    for i, key in enumerate((KEY, jax.random.key(8))):
+        alone = cu.train(run.problem, run.recipe, key).params
+        assert gap(jax.tree.map(lambda a, i=i: a[i], fresh), alone) < 1e-9
+    with pytest.raises(cu.BadInput, match="random losses need the number of each step"):
+        step(run.problem, run.recipe, run.recipe.begin(run.start), bare.schedule, jnp.ones(()))
+    with pytest.raises(cu.BadInput, match=r"needs .* numbers"):
+        replace(run.schedule, numbers=jnp.arange(2)).check(len(run.problem.data))
+
+
+def test_an_audit_trains_with_the_numbers_of_the_steps():
+    run = trained(augmented(), epochs=1)
+    absent = _trained(run.problem, run, np.array([3]), KEY)
+    np.testing.assert_array_equal(absent.schedule.numbers, np.arange(len(absent.schedule)))
+
+
+class Twin(nnx.Module):
+    def __init__(self, rngs):
+        self.inner, self.outer = nnx.Linear(4, 8, rngs=rngs), nnx.Linear(8, 3, rngs=rngs)
+        self.dropout = nnx.Dropout(0.5, rngs=rngs)
+
+    def __call__(self, x, train):
+        return self.outer(self.dropout(nnx.tanh(self.inner(x)), deterministic=not train))
+
+
+class Listed(nn.Module):
+    sizes: list
+
+    @nn.compact
+    def __call__(self, x, train):
+        return nn.Dense(3)(nn.Dropout(0.5, deterministic=not train)(nn.tanh(nn.Dense(self.sizes[0])(x))))
+
+
+class Normed(nn.Module):
+    @nn.compact
+    def __call__(self, x, train, deterministic):
+        x = nn.BatchNorm(use_running_average=not train)(nn.Dense(8)(x))
+        return nn.Dense(3)(nn.Dropout(0.5, deterministic=deterministic)(nn.tanh(x)))
+
+
+def fixed(module):
+    variables = module.init(KEY, classes().x, train=False, deterministic=True)
+    return cu.models.Frozen(module, variables["batch_stats"])
+
+
+@pytest.mark.parametrize(
+    "model", [Listed([8]), cu.models.NNX(lambda rngs: Twin(rngs)), fixed(Normed())], ids=["list", "nnx", "frozen"]
+)
+def test_the_mode_reaches_the_module_inside_every_adapter(model):
+    data = classes()
+    data = replace(data, x=np.asarray(data.x, np.float32))
+    dropped, plain = (
+        cu.train(cu.classification(model, data, randomness=seed), cu.Recipe(epochs=1, batch_size=10), KEY)
+        for seed in (0, None)
+    )
+    assert gap(dropped.params, plain.params) > 1e-3
+
+
+def test_randomness_without_any_effect_is_warned_of():
+    with pytest.warns(UserWarning, match="randomness is set, but the model's outputs in training are those of predict"):
+        cu.classification(cu.models.MLP(hidden=(4,), classes=3), classes(), randomness=0)
 
 
 def test_a_seed_that_is_none_is_refused():

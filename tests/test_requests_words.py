@@ -63,6 +63,20 @@ def test_a_file_that_cannot_be_read_is_named(run, tmp_path):
             parse(f"ids:@{name}", KEY, run)
 
 
+def test_rows_of_the_file_become_the_ids_of_training_examples(run, tmp_path):
+    rows = np.delete(np.arange(len(run.problem.data) + 4), [0, 6, 11, 15])
+    (tmp_path / "rows").write_text("# of the file\n1\n9, 7\n")
+    assert parse("rows:1,7", KEY, run, rows=rows).tolist() == [0, 5]
+    assert parse(f"rows:@{tmp_path / 'rows'}", KEY, run, rows=rows).tolist() == [0, 5, 7]
+    for row in (6, 400, -1):
+        with pytest.raises(cu.BadInput, match=rf"row {row} is no training example: .*; nothing was chosen"):
+            parse(f"rows:1,{row}", KEY, run, rows=rows)
+    with pytest.raises(cu.BadInput, match="a row must be a whole number, got 'x'"):
+        parse("rows:x", KEY, run, rows=rows)
+    with pytest.raises(cu.BadInput, match="no file of yours"):
+        parse("rows:1", KEY, run)
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -70,7 +84,7 @@ def test_a_file_that_cannot_be_read_is_named(run, tmp_path):
         ("owner:1", "no owner of the name '1'"),
         ("owner:,", "names nothing"),
         ('owner:"bob', "wrong quotes"),
-        ('owner:"@home"', "owner 4 are already forgotten"),
+        ('owner:"@home"', "owner '@home' is already forgotten; leave that owner out"),
     ],
 )
 def test_a_name_that_no_owner_has_is_refused_with_all_such_names(run, words, sentence):

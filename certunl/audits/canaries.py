@@ -14,7 +14,7 @@ from certunl.certificates.budget import Budget
 from certunl.certificates.calibration import certify
 from certunl.certificates.certificate import Certificate
 from certunl.certificates.update import Unlearner, Update, declared
-from certunl.errors import BadInput, Diverged
+from certunl.errors import BadInput, Diverged, typed_key
 from certunl.training.dataset import Dataset, end_to_end, rowwise
 from certunl.training.problem import Problem
 from certunl.training.run import Run, fit, retrained
@@ -64,6 +64,7 @@ def audit_canaries(
     Raises: BadInput for examples or settings that do not fit; if the noise or the epsilon of the certificate depends on
     the request, because the law of comparison then depends on it as well; if no canary is in.
     """
+    typed_key(key)
     many = len(extra)
     guesses = max(1, many // 2) if guesses is None else guesses
     if not 1 <= guesses <= many:
@@ -145,7 +146,7 @@ def _with(run: Run, extra: Dataset, key: Key, mislabelled: float) -> tuple[Probl
 def _trained(problem: Problem, run: Run, absent: np.ndarray, key: Key) -> Run:
     """A run trained with weight 0 for `absent`; its `schedule` is the one without this mask."""
     start_key, schedule_key = jax.random.split(key)
-    schedule = draw(schedule_key, run.recipe, len(problem.data))
+    schedule = problem.numbered(draw(schedule_key, run.recipe, len(problem.data)))
     present = jnp.asarray(~np.isin(np.arange(len(problem.data)), absent))
     trained = fit(problem, run.recipe, problem.init(start_key), schedule.masked(~present[schedule.indices]))
     return replace(trained, present=present, schedule=schedule)

@@ -10,6 +10,7 @@ from certunl.certificates.budget import Budget
 from certunl.certificates.calibration import certify
 from certunl.certificates.secret import secret_key
 from certunl.cli._words import Folder, Settings, listed, say, seeded
+from certunl.datasets import Splits
 from certunl.folders import RunFolder
 from certunl.report.console import progress
 
@@ -38,7 +39,8 @@ def forget(
         request: the examples to forget. random:SIZE, class:LABEL[:SIZE], owner:OWNER,... (owners have the names of
             the data, otherwise numbers), hardest:SIZE (highest loss), influential:SIZE (their deletion raises the
             training loss most), near_duplicates:SIZE (a close neighbour stays), mislabelled[:SIZE] (labels that
-            --mislabel replaced), ids:ID,ID,..., or ids:@FILE and owner:@FILE with entries in lines.
+            --mislabel replaced), ids:ID,... (training examples), rows:ROW,... (rows of your own file, from 0), or
+            ids:@FILE, rows:@FILE and owner:@FILE with entries in lines.
         epsilon: the budget's epsilon (default: 1, or derived from sigma).
         delta: the budget's delta.
         distance: a distance fixed before the request. A request whose proved bound exceeds it is refused.
@@ -60,7 +62,8 @@ def forget(
     with place.locked():
         line = place.line(method if name is None else name, method, settings)
         ask_key, forget_key = jax.random.split(jax.random.fold_in(key, line.count))
-        ids = requests.parse(request, ask_key, line.run, place.built.mislabelled, place.owner_names)
+        splits = place.splits
+        ids = requests.parse(request, ask_key, line.run, place.built.mislabelled, place.owner_names, splits.rows)
         store = place.rows(method, unlearner)
         prepared = store if store is not None and store.covers(ids) else None
         with progress(f"forgetting by {method}"):
@@ -73,4 +76,18 @@ def forget(
     facts = {name: value for name, value in update.cost.items() if not name.endswith("seconds")}
     solved = "".join(f", {name.replace('_', ' ')} {value:.4g}" for name, value in facts.items())
     say(f"forgot {len(ids)} examples in {update.cost['seconds']:.4g} s{solved}{how}; written to releases/{part}")
+    for sentence in _meant(request, ids, splits):
+        say(sentence)
     say(str(release.certificate))
+
+
+def _meant(request: str, ids: np.ndarray, splits: Splits) -> list[str]:
+    """What the words of a request meant in data that were split here."""
+    if request.startswith("ids:") and splits.rows is not None:
+        rows = splits.rows[ids].tolist()
+        listed = ", ".join(map(str, rows[:20])) + (" ..." if len(rows) > 20 else "")
+        return [f"they are the rows {listed} of the data (from 0, without the header)"]
+    if request.startswith("owner:") and splits.train.owners is not None and splits.test.owners is not None:
+        count = int(np.isin(splits.test.owners, np.asarray(splits.train.owners)[ids]).sum())
+        return [f"{count} more of their rows are test rows, which no training saw"] if count else []
+    return []

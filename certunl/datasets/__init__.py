@@ -60,9 +60,11 @@ def load(name: str | os.PathLike[str], *, train_from: int = 0, **settings: Any) 
         test = settings.pop("test", None)
         splits = read_own(name, settings, registry.find("datasets", name) if name in known else None)
         sizes = limited(train, len(splits.train), "train"), limited(test, len(splits.test), "test")
-        splits = splits._replace(train=splits.train[: sizes[0]], test=splits.test[: sizes[1]])
+        rows = None if splits.rows is None else splits.rows[: sizes[0]]
+        splits = splits._replace(train=splits.train[: sizes[0]], test=splits.test[: sizes[1]], rows=rows)
     else:
         raise BadInput(f"there is no data set {name!r}; known are {', '.join(known)}; also taken is {FORMS}")
     if train_from >= len(splits.train):
         raise BadInput(f"train_from must be below the {len(splits.train)} training examples, got {train_from}")
-    return splits._replace(train=splits.train[train_from:])
+    rows = None if splits.rows is None else splits.rows[train_from:]
+    return splits._replace(train=splits.train[train_from:], rows=rows)

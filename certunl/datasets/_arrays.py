@@ -10,7 +10,7 @@ import numpy as np
 from certunl.datasets._checks import alike, clean, inputs
 from certunl.datasets._npz import loaded
 from certunl.datasets._plan import checked_classes, checked_inferred, checked_keys, plan_dict
-from certunl.datasets._splits import Splits, every_fifth_by_key, numbered_owners
+from certunl.datasets._splits import Splits, numbered_owners, split
 from certunl.datasets._words import few
 from certunl.errors import BadInput, positive, warn
 from certunl.training.problem import Dataset
@@ -32,7 +32,7 @@ def read_npz(
 
     No file says how its numbers were scaled. So the data name under `unchecked` that the numbers and the classes do not
     depend on the forgotten rows, unless a plan declares it, such as {"of": "arrays", "scale": 255, "classes": [0, 1]}.
-    Raw bytes (uint8) with classes need no such word for `x`.
+    A plan without "scale" and "inferred" says nothing of `x`. Raw bytes (uint8) with classes need no such word for `x`.
 
     Args:
         path: the file. Arrays of Python objects are never loaded, because that could run code.
@@ -50,7 +50,8 @@ def read_npz(
         checked_keys(facts, "the plan", ("of", "classes"), ("scale", "inferred"))
         if scale is not None:
             raise BadInput("scale has no effect with a plan; change the scale of the plan")
-        scale, inferred = facts.get("scale"), checked_inferred(facts, inferred)
+        silent = "inferred" not in facts and "scale" not in facts  # it says nothing of x
+        scale, inferred = facts.get("scale"), ("x",) if silent else checked_inferred(facts, inferred)
         classes = facts["classes"]
         if classes is not None:
             classes = checked_classes(classes, "the classes of the plan", 2)
@@ -79,12 +80,11 @@ def read_npz(
             part.check()
         except BadInput as error:
             raise BadInput(f"the test part of {title}: {error}" if i else f"{title}: {error}") from error
-    if len(data) == 1:
-        data = [data[0][rows] for rows in every_fifth_by_key(len(data[0]), seed)]
-    alike(data[0], data[1], title)
+    train, test, rows = split(data, seed)
+    alike(train, test, title)
     facts = {"of": "arrays", "scale": scale, "classes": None if classes is None else list(classes)}
     count = None if classes is None else len(classes)
-    return Splits(data[0], data[1], count, names, {**facts, "inferred": list(inferred)})
+    return Splits(train, test, count, names, {**facts, "inferred": list(inferred)}, rows)
 
 
 def _classes(labels: Sequence[np.ndarray], title: str) -> list[str | int] | None:

@@ -10,7 +10,7 @@ import numpy as np
 from certunl.datasets._files import reading
 from certunl.datasets._photographs import check_side, square
 from certunl.datasets._plan import checked_classes, checked_inferred, checked_keys, plan_dict
-from certunl.datasets._splits import Splits, every_fifth_by_key
+from certunl.datasets._splits import Splits, split
 from certunl.errors import BadInput
 from certunl.training.problem import Dataset
 
@@ -63,9 +63,8 @@ def read_images(
         pixels = _pixels([path for path, _ in part], facts["shape"], facts["resized"])
         labels = np.array([numbers[name] for _, name in part], np.int32)
         data.append(Dataset(pixels.astype(np.float32) / 255, labels, unchecked=unchecked))
-    if len(data) == 1:
-        data = [data[0][rows] for rows in every_fifth_by_key(len(data[0]), seed)]
-    return Splits(data[0], data[1], len(numbers), None, facts)
+    train, test, rows = split(data, seed)
+    return Splits(train, test, len(numbers), None, facts, rows)
 
 
 def _listed(folder: Path) -> Named:

@@ -15,7 +15,7 @@ from certunl.datasets._arrays import read_npz
 from certunl.datasets._checks import alike, clean, inputs
 from certunl.datasets._files import place
 from certunl.datasets._image_folders import read_images
-from certunl.datasets._splits import Splits, every_fifth_by_key
+from certunl.datasets._splits import Splits, split
 from certunl.datasets._tables import read_csv, read_table
 from certunl.errors import BadInput
 from certunl.training.problem import Dataset
@@ -115,15 +115,13 @@ def _completed(result: Any, name: str, seed: int) -> Splits:
         except BadInput as error:
             raise BadInput(f"{title} of {name}: {error}") from error
         checked.append(part)
-    if len(checked) == 1:
-        checked = [checked[0][rows] for rows in every_fifth_by_key(len(checked[0]), seed)]
-    train, test = checked
+    train, test, rows = split(checked, seed)
     alike(train, test, name)
     if isinstance(result, Splits):
         return result._replace(train=train, test=test)
     labels = np.concatenate([np.asarray(part.y).reshape(len(part), -1) for part in checked])
     if labels.shape[1] != 1 or labels.dtype.kind != "i" or train.y.ndim != 1:
-        return Splits(train, test, None)
+        return Splits(train, test, None, rows=rows)
     if labels.min() < 0:
         raise BadInput(f"the labels of {name} begin at {labels.min()}; classes are numbered from 0")
-    return Splits(train, test, int(labels.max()) + 1)
+    return Splits(train, test, int(labels.max()) + 1, rows=rows)

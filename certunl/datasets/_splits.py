@@ -18,6 +18,7 @@ __all__ = [
     "from_table",
     "limited",
     "numbered_owners",
+    "split",
 ]
 
 
@@ -33,6 +34,9 @@ class Splits(NamedTuple):
         plan: what the reader understood, ready for JSON; None for sets that the library brings. A reader takes the plan
             back as `plan=`. Its key "inferred" lists what the rows suggested and nobody declared, which the data name
             under `unchecked`.
+        rows: i32[n], for each training example its row in the file (from 0, without a header) or in the function's
+            Dataset, or its place in the sorted list of images. None for sets that the library brings, and where the
+            rows were not split here.
     """
 
     train: Dataset
@@ -40,6 +44,7 @@ class Splits(NamedTuple):
     classes: int | None
     owner_names: tuple[str, ...] | None = None
     plan: dict[str, Any] | None = None
+    rows: np.ndarray | None = None
 
 
 def limited(size: int | None, available: int, split: str) -> int:
@@ -84,6 +89,15 @@ def every_fifth_by_key(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     rows = np.arange(count)
     test = 5 * np.arange(count // 5) + np.random.default_rng(seed).integers(5, size=count // 5)
     return np.setdiff1d(rows, test), test
+
+
+def split(data: list[Dataset], seed: int) -> tuple[Dataset, Dataset, np.ndarray]:
+    """(training part, test part, the row of each training example) of both parts, or of one whose every fifth row is
+    for testing."""
+    if len(data) == 2:
+        return data[0], data[1], np.arange(len(data[0]), dtype=np.int32)
+    rows, test = every_fifth_by_key(len(data[0]), seed)
+    return data[0][rows], data[0][test], rows.astype(np.int32)
 
 
 def numbered_owners(names: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...] | None]:

@@ -7,7 +7,7 @@ from typing import Any
 from certunl.datasets._encode import encoded
 from certunl.datasets._infer import inferred_plan
 from certunl.datasets._plan import TablePlan, table_plan
-from certunl.datasets._splits import Splits, every_fifth_by_key, numbered_owners
+from certunl.datasets._splits import Splits, numbered_owners, split
 from certunl.datasets._table import Table, table_of_csv, table_of_frame
 from certunl.datasets._words import few
 from certunl.errors import BadInput, one_of
@@ -121,15 +121,14 @@ def _splits(
         owners = None if numbers is None else numbers[start : start + len(part.y)]
         data.append(Dataset(part.x, part.y, owners, unchecked))
         start += len(part.y)
-    if len(data) == 1:
-        data = [data[0][rows] for rows in every_fifth_by_key(len(data[0]), seed)]
-    for part, title in zip(data, (table.title for table in (tables * 2)[:2]), strict=True):
+    train, test, rows = split(data, seed)
+    for part, title in zip((train, test), (table.title for table in (tables * 2)[:2]), strict=True):
         try:
             part.check()
         except BadInput as error:
             raise BadInput(f"{title}: {error}") from error
     classes = len(facts.label.categories) or None
-    return Splits(data[0], data[1], classes, names, facts.to_json())
+    return Splits(train, test, classes, names, facts.to_json(), rows)
 
 
 def _declared(plan: Any, label: str | None, owner: str | None, ignore: tuple[str, ...], task: str | None) -> TablePlan:

@@ -23,7 +23,7 @@ from certunl.folders.line import Line
 from certunl.folders.modelling import model_of, with_outputs
 from certunl.folders.parts import check_name
 from certunl.folders.releases import Releases
-from certunl.folders.settings import Built, build, fingerprint, tuples
+from certunl.folders.settings import Built, build, by_plan, fingerprint, tuples
 from certunl.models import Headless
 from certunl.rows.store import Store
 from certunl.training.provenance import Provenance
@@ -119,6 +119,8 @@ class RunFolder:
     def built(self) -> Built:
         """The objects that the run's settings describe; the data set is read from its files again."""
         settings, extractor = self.facts["settings"], None
+        if (self.path / "plan.json").is_file():
+            settings = by_plan(settings, self.path / "plan.json")
         if "features" in settings:  # the folder keeps a copy, because the run of the extractor may be gone
             origin = settings["features"]
             extractor = Features(

@@ -102,6 +102,21 @@ _PATHS = ("data_dir", "plan", "test_path")
 """Settings of data sets that are paths."""
 
 
+_OF_PLAN = ("label", "owner", "ignore", "task", "scale", "size")
+"""Settings of readers that a plan replaces."""
+
+
+def by_plan(settings: dict[str, Any], plan: Path) -> dict[str, Any]:
+    """The settings of a run that reads its file by `plan`, the copy that training kept, and infers nothing anew.
+
+    Whatever became of the plan that was given then has no effect.
+    """
+    if not _is_path(settings["dataset"]):
+        return settings
+    kept = {name: value for name, value in settings["dataset_settings"].items() if name not in _OF_PLAN}
+    return settings | {"dataset_settings": kept | {"plan": str(plan.absolute())}}
+
+
 def _is_path(dataset: str) -> bool:
     """Whether a word names a file or folder, and neither a data set of the registry nor an object of a module."""
     path = Path(dataset).expanduser()
@@ -172,4 +187,6 @@ def fingerprint(run: Run, settings: dict[str, Any], built: Built, provenance: di
     another machine."""
     extractor = None if built.extractor is None else built.extractor.params
     settings = settings if provenance is None else {**settings, "provenance": provenance}  # 0.1 kept none
+    if built.splits.plan is not None:  # what was inferred decides the verdict
+        settings = {**settings, "plan": built.splits.plan}
     return digest(settings, (run.start, vars(run.schedule), run.params, built.source, extractor))

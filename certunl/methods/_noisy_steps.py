@@ -80,8 +80,7 @@ def draw_steps(run: Run, retained: jax.Array, recipe: Recipe, noise: float, key:
     digest, seed, questions = digest_of(key), spent(key), unchecked(key)
     schedule = draw(jax_key(seed, b"batches"), recipe, len(rows))
     schedule = replace(schedule, indices=jnp.asarray(rows, "int32")[schedule.indices])
-    if run.problem.randomness is not None:
-        schedule = schedule.numbered(len(run.schedule))
+    schedule = run.problem.numbered(schedule, len(run.schedule))
     reach = recipe.radius
     if reach is None:
         reach = max(float(jnp.abs(leaf).max(initial=0)) for leaf in jax.tree.leaves(run.params))

@@ -34,6 +34,13 @@ class Equinox:
 
     build: Callable[[Any], Any]
 
+    @property
+    def module_type(self) -> type:
+        """The class of the module."""
+        kinds: list[type] = []
+        jax.eval_shape(lambda key: kinds.append(type(self.build(key))), jax.random.key(0))
+        return kinds[0]
+
     def init(self, key: Key, x: Any, **kwargs: Any) -> dict[str, Params]:
         """The parameters under "params". They do not depend on `x` and `kwargs`."""
         import equinox
@@ -59,15 +66,28 @@ class Equinox:
         """
         import equinox
 
-        abstract = equinox.filter_eval_shape(self.build, jax.random.key(0))
         module = jax.tree_util.tree_map_with_path(
-            lambda path, leaf: _at(variables["params"], path) if _is_parameter(leaf) else leaf, abstract
+            lambda path, leaf: _at(variables["params"], path) if _is_parameter(leaf) else leaf, _structure(self.build)
         )
         if rngs is None:
             module = equinox.nn.inference_mode(module)
         elif "key" in inspect.signature(type(module).__call__).parameters:
             kwargs["key"] = rngs["dropout"]
         return jax.vmap(lambda one: module(one, **kwargs))(x)
+
+
+def _structure(build: Callable[[Any], Any]) -> Any:
+    """The module with shapes in place of its JAX arrays. Its weights are not computed; NumPy arrays stay constants."""
+    rest = []
+
+    def shapes(key: Key) -> Any:
+        leaves, structure = jax.tree.flatten(build(key))
+        rest.append((structure, [None if isinstance(leaf, jax.Array) else leaf for leaf in leaves]))
+        return [leaf if isinstance(leaf, jax.Array) else None for leaf in leaves]
+
+    arrays = jax.eval_shape(shapes, jax.random.key(0))
+    structure, others = rest[0]
+    return jax.tree.unflatten(structure, [b if a is None else a for a, b in zip(arrays, others, strict=True)])
 
 
 def _is_parameter(leaf: Any) -> bool:

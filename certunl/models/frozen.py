@@ -60,6 +60,11 @@ class Frozen:
         count = width(self.statistics)
         return (f"{count:,} frozen BatchNorm statistics, which may have seen the forgotten examples",)
 
+    @property
+    def module_type(self) -> type:
+        """The class of the module."""
+        return type(self.module)
+
     def init(self, key: Key, x: Any, **kwargs: Any) -> dict[str, Params]:
         """The parameters under "params". The module is called with `kwargs`."""
         variables = self.module.init(key, x, **kwargs)
@@ -71,5 +76,10 @@ class Frozen:
         return {"params": variables["params"]}
 
     def apply(self, variables: dict[str, Params], x: jax.Array, **kwargs: Any) -> jax.Array:
-        """The outputs f[b, ...]. The module is called with `kwargs`."""
+        """The outputs f[b, ...]. The module is called with `kwargs`.
+
+        `train` and `training` are always False, because with True each BatchNorm would measure new statistics. Dropout
+        that follows them is therefore off; dropout with an argument `deterministic` of its own is not.
+        """
+        kwargs |= {name: False for name in ("train", "training") if name in kwargs}
         return self.module.apply({**variables, "batch_stats": self.statistics}, x, **kwargs)

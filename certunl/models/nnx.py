@@ -30,6 +30,15 @@ class NNX:
 
     build: Callable[[Any], Any]
 
+    @property
+    def module_type(self) -> type:
+        """The class of the module."""
+        from flax import nnx
+
+        kinds: list[type] = []
+        nnx.eval_shape(lambda: kinds.append(type(self.build(nnx.Rngs(0)))))
+        return kinds[0]
+
     def init(self, key: Key, x: Any, **kwargs: Any) -> dict[str, Params]:
         """The parameters under "params". They do not depend on `x` and `kwargs`."""
         from flax import nnx

@@ -15,12 +15,22 @@ from certunl.training.run import Run
 __all__ = ["parse"]
 
 
-def parse(text: str, key: Key, run: Run, planted: Any = (), owner_names: Mapping[str, int] | None = None) -> np.ndarray:
+def parse(
+    text: str,
+    key: Key,
+    run: Run,
+    planted: Any = (),
+    owner_names: Mapping[str, int] | None = None,
+    rows: np.ndarray | None = None,
+) -> np.ndarray:
     """The request that `text` describes, i32[k]. Each form calls the function of its name in `requests`.
 
     The forms are random:SIZE, class:LABEL[:SIZE], owner:OWNER[,OWNER...], owner:@FILE, hardest:SIZE, influential:SIZE,
-    near_duplicates:SIZE, mislabelled[:SIZE], ids:ID[,ID...] and ids:@FILE. SIZE is a number of examples; without it,
-    all. A file has one or more entries in each line, with commas between them; a line that begins with # is a comment.
+    near_duplicates:SIZE, mislabelled[:SIZE], ids:ID[,ID...], ids:@FILE, rows:ROW[,ROW...] and rows:@FILE.
+
+    An id is the number of a training example. A row is one of the user's own file, from 0 and without the header. SIZE
+    is a number of examples; without it, all. A file has one or more entries in each line, with commas between them; a
+    line that begins with # is a comment.
     An entry with a comma stands between double quotes.
 
     Args:
@@ -29,15 +39,19 @@ def parse(text: str, key: Key, run: Run, planted: Any = (), owner_names: Mapping
         run: the run before the request.
         planted: the ids of examples with replaced labels, for mislabelled.
         owner_names: the number of each owner by name. Default: owners are named by their numbers.
+        rows: i32[n], the row of the user's file that each training example comes from (`Splits.rows`). Default: there
+            is no such file.
 
     Raises: BadInput for text of another form, for files that cannot be read, for entries that are not there, and for
     requests that the function refuses.
     """
     kind, _, rest = text.partition(":")
     if kind == "owner" and rest:
-        return by_owner(run, _owners(_entries(rest), owner_names))
+        return by_owner(run, _owners(_entries(rest), owner_names, run))
     if kind == "ids" and rest.startswith("@"):
-        return run.check([_number(entry, where) for entry, where in _entries(rest)])
+        return run.check([_number(entry, where, "an id") for entry, where in _entries(rest)])
+    if kind == "rows" and rest:
+        return run.check(_ids([_number(entry, where, "a row") for entry, where in _entries(rest)], rows))
     try:
         numbers = [int(word) for word in rest.replace(":", ",").split(",") if word]
     except ValueError:
@@ -59,7 +73,8 @@ def parse(text: str, key: Key, run: Run, planted: Any = (), owner_names: Mapping
             return run.check(numbers)
     raise BadInput(
         "a request must be random:SIZE, class:LABEL[:SIZE], owner:OWNER,..., owner:@FILE, hardest:SIZE, "
-        f"influential:SIZE, near_duplicates:SIZE, mislabelled[:SIZE], ids:ID,ID,... or ids:@FILE; got {text!r}"
+        "influential:SIZE, near_duplicates:SIZE, mislabelled[:SIZE], ids:ID,..., ids:@FILE, rows:ROW,... or "
+        f"rows:@FILE; got {text!r}"
     )
 
 
@@ -92,15 +107,27 @@ def _lines(name: str) -> dict[str, str]:
     return entries
 
 
-def _number(entry: str, where: str) -> int:
+def _number(entry: str, where: str, what: str) -> int:
     try:
         return int(entry)
     except ValueError:
-        raise BadInput(f"{where}: an id must be a whole number, got {entry!r}") from None
+        raise BadInput(f"{where}: {what} must be a whole number, got {entry!r}") from None
 
 
-def _owners(entries: list[tuple[str, str]], names: Mapping[str, int] | None) -> list[int]:
-    """The numbers of the owners. Raises: BadInput that lists all entries that name no owner."""
+def _ids(wanted: list[int], rows: np.ndarray | None) -> np.ndarray:
+    """The ids of the training examples that come from the `wanted` rows. Raises: BadInput for a row that is none."""
+    if rows is None:
+        raise BadInput("these data are no file of yours, so they have no rows; name examples by ids:ID,...")
+    if absent := [row for row in wanted if row not in rows]:
+        raise BadInput(
+            f"row {absent[0]} is no training example: it is a test row, or not in the file (rows count from 0, without "
+            "the header); nothing was chosen"
+        )
+    return np.flatnonzero(np.isin(rows, wanted))
+
+
+def _owners(entries: list[tuple[str, str]], names: Mapping[str, int] | None, run: Run) -> list[int]:
+    """The numbers of the owners. Raises: BadInput that lists all entries that name no owner to forget."""
     if names is None:
         if wrong := [entry for entry, _ in entries if not entry.isdecimal()]:
             raise BadInput(f"owners of these data are whole numbers, got {', '.join(map(repr, wrong[:20]))}")
@@ -109,4 +136,10 @@ def _owners(entries: list[tuple[str, str]], names: Mapping[str, int] | None) -> 
         more = f" and {len(absent) - 20} more" if len(absent) > 20 else ""
         listed = ", ".join(map(repr, absent[:20]))
         raise BadInput(f"these data have no owner of the name {listed}{more}; nothing was chosen")
+    if run.problem.data.owners is not None:
+        owners = np.asarray(run.problem.data.owners)
+        trained, present = set(owners.tolist()), set(owners[np.asarray(run.present)].tolist())
+        for here, why in ((trained, "has test rows only, which no training saw"), (present, "is already forgotten")):
+            if lost := [entry for entry, _ in entries if names[entry] not in here]:
+                raise BadInput(f"owner {lost[0]!r} {why}; leave that owner out, nothing was chosen")
     return [names[entry] for entry, _ in entries]

@@ -26,8 +26,7 @@ def continuation(
     rate = run.rates[1] if learning_rate is None else learning_rate
     recipe = replace(run.recipe, epochs=epochs, learning_rate=rate, decay=1.0)
     schedule = draw(key, recipe, len(rows))
-    if run.problem.randomness is not None:
-        schedule = schedule.numbered(len(run.schedule))
+    schedule = run.problem.numbered(schedule, len(run.schedule))
     return recipe, replace(schedule, indices=jnp.asarray(rows, "int32")[schedule.indices])
 
 

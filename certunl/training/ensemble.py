@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from certunl.base import Key, Params, Progress, outputs_first, outputs_last, reporter, stacked
-from certunl.errors import BadInput, Diverged, whole
+from certunl.errors import BadInput, Diverged, typed_key, whole
 from certunl.training.loop import step
 from certunl.training.recipe import Recipe
 from certunl.training.run import Run
@@ -125,9 +125,11 @@ def seeds(run: Run, keys: Sequence[Key]) -> tuple[Params, Schedule]:
     """
     if not len(keys):
         raise BadInput("there is no key to draw initial parameters and batches from; give at least one")
+    for key in keys:
+        typed_key(key)
     pairs = [jax.random.split(key) for key in keys]
     starts = [run.problem.init(start) for start, _ in pairs]
-    schedules = [draw(batches, run.recipe, len(run.problem.data)) for _, batches in pairs]
+    schedules = [run.problem.numbered(draw(batches, run.recipe, len(run.problem.data))) for _, batches in pairs]
     width = max(schedule.indices.shape[1] for schedule in schedules)  # Poisson batches differ in size
 
     def wide(leaf: jax.Array) -> jax.Array:
@@ -142,7 +144,7 @@ def _together(
 ) -> tuple[Params, jax.Array]:
     """(parameters, risks f[t, m]) of m models; with `apart` every model has batches of its own."""
     models = len(present)
-    batches = run.schedule if schedules is None else schedules
+    batches = run.problem.numbered(run.schedule) if schedules is None else schedules
     if apart:
         axis = 0 if schedules is not None else None
         batches = jax.vmap(lambda s, here: s.masked(~here[s.indices]), in_axes=(axis, 0))(batches, present)

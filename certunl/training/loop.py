@@ -9,7 +9,7 @@ import numpy as np
 from optax.projections import projection_l2_ball
 
 from certunl.base import Params, Progress, reporter
-from certunl.errors import Diverged
+from certunl.errors import BadInput, Diverged
 from certunl.training.direction import foreign
 from certunl.training.problem import Problem
 from certunl.training.recipe import Recipe
@@ -28,6 +28,8 @@ def step(problem: Problem, recipe: Recipe, state: Any, slot: Schedule, presence:
     `presence` multiplies the weights, and for `denominator="retained"` the divisor counts it. It is all ones in
     training. Hessian-free rows are derivatives of the step with respect to it.
     """
+    if problem.randomness is not None and slot.numbers is None:
+        raise BadInput("random losses need the number of each step; use problem.numbered(schedule)")
     params, memory = state
     direction, sign = recipe.direction(params)
     divisor = slot.divisors
@@ -55,7 +57,7 @@ def follow(
     problem: Problem, recipe: Recipe, start: Params, schedule: Schedule, progress: Progress | None = None
 ) -> tuple[Params, jax.Array]:
     """(final parameters, risk of each batch before its step f[t]): training from `start`, as one XLA program."""
-    total, schedule = len(schedule), schedule if problem.randomness is None else schedule.numbered()
+    total, schedule = len(schedule), problem.numbered(schedule)
     every = max(1, total // 100)
 
     def body(state: Any, slot: tuple[jax.Array, Schedule]) -> tuple[Any, jax.Array]:

@@ -85,7 +85,7 @@ class Initializer:
         variables = self.model.init(key, x, **mode(self.model, train=False))
         if extra := sorted(set(variables) - {"params"}):
             raise BadInput(
-                f"{type(self.model).__name__} keeps mutable state ({', '.join(extra)}), and no statement about its "
+                f"{_kind(self.model).__name__} keeps mutable state ({', '.join(extra)}), and no statement about its "
                 "parameters covers that state; use a stateless layer such as GroupNorm instead of BatchNorm, or freeze "
                 "the statistics with models.Frozen(module, statistics)"
             )
@@ -98,9 +98,15 @@ _TRAINING = {"train": True, "training": True, "deterministic": False}
 
 def mode(model: Any, *, train: bool) -> dict[str, bool]:
     """The argument with which `model` trains or predicts: `train`, `training` or `deterministic`, if it takes one."""
-    call = inspect.getattr_static(type(model), "__call__", None)
+    call = inspect.getattr_static(_kind(model), "__call__", None)
     names = inspect.signature(call).parameters if inspect.isfunction(call) else ()
     return {name: value == train for name, value in _TRAINING.items() if name in names}
+
+
+def _kind(model: Any) -> type:
+    """The class of the user's module: that of `model`, or the `module_type` of an adapter."""
+    adapted = inspect.getattr_static(type(model), "module_type", None)
+    return type(model) if adapted is None else model.module_type
 
 
 class _ByIdentity:
@@ -109,6 +115,11 @@ class _ByIdentity:
     def __init__(self, model: Any):
         self.init, self.apply = model.init, model.apply
         self.unchecked = getattr(model, "unchecked", ())
+        self._kind = _kind(model)
+
+    @property
+    def module_type(self) -> type:
+        return self._kind
 
 
 def hashable(model: Any) -> Any:

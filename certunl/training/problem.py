@@ -59,6 +59,10 @@ class Problem:
         key = jax.random.fold_in(jax.random.key(self.randomness), number)
         return replace(batch, ids=indices, keys=jax.vmap(partial(jax.random.fold_in, key))(indices))
 
+    def numbered(self, schedule: Any, first: int = 0) -> Any:
+        """`schedule` with the numbers of its steps, from `first`, if the losses are random and it has none."""
+        return schedule if self.randomness is None else schedule.numbered(first)
+
     def whole(self, params: Params) -> Params:
         """All parameters of the model: `params`, with the frozen ones in their places."""
         if self.frozen is None:

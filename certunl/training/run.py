@@ -169,7 +169,7 @@ def _fitted(
     schedule = jax.tree.map(jnp.asarray, schedule)
     if not len(schedule):
         raise BadInput("the schedule has no step; give at least one, or use adopt(problem, params) for a trained model")
-    schedule = schedule if problem.randomness is None else schedule.numbered()
+    schedule = problem.numbered(schedule)
     start = fitting(start, problem)
     problem.check(start)
     schedule.check(len(problem.data))

@@ -95,6 +95,8 @@ class Schedule:
                 f"a schedule of {len(self)} steps needs {len(self)} rates and divisors, got shapes {steps} and "
                 f"{np.shape(self.divisors)}"
             )
+        if self.numbers is not None and np.shape(self.numbers) != steps:
+            raise BadInput(f"a schedule of {len(self)} steps needs {len(self)} numbers, got {np.shape(self.numbers)}")
         indices = np.asarray(self.indices)[np.asarray(self.weights) != 0]
         if indices.size and not (indices.min() >= 0 and indices.max() < examples):
             raise BadInput(

@@ -91,7 +91,7 @@ def block(
         masks = (units[:, None] == owners[slot.indices][None]).astype(slot.weights.dtype)
         return (state, jax.vmap(tangent_map)(tangents, masks)), None
 
-    (state, tangents), _ = jax.lax.scan(body, (state, tangents), run.schedule)
+    (state, tangents), _ = jax.lax.scan(body, (state, tangents), run.problem.numbered(run.schedule))
     final = [outputs_last(leaf, 1) for leaf in tangents[: params.num_leaves]]
     return jax.tree.unflatten(params, final), state[0]
 
@@ -128,7 +128,7 @@ def adjoint(run: Run, owners: jax.Array, queries: Params, count: int) -> jax.Arr
         steps = len(run.schedule)
         length = isqrt(steps)
         first = steps % length
-        parts = (run.schedule, presence)
+        parts = (run.problem.numbered(run.schedule), presence)
         state, _ = segment(run.recipe.begin(run.start), jax.tree.map(lambda a: a[:first], parts))
         rest = jax.tree.map(lambda a: a[first:].reshape(-1, length, *a.shape[1:]), parts)
         (params, _), _ = jax.lax.scan(jax.checkpoint(segment, prevent_cse=False), state, rest)

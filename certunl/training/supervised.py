@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from certunl.base import Key, Params
-from certunl.errors import BadInput, nonnegative
+from certunl.errors import BadInput, nonnegative, warn
 from certunl.training.adapters import check_model
 from certunl.training.dataset import Dataset, check_data, placed
 from certunl.training.losses import bit_loss, bits_loss, softmax_loss, squared_loss
@@ -57,7 +57,20 @@ def supervised(
     _check_shapes(kind, _outputs(problem), data.y.shape[1:])
     problem.admit(data, "the data")
     problem.check(jax.eval_shape(init, jax.random.key(0)))
+    if randomness is not None:
+        _warn_of_no_randomness(problem)
     return problem
+
+
+def _warn_of_no_randomness(problem: Problem) -> None:
+    """Warns if the outputs in training are those of prediction, so that `randomness` has no effect."""
+    losses: Any = problem.losses
+    params, batch = problem.init(jax.random.key(0)), problem.batch(jnp.zeros(1, jnp.int32), jnp.asarray(0))
+    if bool(jnp.array_equal(losses.random(params, batch.x, batch.keys), losses.predict(params, batch.x))):
+        warn(
+            "randomness is set, but the model's outputs in training are those of prediction: it has no dropout "
+            "that its argument train, training or deterministic turns on"
+        )
 
 
 def _check_shapes(kind: str | None, outputs: tuple[int, ...], targets: tuple[int, ...]) -> None:

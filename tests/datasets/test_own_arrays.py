@@ -89,7 +89,9 @@ def test_a_plan_comes_back_unchanged_and_without_one_the_origin_is_unchecked(tmp
     (tmp_path / "plan.json").write_text(json.dumps(first.plan))
     again = cu.read_npz(path, plan=tmp_path / "plan.json")
     assert again.plan == first.plan and again.train.unchecked == first.train.unchecked
-    declared = cu.read_npz(path, plan={"of": "arrays", "classes": [1, 0, 7]})
+    silent = cu.read_npz(path, plan={"of": "arrays", "classes": [1, 0, 7]})  # of x, which may be standardised
+    assert silent.train.unchecked == first.train.unchecked[:1] and silent.plan["inferred"] == ["x"]
+    declared = cu.read_npz(path, plan={"of": "arrays", "scale": None, "classes": [1, 0, 7]})
     assert declared.classes == 3 and declared.train.unchecked == ()
     np.testing.assert_array_equal(declared.train.y, 1 - first.train.y)
     targets = cu.read_npz(path, plan={"of": "arrays", "classes": None})

@@ -62,7 +62,8 @@ def same(first, second):
         np.testing.assert_array_equal(part.x, other.x)
         np.testing.assert_array_equal(part.y, other.y)
         assert part.unchecked == other.unchecked
-    assert first[2:] == second[2:]
+    assert first[2:5] == second[2:5]
+    np.testing.assert_array_equal(first.rows, second.rows)
 
 
 def test_a_path_is_read_by_its_reader_with_its_settings(tmp_path, here):
@@ -89,6 +90,7 @@ def test_sizes_limit_own_sets_as_they_limit_those_of_the_registry(tmp_path, here
     whole = load("data.npz")
     part = load("data.npz", train=5, train_from=10, test=2)
     assert part.train.x.tolist() == whole.train.x[10:15].tolist() and part.test.x.tolist() == whole.test.x[:2].tolist()
+    assert part.rows.tolist() == whole.rows[10:15].tolist() == part.train.x[:, 0].tolist()
     assert len(load("data.npz", train_from=20).train) == 4 and len(load(f"{here}:pair", train=4).train) == 4
     for wrong in ({"train": 25}, {"test": 0}, {"train": True}, {"train_from": 24}, {"train_from": -1}, {"test": "t"}):
         with pytest.raises(cu.BadInput, match="must be"):
@@ -103,7 +105,7 @@ def test_a_function_gives_one_set_or_two_or_splits_and_its_data_are_unchecked(he
     pair = load(f"{here}:pair")
     assert (len(pair.train), len(pair.test), pair.classes, pair.plan) == (10, 3, 2, None)
     several = load(f"{here}:several", scale=2.0, seed=1)
-    assert several[2:] == (5, ("a",), {"of": "mine"}) and several.train.x[-1].tolist() == [36, 38]
+    assert several[2:] == (5, ("a",), {"of": "mine"}, None) and several.train.x[-1].tolist() == [36, 38]
     assert load(f"{here}:free", a=1, b=2).train.x.max() == 38
     assert load(f"{here}:targets").classes is None
     with pytest.warns(UserWarning, match="x of the training part of .*:bytes_ holds bytes up to 19"):

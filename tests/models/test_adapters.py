@@ -133,6 +133,28 @@ class Counter(equinox.Module):
         return self.layer(x)
 
 
+class Scaled(equinox.Module):
+    layer: equinox.nn.Linear
+    scale: np.ndarray
+
+    def __init__(self, key):
+        self.layer, self.scale = equinox.nn.Linear(4, 3, key=key), np.array([1.0, 2.0, 3.0])
+
+    def __call__(self, x):
+        return self.layer(x) * self.scale
+
+
+def test_numpy_arrays_of_an_equinox_module_are_constants():
+    problem = cu.classification(in_float64(Scaled), classes())
+    params = problem.init(KEY)
+    assert set(params) == {"layer"}
+    module = Scaled(jax.random.key(0))
+    module = equinox.tree_at(
+        lambda m: (m.layer.weight, m.layer.bias), module, tuple(params["layer"][n] for n in ("weight", "bias"))
+    )
+    np.testing.assert_allclose(problem.outputs(params, classes().x), jax.vmap(module)(classes().x), rtol=1e-12)
+
+
 def test_equinox_modules_with_other_arrays_are_refused():
     with pytest.raises(cu.BadInput, match=r"besides its parameters \(int64\)"):
         cu.classification(in_float64(Counter), classes())
