@@ -4,6 +4,7 @@ import warnings
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse
@@ -151,9 +152,68 @@ def test_images_of_whole_numbers_to_255_are_warned_of():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         cu.Dataset(images > 100, Y).check()
+        cu.Dataset(images.reshape(30, -1) // 8, Y).check()  # a table of small numbers
+    with pytest.warns(UserWarning, match="divide by 255"):
         cu.Dataset(images.reshape(30, -1), Y).check()
 
 
 def test_a_name_stands_in_the_sentence():
     with pytest.raises(cu.BadInput, match="the canaries must be a Dataset"):
         RUN.problem.admit(X, "the canaries")
+
+
+def test_bits_as_floating_point_numbers_are_admitted_as_the_training_data_were():
+    x, bits = np.random.default_rng(0).normal(size=(20, 4)), (np.arange(20) % 2).astype(np.float32)
+    data = cu.Dataset(x, bits)
+    run = cu.train(cu.binary(cu.models.Linear(classes=1), data), cu.Recipe(epochs=1), KEY)
+    assert run.problem.admit(data).y.dtype == run.problem.data.y.dtype
+    with pytest.raises(cu.BadInput, match="y of the test set is float32"):
+        run.problem.admit(cu.Dataset(x, bits + 0.25))
+
+
+def test_labels_of_a_problem_whose_classes_are_unknown_are_admitted():
+    losses = lambda params, batch: (batch.x @ params["w"])[jnp.arange(len(batch.y)), batch.y]  # noqa: E731
+    problem = cu.Problem(lambda key: {"w": jnp.zeros((4, 3))}, losses, cu.Dataset(np.ones((6, 4)), np.arange(6) % 3))
+    problem = replace(problem, kind="classification")
+    assert len(problem.admit(problem.data)) == 6
+    with pytest.raises(cu.BadInput, match="predicts whole numbers from 0"):
+        problem.admit(cu.Dataset(np.ones((6, 4)), np.arange(6) % 3 - 1))
+
+
+def test_a_batch_of_numpy_data_is_taken_inside_a_compiled_program():
+    problem = cu.Problem(lambda key: {}, lambda params, batch: batch.y, cu.Dataset(np.eye(4), np.arange(4.0)))
+    assert jax.jit(lambda i: problem.batch(i).y)(jnp.array([2, 0])).tolist() == [2, 0]
+    assert problem.data[[3, 1]].y.tolist() == [3, 1]
+
+
+RELEASE = cu.Retrain().forget(RUN, None, [1], KEY)
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: cu.certify(RUN, cu.Budget(epsilon=1.0, delta=1e-5)), "certify takes the Update .* got Run and Budget"),
+        (lambda: cu.certify(RELEASE, (1.0, 1e-5)), "got Update and tuple"),
+        (lambda: cu.certify(RELEASE, cu.Budget(epsilon=1.0, delta=1e-5), 0), "the key of a release is secret_key"),
+        (lambda: cu.evaluate(RUN, [1], cu.HessianFree()), "evaluate takes the Update .* got HessianFree"),
+        (lambda: cu.evaluate(RUN, [1], RELEASE, reference="retrain"), "reference must be a method .* got str"),
+        (lambda: cu.requests.random(RUN, KEY, 2), "the arguments are a key, a Run and a size"),
+        (lambda: cu.requests.random(KEY, RUN, 2.5), "size must be a whole number of examples, got 2.5"),
+        (lambda: cu.seeds(RUN, [5]), "typed key"),
+        (lambda: cu.freeze(RUN.problem, RUN.params, trainable=lambda a, b: True), "trainable cannot be asked for"),
+        (lambda: cu.adopt(RUN.problem, "ck"), "got the path 'ck'; read it by read_params"),
+        (lambda: cu.train(replace(RUN.problem, init={}), cu.Recipe(), KEY), "init of a Problem must be a function"),
+        (
+            lambda: cu.train(replace(RUN.problem, init=lambda: 0), cu.Recipe(), KEY),
+            "init of the problem cannot be called",
+        ),
+        (lambda: cu.read_csv({"a": [1]}, label="a"), "read_csv takes the path of a file, got dict; read_table"),
+        (lambda: cu.Recipe(learning_rate=lambda t: 0.1), "a schedule of rates goes into the optimizer"),
+        (lambda: cu.classification(cu.models.Linear(classes=3), cu.Dataset(X, np.eye(3)[Y])), r"y\.argmax\(axis=1\)"),
+        (lambda: cu.classification(cu.models.Linear(classes=3), cu.Dataset(X, Y[:, None])), r"y\[:, 0\]"),
+        (lambda: cu.classification(cu.models.Linear(classes=3), cu.Dataset(X, Y * 1.0)), r"y\.astype\(int\)"),
+    ],
+)
+def test_a_thing_of_another_kind_gets_a_sentence(call, sentence):
+    with pytest.raises(cu.BadInput, match=sentence):
+        call()

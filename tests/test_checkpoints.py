@@ -184,7 +184,7 @@ def test_what_cannot_be_read_is_said_in_one_sentence(params, tmp_path):
         ("cut.npz", {}, "cannot be read as .npz"),
         ("objects.npz", {}, "cannot be read as .npz"),
         ("weights.bin", {}, r"must end in \.npz, \.msgpack, \.safetensors"),
-        ("empty", {}, "missing or damaged"),
+        ("empty", {}, "empty is no checkpoint of orbax$"),
         ("clash.npz", {}, "'a.b' lies below 'a'"),
         (place.name, {"like": params}, "has no 'Dense_0/bias'; it has Dense_0"),
         (place.name, {"names": {"a": "b"}}, "has no 'b'; it has Dense_0"),

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -91,3 +93,24 @@ def test_targets_and_owners_are_in_memory(part):
     problem = replace(network(), data=data)
     with pytest.raises(cu.BadInput, match=f"{part} of the data must be an array in memory"):
         trained(problem)
+
+
+def test_training_afresh_leaves_the_inputs_where_they_are_and_is_as_conditional_as_a_replay():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(30, 4)), rng.integers(0, 3, 30)
+    runs = [cu.train(cu.classification(cu.models.Linear(classes=3), cu.Dataset(inputs, y)), cu.Recipe(epochs=1), KEY)
+            for inputs in (cu.OnHost(x), x)]  # fmt: skip
+    far, near = (cu.Retrain(afresh=cu.Recipe(epochs=2)).forget(run, None, [3, 7], KEY) for run in runs)
+    np.testing.assert_array_equal(vector(far.params), vector(near.params))
+    assert any("stay on the host" in word for word in far.unchecked) and not near.unchecked
+
+
+def test_a_part_of_inputs_on_the_host_is_a_view():
+    whole = cu.OnHost(np.arange(12.0).reshape(6, 2))
+    part = whole.take([4, 0, 2]).take([2, 1])
+    assert part.shape == (2, 2) and part.rows(np.array([0, 5])).tolist() == [[4, 5], [0, 1]]
+    assert np.asarray(part).tolist() == [[4, 5], [0, 1]] and part[np.array([1])].tolist() == [[0, 1]]
+    assert jax.jit(lambda i: part[i])(jnp.array([1, 0])).tolist() == [[0, 1], [4, 5]]
+    assert (
+        part == whole.take([2, 0]) and part != whole.take([0, 2]) and whole == cu.OnHost(np.arange(12.0).reshape(6, 2))
+    )

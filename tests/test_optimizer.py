@@ -98,11 +98,17 @@ def test_rows_are_the_derivative_of_training_by_it(transform):
 
 
 @pytest.mark.parametrize("transform", [optax.lion(1.0), optax.sign_sgd(1.0), optax.scale_by_sign()])
-def test_rows_that_are_0_are_warned_of(transform):
+def test_rows_that_are_0_are_warned_of(transform, tmp_path):
     run = trained(network(), optimizer=transform, learning_rate=0.01, epochs=1)
-    with pytest.warns(UserWarning, match="are 0 in every number, so the update forgets nothing"):
+    with pytest.warns(UserWarning, match="are 0 in every number, so forgetting by them changes nothing"):
         cu.HessianFree().forget(run, None, [3], KEY)
-    prepared = cu.HessianFree().prepare(run)
+    for gather in (cu.rows.Forward(), cu.rows.Backward()):
+        with pytest.warns(UserWarning, match="are 0 in every number"):
+            prepared = cu.HessianFree(gather=gather).prepare(run)
+    with pytest.warns(UserWarning, match="are 0 in every number"):
+        cu.HessianFree().store(run, tmp_path / "rows")
+    with pytest.warns(UserWarning, match="are 0 in every number"):
+        cu.requests.influential(run, 3)
     with pytest.warns(UserWarning, match="are 0 in every number"):
         cu.HessianFree().forget(run, prepared, [3], KEY)
 

@@ -17,7 +17,7 @@ FOREIGN = {
     "methods/lcodec.py": {"model", "apply", "key", "dtype"},
     "registry.py": {"__dataclass_fields__"},
     "rows/origin.py": {"__self__", "__func__", "__code__", "__wrapped__", "__dict__"},
-    "training/arrays.py": {"dtype", "shape", "toarray", "todense"},
+    "training/arrays.py": {"columns", "dtype", "shape", "toarray", "todense"},
     "training/adapters.py": {"apply", "init"},
     "training/dataset.py": {"toarray"},
     "training/direction.py": {"hyperparams"},

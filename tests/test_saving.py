@@ -225,9 +225,14 @@ def test_a_run_of_another_foreign_loss_or_other_frozen_parameters_is_refused(tmp
     foreign = replace(problem, losses=lambda params, batch: losses(params, batch) + 1.0)
     cu.save(trained(foreign), tmp_path / "foreign")
     other = replace(problem, losses=lambda params, batch: 5 * losses(params, batch))
-    with pytest.raises(cu.BadInput, match=r"has the loss .* by this problem, but had"):
+    with pytest.raises(cu.BadInput, match=r"batch 1 of .* has the loss .* by this problem and recipe, but had"):
         cu.load(tmp_path / "foreign", problem=other)
     assert len(cu.load(tmp_path / "foreign", problem=foreign).losses) == 9
+    momentum = cu.Recipe(optimizer=optax.sgd(1.0, momentum=0.9), epochs=2, batch_size=8)
+    cu.save(cu.train(problem, momentum, KEY), tmp_path / "momentum")
+    cu.load(tmp_path / "momentum", problem=problem, recipe=momentum)
+    with pytest.raises(cu.BadInput, match=r"batch [2-8] of .* give the same model, losses, optimizer"):
+        cu.load(tmp_path / "momentum", problem=problem, recipe=replace(momentum, optimizer=optax.scale(1.0)))
     whole = network()
     frozen = [cu.freeze(whole, whole.init(jax.random.key(seed)), trainable="Dense_1") for seed in (0, 1)]
     cu.save(trained(frozen[0]), tmp_path / "frozen")

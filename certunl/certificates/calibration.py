@@ -48,8 +48,8 @@ def certify(
     epsilon, the account's total would be exceeded, the secret was used before, or there is no ball for the trivial
     bound.
     """
-    guarantee = update.guarantee
     _check(update, budget)
+    guarantee = update.guarantee
     ceiling = math.inf if update.radius is None else 2.0 * update.radius
     if trivial and guarantee.says is None:
         if math.isinf(ceiling):
@@ -59,9 +59,10 @@ def certify(
     account, center = account or Account(), update.projected()
     noisy = bool(claim.sigma) and not guarantee.own_noise
     key = secret_key() if key is None else key
+    digest = digest_of(key)
     if noisy:
         guarantee = replace(guarantee, unchecked=(*guarantee.unchecked, *unchecked(key)))
-        account = account.used(digest_of(key))
+        account = account.used(digest)
     elif guarantee.secret:
         account = account.used(guarantee.secret)
     account = account.charge(
@@ -87,6 +88,9 @@ def certify(
 
 def _check(update: Update, budget: Budget) -> None:
     """Raises BadInput for parameters that are not finite real numbers, and if delta and the failures reach 1."""
+    if not (isinstance(update, Update) and isinstance(budget, Budget)):
+        kinds = f"{type(update).__name__} and {type(budget).__name__}"
+        raise BadInput(f"certify takes the Update that a method's forget returns and a Budget(...), got {kinds}")
     for leaf in jax.tree.leaves(update.params):
         if not jax.numpy.issubdtype(dtype := jax.numpy.result_type(leaf), jax.numpy.floating):
             raise BadInput(f"parameters must be real numbers to be released, got {dtype}")

@@ -81,8 +81,8 @@ def train(
     if built.splits.plan is not None:
         say("\n  ".join(["the data as understood (also in plan.json):", *plan_lines(built.splits.plan)]))
     if (rows := built.splits.rows) is not None:
-        held = f"{len(rows):,} rows are training examples (ids 0 to {len(rows) - 1}), {len(built.splits.test):,} test"
-        say(f"{held} the model; `forget --request rows:ROW` names rows of your data, from 0")
+        split = f"{len(rows):,} rows are training examples (ids 0 to {len(rows) - 1}), {len(built.splits.test):,} test"
+        say(f"{split} the model; `forget --request rows:ROW` names rows of your data, from 0")
     start = time.perf_counter()
     with progress("training") as tick:
         run = train_run(built.problem, built.recipe, key, progress=tick)

@@ -45,6 +45,8 @@ def table_of_csv(path: str | os.PathLike[str], delimiter: str | None) -> Table:
 
     Raises: BadInput that names the file, and the line at fault.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise BadInput(f"read_csv takes the path of a file, got {type(path).__name__}; read_table takes a frame")
     path = Path(path)
     if not (delimiter is None or (isinstance(delimiter, str) and len(delimiter) == 1 and delimiter not in '"\r\n')):
         raise BadInput(f"delimiter must be one character, or None to look at the header, got {delimiter!r}")

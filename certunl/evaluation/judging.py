@@ -72,10 +72,10 @@ def evaluate(
 
     Raises: BadInput for settings that contradict one another, or parameters of another model.
     """
-    request, test = (
-        run.check(request, *([] if key is None else [key])),
-        None if test is None else run.problem.admit(test),
-    )
+    request = run.check(request, *([] if key is None else [key]))
+    test = None if test is None else run.problem.admit(test)
+    if not isinstance(reference, Update | Unlearner | None):
+        raise BadInput(f"reference must be a method such as Retrain(), or its Update, got {type(reference).__name__}")
     releases = dict(release) if isinstance(release, Mapping) else {_update(release).method: release}
     truth = reference or Retrain()
     if reference is None and not run.history:
@@ -169,4 +169,6 @@ def evaluate_all(
 
 
 def _update(item: Update | Release) -> Update:
+    if not isinstance(item, Update | Release):
+        raise BadInput(f"evaluate takes the Update of a method's forget, or its Release, got {type(item).__name__}")
     return item.update if isinstance(item, Release) else item

@@ -99,7 +99,7 @@ def _read(place: Path) -> dict[str, Any]:
     if place.is_dir():
         # orbax's managers put the arrays of a step into a folder `default`
         inner = place / "default"
-        return named(load_arrays(inner if inner.is_dir() else place))
+        return named(load_arrays(_checkpoint(inner if inner.is_dir() else place)))
     readers = {".npz": _npz, ".msgpack": _msgpack, ".safetensors": tensors}
     if place.suffix not in readers:
         raise BadInput(f"{place} must end in {', '.join(readers)} or be the folder of an orbax checkpoint")
@@ -109,6 +109,15 @@ def _read(place: Path) -> dict[str, Any]:
         raise
     except Exception as error:  # each library raises its own for damaged files
         raise BadInput(f"{place} cannot be read as {place.suffix} ({type(error).__name__}); write it again") from error
+
+
+def _checkpoint(place: Path) -> Path:
+    """`place`, if it is the folder of one checkpoint. Raises: BadInput that names the folders inside which may be."""
+    if any((place / name).exists() for name in ("_METADATA", "manifest.ocdbt", ".zarray")):
+        return place
+    inner = sorted(path.name for path in place.iterdir() if path.is_dir())
+    steps = f"; it has {', '.join(inner[:10])}: give one of them" if inner else ""
+    raise BadInput(f"{place} is no checkpoint of orbax{steps}")
 
 
 def _npz(place: Path) -> dict[str, np.ndarray]:

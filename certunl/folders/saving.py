@@ -20,7 +20,8 @@ from certunl.folders._guarantees import certificate_of, guarantee_of, noted, pub
 from certunl.folders.arrays import load_arrays, save_arrays
 from certunl.folders.checkpoints import write_tensors
 from certunl.folders.run import RunFolder
-from certunl.training.loop import step
+from certunl.training.dataset import placed
+from certunl.training.loop import follow
 from certunl.training.problem import Dataset, Problem
 from certunl.training.provenance import Provenance
 from certunl.training.recipe import Recipe
@@ -30,7 +31,7 @@ from certunl.training.starting import fitting
 
 __all__ = ["load", "save"]
 
-_FORMAT = 1
+_FORMAT, _REPLAYED = 1, 8
 _AGAIN = "it is half-written or damaged; save it again"
 
 
@@ -147,7 +148,7 @@ def _run(place: Path, facts: Any, arrays: Any, problem: Problem | None, recipe: 
     elif described(problem) != facts["model"]:
         raise BadInput(f"the model or the losses of the problem are not those of the run in {place}; give the same")
     words = tuple(dict.fromkeys((*problem.data.unchecked, *facts["unchecked"])))
-    problem = replace(problem, data=replace(jax.tree.map(jnp.asarray, problem.data), unchecked=words))
+    problem = replace(problem, data=replace(placed(problem.data), unchecked=words))
     if digest(None, _on_host(problem.data)) != facts["data"]:
         raise BadInput(f"the data of the problem are not those of the run in {place}; give the same in the same order")
     settings = dict(facts["recipe"])
@@ -172,21 +173,23 @@ def _run(place: Path, facts: Any, arrays: Any, problem: Problem | None, recipe: 
         provenance=Provenance(**facts["provenance"]),
         losses=jnp.asarray(arrays["losses"]) if "losses" in arrays else None,
     )
-    _check_first_loss(run, place)
+    _check_first_losses(run, place)
     return run
 
 
-def _check_first_loss(run: Run, place: Path) -> None:
-    """Raises BadInput if the first batch has another loss than in training, so that the problem is another one."""
+def _check_first_losses(run: Run, place: Path) -> None:
+    """Raises BadInput if the first batches have other losses than in training.
+
+    The problem or the optimizer is then another one. Later batches may differ by rounding on another machine.
+    """
     if run.losses is None or not run.history:
         return
-    state = run.recipe.begin(run.start)
-    first = jax.tree.map(lambda array: array[0], run.schedule)
-    now = float(step(run.problem, run.recipe, state, first, jnp.ones_like(first.weights))[1])
-    if not np.isclose(now, float(run.losses[0]), rtol=1e-3, atol=1e-6):
+    first = jax.tree.map(lambda array: array[:_REPLAYED], run.schedule)
+    now, then = np.asarray(follow(run.problem, run.recipe, run.start, first)[1]), np.asarray(run.losses[:_REPLAYED])
+    if len(off := np.flatnonzero(~np.isclose(now, then, rtol=1e-4, atol=1e-6))):
         raise BadInput(
-            f"the first batch of the run in {place} has the loss {now:.6g} by this problem, but had "
-            f"{float(run.losses[0]):.6g} in training; give the same model, losses and frozen parameters"
+            f"batch {off[0] + 1} of the run in {place} has the loss {now[off[0]]:.6g} by this problem and recipe, but "
+            f"had {then[off[0]]:.6g} in training; give the same model, losses, optimizer and frozen parameters"
         )
 
 

@@ -113,8 +113,8 @@ def by_plan(settings: dict[str, Any], plan: Path) -> dict[str, Any]:
     """
     if not _is_path(settings["dataset"]):
         return settings
-    kept = {name: value for name, value in settings["dataset_settings"].items() if name not in _OF_PLAN}
-    return settings | {"dataset_settings": kept | {"plan": str(plan.absolute())}}
+    others = {name: value for name, value in settings["dataset_settings"].items() if name not in _OF_PLAN}
+    return settings | {"dataset_settings": others | {"plan": str(plan.absolute())}}
 
 
 def _is_path(dataset: str) -> bool:

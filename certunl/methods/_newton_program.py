@@ -13,6 +13,7 @@ from optax.projections import projection_l2_ball
 from certunl import registry
 from certunl.base import Key, Operator, Params
 from certunl.errors import BadInput, Diverged
+from certunl.methods._definite import explained
 from certunl.solvers import LiSSA, Solution, Solver
 from certunl.training.curvature import damped, extreme_eigenvalues, wide, widened
 from certunl.training.risk import Risk
@@ -62,7 +63,9 @@ def solved(
             verify(facts)
     except Diverged as error:
         if fallback is None:
-            raise error if damping is None else _with_offer(error, run, retained, key, settings) from None
+            if damping is not None:
+                raise _with_offer(error, run, retained, key, settings) from None
+            raise explained(error, run, retained, facts.get("damping", 0.0), settings.operator, key) from None
         other = settings._replace(solver=registry.build("solvers", fallback))
         params, solution, facts, cost = solved(run, retained, key, damping, other)
         return params, solution, facts, cost | {"fallback": 1.0}

@@ -4,13 +4,12 @@ from dataclasses import InitVar, dataclass
 from typing import Any, ClassVar
 
 import jax
-import numpy as np
 
 from certunl.base import Key, Params, Progress
 from certunl.bounds import HessianFreeConstants, theorems
 from certunl.bounds.theorems.assumed import check_assumed
 from certunl.certificates.update import Unlearner, Update
-from certunl.errors import BadInput, one_of, plain_numbers, warn, whole
+from certunl.errors import BadInput, one_of, plain_numbers, whole
 from certunl.methods._updated import updated
 from certunl.rows import Rows
 from certunl.rows.gatherers import FORWARD, Gatherer, chosen, gathered, named, stored
@@ -122,7 +121,7 @@ class HessianFree(Unlearner):
                 self.check(run, prepared)
                 correction = prepared.correction(request)
             params = jax.block_until_ready(_added(run.params, correction))
-        _warn_of_nothing(run, request, correction)
+        sensitivity.warn_of_zeros(run, correction, request)
         settings = {"assumed": self.assumed, "form": self.form, "capacity": self.capacity}
         return updated(run, params, watch, "hessian_free", theorems.hessian_free(run, request, params, **settings))
 
@@ -159,18 +158,6 @@ class HessianFree(Unlearner):
     def _origin(self, run: Run) -> Origin:
         run.need_history("a row")
         return Origin.of(run, self._name)
-
-
-def _warn_of_nothing(run: Run, request: np.ndarray, correction: Any) -> None:
-    """Warns where the rows of examples that took part in training are 0 in every number."""
-    if any(np.asarray(leaf).any() for leaf in jax.tree.leaves(correction)):
-        return
-    slots = np.isin(np.asarray(run.schedule.indices), request) & (np.asarray(run.schedule.weights) != 0)
-    if (slots & (np.asarray(run.schedule.rates) != 0)[:, None]).any():
-        warn(
-            "the rows of this request are 0 in every number, so the update forgets nothing; an optimizer that takes "
-            "the sign of the gradient, such as lion, has the derivative 0; use another optimizer, or Retrain"
-        )
 
 
 def _carried(form: str) -> str:

@@ -63,7 +63,7 @@ class Retrain(Unlearner):
     def _afresh(self, run: Run, request: np.ndarray, recipe: Recipe, key: Key) -> Update:
         """The update of training on the retained examples alone."""
         rows = np.flatnonzero(run.retained(request))
-        problem = replace(run.problem, data=run.problem.data[rows])
+        problem = replace(run.problem, data=run.problem.data.subset(rows))
         with Stopwatch() as watch:
             fresh = jax.block_until_ready(train(problem, recipe, key))
         exact = Guarantee(says=Distance(0.0, exact=True), reference=AFRESH, every_request=True)

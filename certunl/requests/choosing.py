@@ -31,6 +31,8 @@ _BLOCK = 2**24
 
 def random(key: Key, run: Run, size: int) -> np.ndarray:
     """`size` random present examples, drawn uniformly."""
+    if not isinstance(run, Run):
+        raise BadInput(f"the arguments are a key, a Run and a size, got {type(run).__name__} for the run")
     return _draw(key, run, np.flatnonzero(run.present), size, "present")
 
 
@@ -155,6 +157,8 @@ def _nearest(x: np.ndarray, norms: np.ndarray, rows: np.ndarray, stays: np.ndarr
 def _draw(key: Key, run: Run, members: np.ndarray, size: int, kind: str) -> np.ndarray:
     """`size` of `members`, drawn uniformly; `kind` describes them in the error."""
     typed_key(key)
+    if isinstance(size, bool) or not isinstance(size, int | np.integer):
+        raise BadInput(f"size must be a whole number of examples, got {size!r}")
     if not 0 < size <= len(members):
         raise BadInput(f"cannot draw {size} examples, because there are {len(members)} {kind}; take a smaller size")
     return run.check(jax.random.choice(key, jnp.asarray(members), (size,), replace=False))

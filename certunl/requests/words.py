@@ -114,16 +114,16 @@ def _number(entry: str, where: str, what: str) -> int:
         raise BadInput(f"{where}: {what} must be a whole number, got {entry!r}") from None
 
 
-def _ids(wanted: list[int], rows: np.ndarray | None) -> np.ndarray:
-    """The ids of the training examples that come from the `wanted` rows. Raises: BadInput for a row that is none."""
+def _ids(numbers: list[int], rows: np.ndarray | None) -> np.ndarray:
+    """The ids of the training examples that come from the rows `numbers`. Raises: BadInput for a row that is none."""
     if rows is None:
         raise BadInput("these data are no file of yours, so they have no rows; name examples by ids:ID,...")
-    if absent := [row for row in wanted if row not in rows]:
+    if absent := [row for row in numbers if row not in rows]:
         raise BadInput(
             f"row {absent[0]} is no training example: it is a test row, or not in the file (rows count from 0, without "
             "the header); nothing was chosen"
         )
-    return np.flatnonzero(np.isin(rows, wanted))
+    return np.flatnonzero(np.isin(rows, numbers))
 
 
 def _owners(entries: list[tuple[str, str]], names: Mapping[str, int] | None, run: Run) -> list[int]:

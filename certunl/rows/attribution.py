@@ -41,6 +41,8 @@ def attribute(run: Run, query: Params) -> jax.Array:
     queries = jax.tree.map(lambda q, p: jnp.asarray(q, p.dtype)[None], query, run.params)
     values = sensitivity.adjoint(run, jnp.asarray(numbers), queries, len(units))[0]
     sensitivity.check_finite(values)
+    if any(np.asarray(leaf).any() for leaf in jax.tree.leaves(query)):
+        sensitivity.warn_of_zeros(run, values)
     return values
 
 

@@ -58,7 +58,10 @@ def forward(
         blocks.append(jax.device_put(block, home))
         if progress is not None:
             reporter(progress)(min(len(blocks) * size, len(units)), len(units))
-    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *blocks)
+    rows = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *blocks)
+    if old is None:
+        sensitivity.warn_of_zeros(run, rows)
+    return rows
 
 
 def fill(
@@ -81,7 +84,10 @@ def fill(
     blocks = _blocks(run, owners, [part for chunk in parts for part in chunk], form, old)
     for done, (number, chunk) in enumerate(zip(missing, parts, strict=True), start=1):
         rows = [next(blocks) for _ in chunk]
-        store.write(number, jax.tree.map(lambda *leaves: np.concatenate(leaves), *rows))
+        whole = jax.tree.map(lambda *leaves: np.concatenate(leaves), *rows)
+        if done == 1 and old is None:
+            sensitivity.warn_of_zeros(run, whole)
+        store.write(number, whole)
         if progress is not None:
             reporter(progress)(done, len(missing))
 
@@ -97,6 +103,7 @@ def backward(run: Run, owners: np.ndarray, units: np.ndarray) -> Params:
         values.append(sensitivity.adjoint(run, jnp.asarray(numbers), queries, len(all_units)))
     rows = jax.vmap(unravel)(jnp.concatenate(values).T[np.searchsorted(all_units, units)])
     sensitivity.check_finite(rows)
+    sensitivity.warn_of_zeros(run, rows)
     return rows
 
 

@@ -35,7 +35,10 @@ def check_kind(array: Any, name: str) -> None:
     if np.ma.isMaskedArray(array) and np.ma.getmaskarray(array).any():
         raise BadInput(f"{name} is an array with masked entries; fill them first with .filled(0)")
     if not (hasattr(array, "dtype") and hasattr(array, "shape")):
-        raise BadInput(f"{name} must be an array with one row per example, got {type(array).__name__}")
+        frame = "; give its numbers by .to_numpy(), or read it by read_table" if hasattr(array, "columns") else ""
+        raise BadInput(f"{name} must be an array with one row per example, got {type(array).__name__}{frame}")
+    if not isinstance(array.dtype, np.dtype):
+        raise BadInput(f"{name} is a {type(array).__name__} of {array.dtype}; give its numbers as an array")
     if array.dtype == object and len({np.shape(row) for row in array.reshape(-1)[:1000]}) > 1:
         raise BadInput(f"{name} is ragged: its rows must all have the same shape; pad or cut them")
     if array.dtype.kind not in "biuf" and not jnp.issubdtype(array.dtype, jnp.floating):  # bfloat16 is of kind "V"
@@ -49,7 +52,7 @@ def check_numbers(array: Any, name: str) -> None:
         _check_block(np.asarray(array[first : first + rows]), name, first, len(array))
     if not isinstance(array, np.ndarray):
         return
-    if array.dtype == np.uint8 and array.ndim > 2 and array.max(initial=0) > 1:
+    if array.dtype == np.uint8 and array.max(initial=0) > (1 if array.ndim > 2 else 100) and array.ndim > 1:
         warn(
             f"{name} holds images of whole numbers up to {array.max()}; networks learn from numbers near 1, so divide "
             "by 255"

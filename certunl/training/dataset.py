@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from jax.core import Tracer
 
 from certunl.errors import BadInput
 from certunl.training.arrays import as_array, check_kind, check_numbers
@@ -48,7 +49,15 @@ class Dataset:
         return self.y.shape[0]
 
     def __getitem__(self, indices: Any) -> "Dataset":
+        if isinstance(indices, list | tuple):
+            indices = np.asarray(indices)
+        if isinstance(indices, Tracer):  # NumPy arrays cannot be indexed by what a program computes
+            return jax.tree.map(lambda a: (a if _on_host(a) else jnp.asarray(a))[indices], self, is_leaf=_on_host)
         return jax.tree.map(lambda array: array[indices], self, is_leaf=_on_host)
+
+    def subset(self, rows: Any) -> "Dataset":
+        """The examples `rows i[k]`. Inputs on the host stay there."""
+        return jax.tree.map(lambda a: a.take(rows) if _on_host(a) else a[rows], self, is_leaf=_on_host)
 
     @property
     def on_host(self) -> bool:
@@ -102,7 +111,8 @@ def check_data(data: Any, name: str = "the data") -> None:
 
 def placed(data: Dataset) -> Dataset:
     """`data` as arrays of JAX on its device; inputs that stay on the host stay there. Raises: BadInput if too large."""
-    size = sum(leaf.nbytes for leaf in jax.tree.leaves(data) if isinstance(leaf, np.ndarray))
+    new = [leaf for leaf in jax.tree.leaves(data) if isinstance(leaf, np.ndarray)]
+    size = sum(leaf.size * jax.dtypes.canonicalize_dtype(leaf.dtype).itemsize for leaf in new)
     check_memory("the data", size, "keep the inputs on the host: Dataset(OnHost(x), y)")
     return jax.tree.map(jnp.asarray, data)
 

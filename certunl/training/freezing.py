@@ -10,6 +10,7 @@ import numpy as np
 
 from certunl.base import Key, Params, named
 from certunl.errors import BadInput
+from certunl.training.modules import said
 from certunl.training.problem import Problem
 from certunl.training.starting import checked_leaf
 
@@ -66,7 +67,10 @@ def _chosen(trainable: Any, names: Sequence[str], structure: Any) -> list[bool]:
     if isinstance(trainable, str):
         trainable = (trainable,)
     if isinstance(trainable, Callable):
-        return [bool(trainable(name)) for name in names]
+        try:
+            return [bool(trainable(name)) for name in names]
+        except Exception as error:  # the user's own function may fail in any way
+            raise BadInput(f"trainable cannot be asked for {names[0]!r} ({said(error)})") from error
     if isinstance(trainable, list | tuple) and all(isinstance(word, str) for word in trainable):
         for word in trainable:
             if not any(_fits(name, word) for name in names):

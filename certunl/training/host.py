@@ -1,6 +1,7 @@
 """Inputs that stay in the memory of the host, or in a file, and reach the device batch by batch."""
 
 import math
+from copy import copy
 from typing import Any
 
 import jax
@@ -33,6 +34,7 @@ class OnHost:
         if not isinstance(array, np.ndarray) or array.ndim == 0 or array.dtype == object:
             raise BadInput(f"OnHost needs a NumPy array with one row per example, got {type(array).__name__}")
         self._array = array
+        self._index: np.ndarray | None = None
         self.shape = array.shape
         self.dtype = np.dtype(jax.dtypes.canonicalize_dtype(array.dtype))
         self._digest: str | None = None
@@ -51,16 +53,27 @@ class OnHost:
         return self.shape[0]
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
-        return np.asarray(self._array, self.dtype if dtype is None else dtype)
+        whole = self._array if self._index is None else self._array[self._index]
+        return np.asarray(whole, self.dtype if dtype is None else dtype)
 
     def rows(self, indices: np.ndarray) -> np.ndarray:
         """The rows of `indices`, on the host. Indices beyond the last row give the last one, as on the device."""
-        return np.asarray(self._array[np.clip(indices, -len(self), len(self) - 1)], self.dtype)
+        return np.asarray(self._array[self._places(np.clip(indices, -len(self), len(self) - 1))], self.dtype)
+
+    def take(self, indices: Any) -> "OnHost":
+        """The rows of `indices`, which stay where they are."""
+        part = copy(self)
+        part._index, part._digest = np.asarray(self._places(np.asarray(indices))), None
+        part.shape = (len(part._index), *self.shape[1:])
+        return part
+
+    def _places(self, indices: Any) -> Any:
+        return indices if self._index is None else self._index[indices]
 
     def __getitem__(self, indices: Any) -> Any:
         if not isinstance(indices, Tracer):
-            rows = np.asarray(self._array[np.asarray(indices) if isinstance(indices, jax.Array) else indices])
-            return rows.astype(self.dtype)
+            indices = np.asarray(indices) if isinstance(indices, jax.Array) else indices
+            return np.asarray(self._array[self._places(indices)]).astype(self.dtype)
         shape = jax.ShapeDtypeStruct((*indices.shape, *self.shape[1:]), self.dtype)
         return jax.pure_callback(self._fetch, shape, indices, vmap_method="expand_dims")
 
@@ -79,5 +92,5 @@ class OnHost:
     def digest(self) -> str:
         """sha256 of the rows, computed once."""
         if self._digest is None:
-            self._digest = digest(None, self._array)
+            self._digest = digest(None, (self._array, self._index))
         return self._digest

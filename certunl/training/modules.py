@@ -131,6 +131,13 @@ def hashable(model: Any) -> Any:
     return model
 
 
+_HINTS = {
+    "InvalidRngError": "; a module with dropout needs randomness=SEED and an argument train, training or deterministic",
+    "jnp.pad: pad_width": "; convolutions need inputs of the shape [n, height, width, channels], such as x[..., None]",
+}
+
+
 def said(error: Exception) -> str:
     """The type and first line of an error that other code raised."""
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    text = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    return text + "".join(hint for word, hint in _HINTS.items() if word in text)

@@ -1,5 +1,6 @@
 """A learning problem: data, initial parameters, and the one objective `losses(params, batch) -> f[b]`."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -107,6 +108,9 @@ class Problem:
             raise BadInput(f"x of {name} has the arrays {others}, but the training data have {names}")
         for path, (_, mine), (_, its) in zip(names, ours, theirs, strict=True):
             _like(mine, its, f"x{path}", name)
+        y = np.asarray(data.y)
+        if self.kind in ("binary", "multilabel") and np.issubdtype(y.dtype, np.floating) and (y == np.rint(y)).all():
+            data = replace(data, y=y.astype(np.int32))  # as the training data were taken
         _like(self.data.y, data.y, "y", name)
         self._check_labels(data, name)
         x = jax.tree.map(_as, data.x, self.data.x, is_leaf=_array)
@@ -126,11 +130,13 @@ class Problem:
         """Raises BadInput for labels that the model cannot predict."""
         if self.kind in (None, "regression"):
             return
-        labels, most = np.asarray(data.y), self.classes() or 2
+        labels = np.asarray(data.y)
+        most = 2 if self.kind in ("binary", "multilabel") else self.classes() or math.inf
         low = int(labels.min()) if self.kind != "sequence" else 0  # below 0: places that do not count
         if low < 0 or labels.max() >= most or (labels != np.rint(labels)).any():
             raise BadInput(
-                f"labels of {name} run from {labels.min()} to {labels.max()}, but the model predicts 0 to {most - 1}"
+                f"labels of {name} run from {labels.min()} to {labels.max()}, but the model predicts "
+                + ("whole numbers from 0" if math.isinf(most) else f"0 to {most - 1}")
             )
 
     @property

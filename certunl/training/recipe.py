@@ -56,6 +56,11 @@ class Recipe:
 
     def __post_init__(self) -> None:
         plain_numbers(self)
+        if callable(self.learning_rate):
+            raise BadInput(
+                "learning_rate is a number; a schedule of rates goes into the optimizer, such as "
+                "Recipe(optimizer=optax.sgd(schedule), learning_rate=1.0)"
+            )
         positive(learning_rate=self.learning_rate, decay=self.decay)
         positive("", radius=self.radius, clip_norm=self.clip_norm)
         measurable("", radius=self.radius, clip_norm=self.clip_norm)

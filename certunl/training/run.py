@@ -20,7 +20,7 @@ from certunl.training.problem import Problem
 from certunl.training.provenance import Provenance, of_parts, own
 from certunl.training.recipe import Recipe
 from certunl.training.schedule import Schedule, draw
-from certunl.training.starting import explained, fitting
+from certunl.training.starting import explained, fitting, shapes
 
 __all__ = ["Run", "check_parts", "fit", "retrained", "train"]
 
@@ -159,6 +159,10 @@ def check_parts(problem: Any, recipe: Any) -> None:
     if not isinstance(recipe, Recipe):
         raise BadInput(f"recipe must be a Recipe(...), got {type(recipe).__name__}")
     check_data(problem.data)
+    for name in ("init", "losses"):
+        if not callable(part := vars(problem)[name]):
+            raise BadInput(f"{name} of a Problem must be a function, got {type(part).__name__}")
+    shapes(problem)
 
 
 def _fitted(

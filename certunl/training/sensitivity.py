@@ -7,14 +7,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from certunl.base import Params, outputs_first, outputs_last
-from certunl.errors import Diverged
+from certunl.errors import Diverged, warn
 from certunl.training.loop import step
 from certunl.training.run import Run
 from certunl.training.schedule import Schedule
 
-__all__ = ["FORMS", "adjoint", "block", "check_finite", "vector"]
+__all__ = ["FORMS", "adjoint", "block", "check_finite", "vector", "warn_of_zeros"]
 
 
 Tangents = list[jax.Array]
@@ -137,6 +138,20 @@ def adjoint(run: Run, owners: jax.Array, queries: Params, count: int) -> jax.Arr
     _, back = jax.vjp(final, jnp.ones_like(run.schedule.weights))
     (presence,) = jax.vmap(back)(queries)
     return jnp.zeros((presence.shape[0], count), presence.dtype).at[:, owners[run.schedule.indices]].add(-presence)
+
+
+def warn_of_zeros(run: Run, rows: Params, request: Any = None) -> None:
+    """Warns if `rows` are 0 in every number, although examples of `request`, by default any, took part in training."""
+    if any(np.asarray(leaf).any() for leaf in jax.tree.leaves(rows)):
+        return
+    slots = np.asarray(run.schedule.weights) != 0
+    if request is not None:
+        slots = slots & np.isin(np.asarray(run.schedule.indices), request)
+    if (slots & (np.asarray(run.schedule.rates) != 0)[:, None]).any():
+        warn(
+            "these rows are 0 in every number, so forgetting by them changes nothing; an optimizer that takes the sign "
+            "of the gradient, such as lion, has the derivative 0; use another optimizer, or Retrain"
+        )
 
 
 def check_finite(rows: Params) -> None:

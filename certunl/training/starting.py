@@ -1,5 +1,6 @@
 """The first step of a training, examined: the parameters it starts from, its losses and its gradient."""
 
+from os import PathLike
 from typing import Any
 
 import jax
@@ -8,10 +9,11 @@ import numpy as np
 
 from certunl.base import Params, named
 from certunl.errors import BadInput, Diverged
+from certunl.training.modules import said
 from certunl.training.problem import Problem
 from certunl.training.schedule import Schedule
 
-__all__ = ["checked_leaf", "explained", "fitting"]
+__all__ = ["checked_leaf", "explained", "fitting", "shapes"]
 
 
 def fitting(params: Params, problem: Problem) -> Params:
@@ -19,7 +21,9 @@ def fitting(params: Params, problem: Problem) -> Params:
 
     Raises: BadInput that names a leaf which is missing, superfluous, of another shape, not real or not finite.
     """
-    like = jax.eval_shape(problem.init, jax.random.key(0))
+    if isinstance(params, str | PathLike):
+        raise BadInput(f"parameters are a tree of arrays, got the path {str(params)!r}; read it by read_params")
+    like = shapes(problem)
     expected, leaves = named(like), named(params)
     if missing := [name for name in expected if name not in leaves]:
         hint = ""
@@ -33,6 +37,16 @@ def fitting(params: Params, problem: Problem) -> Params:
     return jax.tree.unflatten(
         jax.tree.structure(like), [checked_leaf(name, leaves[name], shape) for name, shape in expected.items()]
     )
+
+
+def shapes(problem: Problem) -> Params:
+    """The shapes and dtypes of the parameters. Raises: BadInput if `init` is not a function of a key."""
+    try:
+        return jax.eval_shape(problem.init, jax.random.key(0))
+    except BadInput:
+        raise
+    except Exception as error:  # the user's own function may fail in any way
+        raise BadInput(f"init of the problem cannot be called with a key ({said(error)})") from error
 
 
 def _inner(params: Params) -> Any:

@@ -117,10 +117,7 @@ def classification(model: Any, data: Dataset, *, l2: float = 0.0, randomness: in
     check_data(data)
     labels = np.asarray(data.y)
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise BadInput(
-            f"labels must be integers of shape [n], got {labels.dtype}{list(labels.shape)}; for numbers to predict use "
-            "regression(...)"
-        )
+        raise BadInput(f"labels must be integers of shape [n], got {labels.dtype}{list(labels.shape)}; {_cure(labels)}")
     problem = supervised(model, data, softmax_loss, l2=l2, randomness=randomness)
     shape = _outputs(problem)
     low, high = labels.min(initial=0), labels.max(initial=0)
@@ -131,6 +128,17 @@ def classification(model: Any, data: Dataset, *, l2: float = 0.0, randomness: in
         )
     y = jnp.asarray(labels.astype(np.int32))
     return replace(problem, kind="classification", data=replace(problem.data, y=y))
+
+
+def _cure(labels: np.ndarray) -> str:
+    """What makes `labels` classes, if they look like some."""
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        return "take the column, y[:, 0]"
+    if labels.ndim == 2 and np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all():
+        return "take the class of each row, y.argmax(axis=1)"
+    if labels.ndim == 1 and (labels.dtype == bool or (labels == np.rint(labels)).all()):
+        return "write y.astype(int), or use binary(...) or regression(...)"
+    return "for numbers to predict use regression(...), for several bits multilabel(...)"
 
 
 def binary(model: Any, data: Dataset, *, l2: float = 0.0, randomness: int | None = None) -> Problem:
