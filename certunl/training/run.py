@@ -74,8 +74,8 @@ class Run:
         """The conditions on data, model, losses, start and schedule that nobody checked, in words.
 
         Every certificate names them. None is left for a run of `train` on `models.Linear`, `MLP`, `CNN`, `LeNet5`,
-        `AllCNN` or `ResNet18`, with a loss of this library and an optimizer by name, on data that leave nothing unchecked.
-        Inputs on the host, frozen and adopted parameters, and what a reader inferred from rows are always named.
+        `AllCNN` or `ResNet18`, with a loss of this library and an optimizer by name, on data that leave nothing
+        unchecked. Inputs on the host, frozen and adopted parameters, and what a reader inferred are always named.
         """
         words = (*of_parts(self.problem, self.recipe), *self.provenance.unchecked(self.start, self.schedule))
         return tuple(dict.fromkeys(words))
