@@ -217,3 +217,79 @@ RELEASE = cu.Retrain().forget(RUN, None, [1], KEY)
 def test_a_thing_of_another_kind_gets_a_sentence(call, sentence):
     with pytest.raises(cu.BadInput, match=sentence):
         call()
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "admitted"),
+    [
+        (np.int8, np.array([100, 200]), False),
+        (np.uint8, np.array([0, -5]), False),
+        (bool, np.array([0.0, 0.5]), False),
+        (bool, np.array([0, 2]), False),
+        (np.int8, np.array([3, -4]), True),
+        (np.float16, np.array([0.0, 1e6]), False),
+        (np.float32, np.array([0.0, 1e6]), True),
+    ],
+)
+def test_no_number_of_a_test_set_changes_on_its_way_in(train, test, admitted):
+    x, targets = np.ones((2, 3)), np.array([0, 1]).astype(train)
+    problem = cu.Problem(lambda key: {"w": jnp.zeros(3)}, lambda p, b: b.x @ p["w"], cu.Dataset(x, targets))
+    if admitted:
+        np.testing.assert_array_equal(problem.admit(cu.Dataset(x, test)).y, test)
+    else:
+        with pytest.raises(cu.BadInput, match="the training data"):
+            problem.admit(cu.Dataset(x, test))
+    inputs = cu.Problem(lambda key: {}, lambda p, b: b.y, cu.Dataset(targets[:, None], np.ones(2)))
+    if not admitted:
+        with pytest.raises(cu.BadInput, match="the training data"):
+            inputs.admit(cu.Dataset(test[:, None], np.ones(2)))
+
+
+class Logits:
+    """Losses of an outer model whose outputs have a shape of their own."""
+
+    def __init__(self, *shape):
+        self.shape = shape
+
+    def predict(self, params, x):
+        return (x @ params["w"]).reshape(len(x), *self.shape)
+
+    def __call__(self, params, batch):
+        return jnp.sum(self.predict(params, batch.x).reshape(len(batch.y), -1), axis=1)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "labels", "kind"),
+    [
+        ((1,), Y % 2, "classification"),
+        ((), Y % 2, "classification"),
+        ((1,), Y % 2, "sequence"),
+        ((), Y % 2, "sequence"),
+        ((), Y % 2 + 1, "binary"),
+        ((), 0.1 + 0.8 * (Y % 2), "binary"),
+        ((2,), Y % 2, "binary"),
+        ((2,), Y % 2, "multilabel"),
+        ((2,), Y, "classification"),
+        ((2,), np.eye(2)[Y % 2], "classification"),
+    ],
+)
+def test_a_kind_that_contradicts_outputs_or_labels_is_refused_before_training(outputs, labels, kind):
+    width = int(np.prod(outputs))
+    init = lambda key: {"w": jnp.zeros((4, width))}  # noqa: E731
+    problem = cu.Problem(init, Logits(*outputs), cu.Dataset(X, labels), kind=kind)
+    for call in (
+        lambda: cu.train(problem, cu.Recipe(epochs=1), KEY),
+        lambda: cu.adopt(problem, problem.init(KEY)),
+    ):
+        with pytest.raises(cu.BadInput, match=r"do not fit outputs|labels of the data run from"):
+            call()
+
+
+@pytest.mark.parametrize(
+    "change", [lambda a: a[..., :1], lambda a: a * np.nan, lambda a: {"inner": a}], ids=["shape", "NaN", "structure"]
+)
+def test_parameters_of_another_model_are_not_judged(change):
+    other = replace(RELEASE, params=jax.tree.map(change, RELEASE.params))
+    for arguments in ({"release": other}, {"release": RELEASE, "reference": other}):
+        with pytest.raises(cu.BadInput, match=r"comes from another model|hold NaN"):
+            cu.evaluate(RUN, [1], **arguments)

@@ -239,6 +239,23 @@ def test_an_owner_s_test_rows_are_counted_and_one_with_none_else_is_named(here, 
     assert f"{count} more of their rows are test rows" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["whole.npz", "whole.csv"])
+def test_regression_on_whole_numbers_trains_on_the_numbers_and_not_on_their_places(here, name):
+    values = np.array([30, 70, 30, 95] * 10)
+    np.savez(here / "whole.npz", x=np.arange(40.0)[:, None] / 40, y=values)
+    (here / "whole.csv").write_text("a,y\n" + "".join(f"{i / 40},{v}\n" for i, v in enumerate(values)))
+    label = () if name.endswith("npz") else ("data.label=y",)
+    words = ("--dataset", name, "--model", "linear", "--loss", "regression", "--set", "learning_rate=1e-9", *label)
+    certunl("train", "run", *words, *SMALL)
+    place = RunFolder(here / "run")
+    np.testing.assert_array_equal(place.run.problem.data.y, values[place.splits.rows])
+    plan = json.loads((here / "run/plan.json").read_text())
+    if name.endswith("npz"):
+        (here / "plan.json").write_text(json.dumps(plan | {"classes": [30, 70, 95]}))
+        with pytest.raises(cu.BadInput, match="by the plan of the data the labels are classes"):
+            build(compose(name, "linear", ("data.plan=plan.json",), {}, 0, loss="regression"))
+
+
 def test_the_readme_s_own_data_and_model_work(here, monkeypatch, capsys):
     section = (Path(cu.__path__[0]).parent / "README.md").read_text().split("### Your own data and model\n")[1]
     (here / "nets.py").write_text(re.findall(r"```py\n(.*?)```", section, re.DOTALL)[0])

@@ -15,7 +15,7 @@ from certunl.certificates.calibration import certify
 from certunl.certificates.certificate import Certificate
 from certunl.certificates.update import Unlearner, Update, declared
 from certunl.errors import BadInput, Diverged, typed_key
-from certunl.training.dataset import Dataset, end_to_end, rowwise
+from certunl.training.dataset import Dataset, check_data, end_to_end, rowwise
 from certunl.training.problem import Problem
 from certunl.training.run import Run, fit, retrained
 from certunl.training.schedule import draw
@@ -65,6 +65,7 @@ def audit_canaries(
     the request, because the law of comparison then depends on it as well; if no canary is in.
     """
     typed_key(key)
+    check_data(extra, "the canaries")
     many = len(extra)
     guesses = max(1, many // 2) if guesses is None else guesses
     if not 1 <= guesses <= many:

@@ -71,6 +71,11 @@ def certify(
         from_training=guarantee.from_training,
     )
     params = noised(center, claim.sigma, spent(key)) if noisy else center
+    if not all(bool(np.isfinite(leaf).all()) for leaf in jax.tree.leaves(params)):
+        raise BadInput(
+            f"noise of standard deviation {claim.sigma:.4g} overflows the type of the parameters, so nothing is "
+            "released; give a larger epsilon, or train in a wider type"
+        )
     certificate = Certificate(
         verdict=guarantee.verdict(claim, budget, ceiling),
         method=update.method,

@@ -12,7 +12,7 @@ from certunl.datasets._npz import loaded
 from certunl.datasets._plan import checked_classes, checked_inferred, checked_keys, plan_dict
 from certunl.datasets._splits import Splits, numbered_owners, split
 from certunl.datasets._words import few
-from certunl.errors import BadInput, positive, warn
+from certunl.errors import BadInput, one_of, positive, warn
 from certunl.training.problem import Dataset
 
 __all__ = ["read_npz"]
@@ -23,6 +23,7 @@ def read_npz(
     *,
     scale: float | None = None,
     plan: dict[str, Any] | str | os.PathLike[str] | None = None,
+    task: str | None = None,
     seed: int = 0,
 ) -> Splits:
     """An .npz file with the arrays `x` and `y`, as `numpy.savez("data.npz", x=x, y=y)` writes it.
@@ -38,6 +39,8 @@ def read_npz(
         path: the file. Arrays of Python objects are never loaded, because that could run code.
         scale: the constant that divides `x`, such as 255 for images in uint8. None leaves `x` as it is.
         plan: a plan of an earlier reading, or the path of its JSON file. None infers the classes from the labels.
+        task: "classification" or "regression". None decides by the labels: text and whole numbers, one per row, are
+            classes. Only without a plan.
         seed: without `x_test`, decides which row of each five is a test row.
 
     Raises: BadInput for other names, other kinds of arrays, and lengths that disagree.
@@ -58,8 +61,13 @@ def read_npz(
     positive("to leave x as it is", scale=scale)
     parts = ["", "_test"] if "x_test" in arrays else [""]
     labels = [arrays[f"y{part}"] for part in parts]
+    one_of(("classification", "regression", None), task=task)
+    if plan is not None and task is not None:
+        raise BadInput("task has no effect with a plan; change the classes of the plan")
     if plan is None:
-        classes = _classes(labels, title)
+        classes = None if task == "regression" else _classes(labels, title)
+        if classes is None and task == "classification":
+            raise BadInput(f"y of {title} is {labels[0].dtype}{list(labels[0].shape)}, which are no classes")
         if any(y.dtype.kind == "f" for y in labels):
             labels = [y.astype(np.result_type(y, np.float32)) for y in labels]
         # targets may have been standardised by all rows, even beside raw bytes
@@ -89,7 +97,13 @@ def read_npz(
 
 def _classes(labels: Sequence[np.ndarray], title: str) -> list[str | int] | None:
     """The sorted distinct labels, one per row; None for targets."""
-    if any(y.ndim != 1 or y.dtype.kind not in "biuSU" for y in labels):
+    of_classes = [y.ndim == 1 and y.dtype.kind in "biuSU" for y in labels]
+    if any(of_classes) and not all(of_classes):
+        raise BadInput(
+            f"y of {title} is {labels[0].dtype}{list(labels[0].shape)} and y_test {labels[1].dtype}"
+            f"{list(labels[1].shape)}: one holds classes, the other numbers; give both the same kind, or task=..."
+        )
+    if not all(of_classes):
         return None
     distinct: set[Any] = set().union(*(_plain(y, f"y of {title}").tolist() for y in labels))
     if len({isinstance(value, str) for value in distinct}) > 1:

@@ -8,7 +8,7 @@ import numpy as np
 
 from certunl.audits.audit import Audit
 from certunl.audits.refutation import audit_release
-from certunl.base import Key
+from certunl.base import Key, Params
 from certunl.certificates.certificate import Release
 from certunl.certificates.guarantee import AFRESH
 from certunl.certificates.update import Unlearner, Update
@@ -93,6 +93,8 @@ def evaluate(
         raise BadInput(f"methods must have the names of releases; there is no release {unknown[0]!r}")
     if "original" in releases:
         raise BadInput('"original" is the name of the model before forgetting; give your release another name')
+    for name, item in (("the reference", truth), *releases.items()):
+        _check_params(name, _update(item).params, run)
     judge = Judge(run, request, truth, test)
     models = {"original": run.params, "retrain": truth.projected()}
     rows = {"original": judge.row(run.params, {}), "retrain": judge.row(models["retrain"], truth.cost)}
@@ -100,8 +102,6 @@ def evaluate(
     audits: dict[str, Audit] = {}
     for name, item in releases.items():
         update = _update(item)
-        if jax.tree.structure(update.params) != jax.tree.structure(run.params):
-            raise BadInput(f"{name} comes from another model; its parameters must have the structure of the run's")
         if update is not truth:
             models[name], rows[name] = update.projected(), judge.row(update.projected(), update.cost)
         if isinstance(item, Release):
@@ -166,6 +166,15 @@ def evaluate_all(
         theirs = None if methods is None else {name: methods[name] for name in group if name in methods}
         reports.append(evaluate(run, request, group, test=test, reference=truth, key=own, methods=theirs, **settings))
     return reports
+
+
+def _check_params(name: str, params: Params, run: Run) -> None:
+    """Raises BadInput unless `params` are finite and like those of `run`."""
+    shapes = [jax.tree.map(jax.numpy.shape, tree) for tree in (params, run.params)]
+    if jax.tree.structure(params) != jax.tree.structure(run.params) or shapes[0] != shapes[1]:
+        raise BadInput(f"{name} comes from another model; its parameters must have the structure of the run's")
+    if not all(bool(jax.numpy.isfinite(leaf).all()) for leaf in jax.tree.leaves(params)):
+        raise BadInput(f"the parameters of {name} hold NaN or infinity")
 
 
 def _update(item: Update | Release) -> Update:

@@ -74,6 +74,9 @@ def compose(
     if not isinstance(of_data, dict) or "" in of_data:
         raise BadInput("data has settings of its own, such as data.label=bought; data=... has no meaning")
     of_data = {name: value for name, value in limits.items() if value is not None} | of_data
+    readable = _is_path(dataset) and not Path(dataset).is_dir()
+    if loss == "regression" and readable and not {"plan", "task"} & of_data.keys():
+        of_data["task"] = "regression"  # whole numbers are then numbers, and no classes
     of_recipe = {field.name for field in dataclasses.fields(Recipe)}
     recipe = {name: chosen.pop(name) for name in list(chosen) if name in of_recipe}
     fields = settable(model)
@@ -172,6 +175,8 @@ def _problem(settings: dict[str, Any], splits: Splits) -> Problem:
     loss = settings.get("loss", "regression" if splits.classes is None else "classification")
     model = model_of(settings["model"], with_outputs(settings, splits))
     of_problem = {"l2": settings["l2"], "randomness": settings.get("randomness")}
+    if loss == "regression" and splits.plan is not None and splits.classes is not None:
+        raise BadInput("by the plan of the data the labels are classes, and their numbers mean nothing to regression")
     if loss in LOSSES:
         return getattr(supervised, loss)(model, splits.train, **of_problem)
     return supervised.supervised(model, splits.train, _own_loss(loss), **of_problem)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import jax
 
-from certunl.base import Params, Progress
+from certunl.base import Params, Progress, digest
 from certunl.errors import BadInput
 from certunl.rows.origin import Origin
 from certunl.training.loop import check_finite, follow
@@ -22,10 +22,12 @@ class Checkpoint:
     Args:
         params: the parameters, a pytree like those of the run.
         origin: the run and the step that the parameters belong to.
+        seal: the digest of the parameters when they were computed.
     """
 
     params: Params
     origin: Origin
+    seal: str = ""
 
     @classmethod
     def of(cls, run: Run, before: int, progress: Progress | None = None) -> "Checkpoint":
@@ -37,7 +39,7 @@ class Checkpoint:
         first = jax.tree.map(lambda a: a[: len(run.schedule) - before], run.schedule)
         params, risks = jax.block_until_ready(follow(run.problem, run.recipe, run.start, first, progress))
         check_finite(risks, params, run.recipe)
-        return cls(params, _origin(run, before))
+        return cls(params, _origin(run, before), digest(None, params))
 
     def check(self, run: Run, before: int) -> "Checkpoint":
         """This checkpoint. Raises: BadInput if it belongs to another run or to another step."""
@@ -45,6 +47,8 @@ class Checkpoint:
             raise BadInput(
                 "this checkpoint belongs to another run, or to another step of it; call prepare(run) for this run"
             )
+        if digest(None, self.params) != self.seal:
+            raise BadInput("the parameters of this checkpoint are not those that prepare computed; call prepare(run)")
         return self
 
 

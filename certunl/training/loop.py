@@ -34,7 +34,7 @@ def step(problem: Problem, recipe: Recipe, state: Any, slot: Schedule, presence:
     direction, sign = recipe.direction(params)
     divisor = slot.divisors
     if recipe.denominator == "retained":
-        divisor = jnp.sum(presence * (slot.weights != 0))
+        divisor = jnp.sum(jnp.where(slot.weights != 0, presence, 0))
     # An empty batch has divisor 0: its share is 0 and only weight decay acts. The inner `where` keeps the derivative
     # free of NaN, because JAX differentiates both branches of the outer one.
     share = jnp.where(divisor != 0, 1 / jnp.where(divisor != 0, divisor, 1), 0)

@@ -16,7 +16,7 @@ from certunl.errors import BadInput, one_of, whole
 from certunl.training.dataset import Dataset, check_data, rowwise
 from certunl.training.host import OnHost
 from certunl.training.modules import said
-from certunl.training.scores import KINDS, Scores, scored
+from certunl.training.scores import KINDS, Scores, check_shapes, scored
 
 __all__ = ["Dataset", "Problem", "Scores"]
 
@@ -158,6 +158,10 @@ class Problem:
             raise BadInput(f"losses must give one loss per example: expected shape (2,) for two examples, got {losses}")
         if not jnp.issubdtype(losses.dtype, jnp.floating):
             raise BadInput(f"losses must be floating-point numbers, which have a derivative, got {losses.dtype}")
+        if self.kind is not None and hasattr(self.losses, "predict"):
+            outputs = jax.eval_shape(self.outputs, params, self.data[np.zeros(2, np.int32)].x)
+            check_shapes(self.kind, outputs.shape[1:], self.data.y.shape[1:])
+            self._check_labels(self.data, "the data")
 
 
 _CHANGED = "the inputs that stay on the host are those of training, and nobody wrote over them"
@@ -181,3 +185,14 @@ def _like(mine: Any, its: Any, part: str, name: str) -> None:
         )
     if jnp.issubdtype(mine.dtype, jnp.integer) and jnp.issubdtype(its.dtype, jnp.floating):
         raise BadInput(f"{part} of {name} is {its.dtype}, but that of the training data {mine.dtype}")
+    if mine.dtype == its.dtype or isinstance(its, OnHost):
+        return
+    values = np.asarray(its)
+    with np.errstate(all="ignore"):
+        cast = values.astype(mine.dtype)
+    whole = mine.dtype == bool or jnp.issubdtype(mine.dtype, jnp.integer)
+    if not ((cast == values).all() if whole else np.isfinite(np.asarray(cast, np.float64)).all()):
+        raise BadInput(
+            f"{part} of {name} holds {values.dtype} numbers that {mine.dtype}, the type of the training data, cannot "
+            "hold; train on data of a wider type"
+        )

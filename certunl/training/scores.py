@@ -1,5 +1,6 @@
 """Losses and predictions of examples, and what the outputs of a model mean."""
 
+import math
 from functools import partial
 from typing import Any
 
@@ -8,9 +9,10 @@ import jax.numpy as jnp
 from flax import struct
 
 from certunl.base import Params
+from certunl.errors import BadInput
 from certunl.training.dataset import Dataset
 
-__all__ = ["KINDS", "Scores", "scored"]
+__all__ = ["KINDS", "Scores", "check_shapes", "scored"]
 
 KINDS = ("classification", "binary", "multilabel", "regression", "sequence")
 """What a problem predicts: one of c classes, a bit, several bits, numbers, or a class at each place of a sequence."""
@@ -49,6 +51,22 @@ class Scores:
     def likelihoods(self) -> jax.Array:
         """f[n]: −loss, at least −1e6. The value is −1e6 if the loss is NaN or +infinity."""
         return jnp.maximum(jnp.nan_to_num(-self.losses, nan=-1e6), -1e6)
+
+
+def check_shapes(kind: str | None, outputs: tuple[int, ...], targets: tuple[int, ...]) -> None:
+    """Raises: BadInput unless targets and outputs of one example have shapes that fit the kind."""
+    both = f"targets of shape {list(targets)} do not fit outputs of shape {list(outputs)} per example"
+    if kind == "classification" and (len(outputs) != 1 or outputs[0] < 2 or targets):
+        raise BadInput(f"{both}: a classification has one logit for each of two or more classes, and one label")
+    if kind == "sequence" and (len(outputs) < 2 or outputs[:-1] != targets):
+        raise BadInput(f"{both}: a sequence has one label for each vector of logits")
+    if kind == "binary" and (math.prod(outputs) != 1 or math.prod(targets) != 1):
+        raise BadInput(
+            f"{both}: binary(...) needs one logit and one label; use classification(...) for one logit per class, "
+            "multilabel(...) for bits"
+        )
+    if kind in ("multilabel", "regression") and math.prod(outputs) != math.prod(targets):
+        raise BadInput(both)
 
 
 @partial(jax.jit, static_argnames=("losses", "kind", "size"))

@@ -1,6 +1,5 @@
 """Problems of a model and an output loss: classification, binary, multilabel, regression, and any other."""
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -16,6 +15,7 @@ from certunl.training.dataset import Dataset, check_data, placed
 from certunl.training.losses import bit_loss, bits_loss, softmax_loss, squared_loss
 from certunl.training.modules import Initializer, Supervised, hashable, said
 from certunl.training.problem import Problem
+from certunl.training.scores import check_shapes
 
 __all__ = ["binary", "classes", "classification", "multilabel", "regression", "supervised", "wrong_labels"]
 
@@ -54,7 +54,7 @@ def supervised(
     data = replace(placed(data), owners=data.owners)
     init, losses = Initializer.of(model, data.x), Supervised(model, output_loss, l2)
     problem = Problem(init=init, losses=losses, data=data, kind=kind, randomness=randomness)
-    _check_shapes(kind, _outputs(problem), data.y.shape[1:])
+    check_shapes(kind, _outputs(problem), data.y.shape[1:])
     problem.admit(data, "the data")
     problem.check(jax.eval_shape(init, jax.random.key(0)))
     if randomness is not None:
@@ -71,20 +71,6 @@ def _warn_of_no_randomness(problem: Problem) -> None:
             "randomness is set, but the model's outputs in training are those of prediction: it has no dropout "
             "that its argument train, training or deterministic turns on"
         )
-
-
-def _check_shapes(kind: str | None, outputs: tuple[int, ...], targets: tuple[int, ...]) -> None:
-    """Raises: BadInput unless targets and outputs of one example have shapes that fit the kind."""
-    both = f"targets of shape {list(targets)} do not fit outputs of shape {list(outputs)} per example"
-    if kind == "sequence" and (len(outputs) < 2 or outputs[:-1] != targets):
-        raise BadInput(f"{both}: a sequence has one label for each vector of logits")
-    if kind == "binary" and (math.prod(outputs) != 1 or math.prod(targets) != 1):
-        raise BadInput(
-            f"{both}: binary(...) needs one logit and one label; use classification(...) for one logit per class, "
-            "multilabel(...) for bits"
-        )
-    if kind in ("multilabel", "regression") and math.prod(outputs) != math.prod(targets):
-        raise BadInput(both)
 
 
 def _outputs(problem: Problem) -> tuple[int, ...]:

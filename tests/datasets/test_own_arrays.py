@@ -181,3 +181,23 @@ def test_targets_beside_raw_bytes_are_unchecked_too(tmp_path):
     y = np.arange(10.0)
     np.savez(path, x=np.ones((10, 3), np.uint8), y=(y - y.mean()) / y.std())
     assert any("numbers of x and y" in words for words in cu.read_npz(path).train.unchecked)
+
+
+def test_a_task_says_whether_whole_numbers_are_classes(tmp_path):
+    values = np.array([3, 7, 3, 9, 7, 3, 9, 7, 3, 9])
+    with pytest.warns(UserWarning, match="are numbered 0 to 2"):
+        classes = cu.read_npz(saved(tmp_path, y=values))
+    numbers = cu.read_npz(saved(tmp_path, y=values), task="regression")
+    assert classes.classes == 3 and numbers.classes is None
+    np.testing.assert_array_equal(numbers.train.y, values[numbers.rows])
+    with pytest.raises(cu.BadInput, match=r"float64.*which are no classes"):
+        cu.read_npz(saved(tmp_path, y=values / 2), task="classification")
+    with pytest.raises(cu.BadInput, match="task has no effect with a plan"):
+        cu.read_npz(saved(tmp_path), task="regression", plan={"of": "arrays", "classes": [0, 1]})
+
+
+def test_classes_in_one_part_and_numbers_in_the_other_are_refused(tmp_path):
+    path = saved(tmp_path, x_test=X[:4], y_test=Y[:4].astype(np.float32))
+    with pytest.raises(cu.BadInput, match="one holds classes, the other numbers; give both the same kind"):
+        cu.read_npz(path)
+    assert cu.read_npz(path, task="regression").classes is None
