@@ -66,7 +66,7 @@ from certunl.training.recipe import Recipe
 from certunl.training.recording import record
 from certunl.training.run import Run, fit, train
 from certunl.training.schedule import Schedule
-from certunl.training.supervised import binary, classification, multilabel, regression, supervised
+from certunl.training.supervised import binary, classification, multilabel, regression, sequence, supervised
 
 __all__ = [
     "CG",
@@ -169,6 +169,7 @@ __all__ = [
     "save",
     "secret_key",
     "seeds",
+    "sequence",
     "solvers",
     "supervised",
     "train",

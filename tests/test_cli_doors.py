@@ -125,13 +125,16 @@ def test_a_function_gives_data_and_a_class_without_classes_is_not_handed_any(her
         ("bits.npz", "multilabel", "multilabel", 2),
         ("data.npz", "regression", "regression", 1),
         ("numbers.npz", "nets_h2:huber", None, 1),
+        ("tags.npz", "sequence", "sequence", 3),
     ],
 )
 def test_a_loss_decides_what_a_problem_is_and_how_many_outputs_it_has(here, data, loss, kind, outputs):
-    problem = build(compose(data, "linear", (), {}, 0, None, loss)).problem
+    np.savez(here / "tags.npz", x=np.ones((20, 5, 4)), y=np.arange(100).reshape(20, 5) % 3)
+    model = "nets_h2:Three" if loss == "sequence" else "linear"
+    problem = build(compose(data, model, (), {}, 0, None, loss)).problem
     assert problem.kind == kind
     params = jax.eval_shape(problem.init, jax.random.key(0))
-    assert jax.eval_shape(problem.losses.predict, params, problem.data.x).shape[1:] == (outputs,)
+    assert jax.eval_shape(problem.losses.predict, params, problem.data.x).shape[-1] == outputs
 
 
 def test_regression_ends_with_a_test_loss_and_binary_with_an_accuracy(here, capsys):

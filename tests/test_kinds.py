@@ -80,6 +80,13 @@ def test_several_bits_are_judged_one_by_one():
     assert scores.outputs is None and scores.labels is None
 
 
+def test_a_sequence_is_supervised_by_its_loss():
+    short, long = cu.sequence(Tagger(), sequences()), tagging()
+    assert short.losses == long.losses and short.init == long.init and short.kind == long.kind == "sequence"
+    with pytest.raises(cu.BadInput, match="a sequence has one label for each vector of logits"):
+        cu.sequence(Tagger(), replace(sequences(), y=sequences().y[:, 0]))
+
+
 def test_places_of_a_sequence_without_a_label_do_not_count():
     problem = tagging()
     run = trained(problem, epochs=2)

@@ -32,11 +32,16 @@ update = cu.CertifiedRemoval().forget(linear, None, [1], key)
 print(cu.certify(update, cu.Budget(epsilon=1.0, delta=1e-5), cu.secret_key()))
 half = cu.train(cu.classification(cu.models.MLP(hidden=(4,), classes=3, dtype="bfloat16"), data), recipe, key)
 cu.Newton(**ggn, solver=cu.Dense()).forget(half, None, [1], key)
+retained = cu.train(problem, cu.Recipe(epochs=1, batch_size=20, denominator="retained"), key)
+cu.Newton(operator="ggn").forget(retained, None, [1], key)
+cu.certify(cu.NoisyFineTuning(noise=5.0).forget(run, None, [1], cu.secret_key()), cu.Budget(epsilon=9.0, delta=1e-5))
+cu.loss_changes(run, data)
 """
 MODES = {
     "strict dtype promotion": {"JAX_NUMPY_DTYPE_PROMOTION": "strict"},
     "rank promotion refused": {"JAX_NUMPY_RANK_PROMOTION": "raise"},
     "debug NaNs": {"JAX_DEBUG_NANS": "1"},
+    "strict dtype promotion, float64": {"JAX_NUMPY_DTYPE_PROMOTION": "strict", "JAX_ENABLE_X64": "1"},
 }
 
 

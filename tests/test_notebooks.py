@@ -22,6 +22,12 @@ def test_a_notebook_runs_and_its_story_holds(path, monkeypatch):
     for word in {
         "1_quickstart": ["VACUOUS", "PROVED: certified_removal"],
         "2_did_it_forget": ["control: shuffled", "Liar - REFUTED"],
+        "3_your_own": [
+            "CONDITIONAL (",
+            "PROVED ()",
+            "age: a number from ",
+            "adopted without the steps of its training",
+        ],
     }[path.stem]:
         assert word in printed
     assert any("image/png" in o.get("data", {}) for cell in notebook.cells for o in cell.get("outputs", []))

@@ -22,7 +22,7 @@ from certunl.training.run import Run
 
 __all__ = ["LOSSES", "Built", "build", "compose", "fingerprint", "tuples"]
 
-LOSSES = ("classification", "binary", "regression", "multilabel")
+LOSSES = ("classification", "binary", "regression", "multilabel", "sequence")
 
 
 class Built(NamedTuple):

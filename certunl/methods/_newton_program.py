@@ -128,7 +128,8 @@ def newton_steps(
 
         lowest, highest = extreme_eigenvalues(product, run.params, spectrum_key, _LANCZOS)
     if damping is None:
-        damping = jnp.maximum(_floor(run, settings.gradient, highest), -1.5 * lowest)
+        floor = jnp.asarray(_floor(run, settings.gradient, highest)).astype(lowest.dtype)
+        damping = jnp.maximum(floor, -1.5 * lowest)
     scalar = optax.tree.norm(wide(run.params))
     common = {"lowest": lowest, "highest": highest, "damping": damping, "left": risk.count(retained)}
     common["visited"] = jnp.sum(risk.visited())

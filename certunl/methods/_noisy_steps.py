@@ -140,7 +140,7 @@ def _steps(
 
         def rounded(w: jax.Array, m: jax.Array, n: jax.Array) -> jax.Array:
             centre = jnp.clip(jnp.rint(m * per_cell), -box, box).astype(int)  # int64 under jax_enable_x64, else int32
-            return jnp.where(active, (centre + n).astype(w.dtype) * spacing, w).astype(w.dtype)
+            return jnp.where(active, (centre + n.astype(centre.dtype)).astype(w.dtype) * spacing, w).astype(w.dtype)
 
         return (jax.tree.map(rounded, w, moved, numbers), finite), None
 

@@ -90,7 +90,7 @@ def scored(losses: Any, kind: str | None, params: Params, data: Dataset, size: i
 def _judged(kind: str | None, values: jax.Array, outputs: jax.Array, y: jax.Array) -> Scores:
     """The scores of a batch whose model gave `outputs`."""
     if kind == "classification":
-        return Scores(values, (jnp.argmax(outputs, axis=-1) == y).astype(values.dtype), outputs, y)
+        return Scores(values, (jnp.argmax(outputs, axis=-1).astype(y.dtype) == y).astype(values.dtype), outputs, y)
     if kind == "binary":
         z = outputs.reshape(len(values))
         both = jnp.stack([jnp.zeros_like(z), z], axis=-1)
@@ -99,7 +99,7 @@ def _judged(kind: str | None, values: jax.Array, outputs: jax.Array, y: jax.Arra
     if kind == "multilabel":
         right, counted = (outputs > 0) == (y.reshape(outputs.shape) > 0), jnp.ones(outputs.shape, bool)
     else:
-        right, counted = jnp.argmax(outputs, axis=-1) == y, y >= 0
+        right, counted = jnp.argmax(outputs, axis=-1).astype(y.dtype) == y, y >= 0
     axes = tuple(range(1, right.ndim))
     many = jnp.maximum(jnp.sum(counted, axis=axes), 1).astype(values.dtype)
     return Scores(values, jnp.sum(right & counted, axis=axes).astype(values.dtype) / many)

@@ -130,7 +130,9 @@ def adjoint(run: Run, owners: jax.Array, queries: Params, count: int) -> jax.Arr
         length = isqrt(steps)
         first = steps % length
         parts = (run.problem.numbered(run.schedule), presence)
-        state, _ = segment(run.recipe.begin(run.start), jax.tree.map(lambda a: a[:first], parts))
+        state = run.recipe.begin(run.start)
+        if first:
+            state, _ = segment(state, jax.tree.map(lambda a: a[:first], parts))
         rest = jax.tree.map(lambda a: a[first:].reshape(-1, length, *a.shape[1:]), parts)
         (params, _), _ = jax.lax.scan(jax.checkpoint(segment, prevent_cse=False), state, rest)
         return params

@@ -12,12 +12,12 @@ from certunl.base import Key, Params
 from certunl.errors import BadInput, nonnegative, warn
 from certunl.training.adapters import check_model
 from certunl.training.dataset import Dataset, check_data, placed
-from certunl.training.losses import bit_loss, bits_loss, softmax_loss, squared_loss
+from certunl.training.losses import bit_loss, bits_loss, sequence_loss, softmax_loss, squared_loss
 from certunl.training.modules import Initializer, Supervised, hashable, said
 from certunl.training.problem import Problem
 from certunl.training.scores import check_shapes
 
-__all__ = ["binary", "classes", "classification", "multilabel", "regression", "supervised", "wrong_labels"]
+__all__ = ["binary", "classes", "classification", "multilabel", "regression", "sequence", "supervised", "wrong_labels"]
 
 
 def supervised(
@@ -153,6 +153,20 @@ def multilabel(model: Any, data: Dataset, *, l2: float = 0.0, randomness: int | 
     Raises: BadInput for labels that do not fit the model, and for models with mutable state.
     """
     return supervised(model, _bits(data), bits_loss, kind="multilabel", l2=l2, randomness=randomness)
+
+
+def sequence(model: Any, data: Dataset, *, l2: float = 0.0, randomness: int | None = None) -> Problem:
+    """The problem with losses l_i = mean over t of −log softmax(model(x_i)_t)[y_it] + (l2/2) ‖all parameters‖².
+
+    Args:
+        model: gives one logit per class at each place t, see `supervised`.
+        data: the training data; `data.y` are classes i32[n, t]. A place with a label below 0 does not count.
+        l2: coefficient of the regulariser inside each example's loss; 0 has none.
+        randomness: the seed of dropout and other randomness of the model in training. None trains without it.
+
+    Raises: BadInput for labels that do not fit the model, and for models with mutable state.
+    """
+    return supervised(model, data, sequence_loss, kind="sequence", l2=l2, randomness=randomness)
 
 
 def _bits(data: Dataset) -> Dataset:
