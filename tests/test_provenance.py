@@ -161,3 +161,10 @@ def test_present_is_a_mask():
     first = run()
     with pytest.raises(cu.BadInput, match=r"present must be bool\[n\]"):
         cu.Retrain().forget(replace(first, present=jnp.ones(30, int)), None, [1], KEY)
+
+
+def test_a_model_whose_functions_were_replaced_is_not_the_library_s():
+    model = cu.models.Linear(classes=3)
+    assert known(model)
+    object.__setattr__(model, "init", lambda key, x, **_: {"params": {}})
+    assert not known(model)

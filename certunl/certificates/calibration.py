@@ -70,7 +70,8 @@ def certify(
         exact=guarantee.restores,
         from_training=guarantee.from_training,
     )
-    params = noised(center, claim.sigma, spent(key)) if noisy else center
+    with np.errstate(over="ignore"):  # refused below
+        params = noised(center, claim.sigma, spent(key)) if noisy else center
     if not all(bool(np.isfinite(leaf).all()) for leaf in jax.tree.leaves(params)):
         raise BadInput(
             f"noise of standard deviation {claim.sigma:.4g} overflows the type of the parameters, so nothing is "

@@ -82,8 +82,8 @@ class Provenance:
 def known(model: Any) -> bool:
     """Whether it is a model of `certunl.models` whose start depends on the key alone, and which reads one example at a
     time. A class derived from one is not, nor a model whose functions were replaced."""
-    replaced = {"init", "apply", "__call__"} & vars(model).keys() if hasattr(model, "__dict__") else ()
-    return not replaced and f"{type(model).__module__}.{type(model).__qualname__}" in _KNOWN
+    named = f"{type(model).__module__}.{type(model).__qualname__}" in _KNOWN
+    return named and not {"init", "apply", "__call__"} & vars(model).keys()
 
 
 def own(problem: Problem, recipe: Recipe) -> bool:

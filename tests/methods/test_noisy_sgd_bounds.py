@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import certunl as cu
+from certunl.base import digest
 from certunl.bounds import noisy_chain, rewind_bound
 from certunl.certificates.gaussian import read_epsilon
 from certunl.certificates.noise import STEP_BITS, grid, integers
@@ -39,7 +40,9 @@ def test_coupled_runs_keep_the_distance_in_training_and_after_every_number_of_no
                 method = cu.NoisySGD(noise=0.05, epochs=epochs, start="trained", assumed="linear")
                 kept = method.prepare(run)
                 here = method.forget(run, kept, ids, KEY)
-                there = method.forget(run, replace(kept, params=truth), ids, KEY)  # the same noise: coupled
+                there = method.forget(
+                    run, replace(kept, params=truth, seal=digest(None, truth)), ids, KEY
+                )  # the same noise: coupled
                 off = np.linalg.norm(vector(here.params) - vector(there.params))
                 assert 0 < off <= here.bound
                 ratios.append(off / here.bound)

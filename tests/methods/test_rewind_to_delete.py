@@ -1,5 +1,7 @@
 """Rewind-to-delete: the naive loop, the published numbers, and true retraining within the bound."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -181,3 +183,11 @@ def test_what_cannot_be_rewound_is_refused(settings, recipe, sentence):
     run = trained(network(), epochs=1, **recipe)
     with pytest.raises(cu.BadInput, match=sentence):
         forget(run, **settings)
+
+
+def test_another_model_in_the_place_of_the_checkpoint_is_refused():
+    run = trained(ridge(), weight_decay=0.1)
+    method = cu.RewindToDelete()
+    prepared = method.prepare(run)
+    with pytest.raises(cu.BadInput, match="not those that prepare computed"):
+        method.forget(run, replace(prepared, params=run.params), IDS, KEY)
