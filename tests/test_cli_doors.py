@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import certunl as cu
+from certunl.cli import _making
 from certunl.folders import RunFolder, build, compose
 from certunl.training.provenance import own
 from tests import doorsteps
@@ -75,6 +76,23 @@ def test_no_edit_of_a_plan_after_training_makes_a_certificate_proved(here, capsy
     assert "CONDITIONAL: certified_removal" in capsys.readouterr().out
     (here / "run/plan.json").write_text(json.dumps(plan | {"inferred": []}))  # the copy of training
     assert "does not match its fingerprint" in refused(capsys, "forget", "run", "--method", "certified_removal")
+
+
+def test_the_plan_is_kept_before_training_and_a_training_that_failed_is_begun_again(here, capsys):
+    words = ("train", "run", *TABLE, *SMALL, "data.label=bought")
+
+    def fails(*_, **__):
+        raise cu.Diverged("the loss became NaN")
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(_making, "train_run", fails)
+        certunl(*words)
+    assert "the loss became NaN" in capsys.readouterr().err
+    plan = json.loads((here / "run/plan.json").read_text())
+    assert plan["label"]["name"] == "bought" and [path.name for path in (here / "run").iterdir()] == ["plan.json"]
+    certunl(*words)
+    assert json.loads((here / "run/plan.json").read_text()) == plan and (here / "run/run.json").exists()
+    assert "already exists and is not empty" in refused(capsys, *words)
 
 
 def test_later_verbs_run_elsewhere_and_notice_other_data(here, monkeypatch, capsys):

@@ -79,6 +79,7 @@ def train(
         extractor, settings["features"] = RunFolder(features).features()
     built = build(settings, extractor)
     if built.splits.plan is not None:
+        RunFolder(folder).announce(built.splits.plan)
         say("\n  ".join(["the data as understood (also in plan.json):", *plan_lines(built.splits.plan)]))
     if (rows := built.splits.rows) is not None:
         split = f"{len(rows):,} rows are training examples (ids 0 to {len(rows) - 1}), {len(built.splits.test):,} test"

@@ -89,11 +89,20 @@ class RunFolder:
             if (names := built.splits.owner_names) is not None:
                 disk.write_json(partial / "owners.json", {n: i for i, n in enumerate(names)}, mode=0o600)
             disk.write_json(partial / "run.json", facts)
+            (path / "plan.json").unlink(missing_ok=True)  # `announce` wrote it; the same is in the new folder
         return cls(path)
 
+    def announce(self, plan: dict[str, Any]) -> None:
+        """Writes RUN/plan.json before the training, so that it is there whatever becomes of the training."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        disk.write_json(self.path / "plan.json", plan, mode=0o600)
+
     def reserve(self) -> None:
-        """Raises BadInput unless a new run can be written here. Call it before the long work."""
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        """Raises BadInput unless a new run can be written here. Call it before the long work.
+
+        The plan of a training that did not end may be here.
+        """
+        if self.path.exists() and (not self.path.is_dir() or {p.name for p in self.path.iterdir()} - {"plan.json"}):
             raise BadInput(f"{self.path} already exists and is not empty; choose another folder, or remove it first")
         parent = next(p for p in self.path.absolute().parents if p.exists())
         if not (parent.is_dir() and os.access(parent, os.W_OK)):
