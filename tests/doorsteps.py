@@ -1,9 +1,12 @@
 """Data and modules as users bring them to the command line."""
 
 import csv
+import sys
 
 import numpy as np
 
+SMALL = ("epochs=1", "batch_size=16")
+TABLE = ("--dataset", "users.csv", "--model", "linear", "--set", "bound=2", "weight_decay=0.01", "learning_rate=0.5")
 NETS = '''
 import equinox as eqx
 import jax
@@ -106,3 +109,12 @@ def write(place):
     np.savez(place / "data.npz", x=x, y=y, owners=np.arange(40) % 8)
     np.savez(place / "numbers.npz", x=x, y=x.sum(1))
     np.savez(place / "bits.npz", x=x, y=(x[:, :2] > 0).astype(int))
+
+
+def entered(folder, monkeypatch):
+    """`folder` with the user's files, as the current one until the generator ends."""
+    write(folder)
+    monkeypatch.chdir(folder)
+    yield folder
+    monkeypatch.undo()
+    sys.modules.pop("nets_h2", None)

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from certunl import models, registry
-from certunl.base import Key
+from certunl.base import Key, Params
 from certunl.datasets import Splits
 from certunl.errors import BadInput
+from certunl.features import Features
+from certunl.models import Headless
 from certunl.training.adapters import adapter_of, check_model
 
-__all__ = ["model_of", "settable", "with_outputs"]
+__all__ = ["extractor_of", "model_of", "settable", "tuples", "with_outputs"]
 
 _KEYS = {models.NNX: "rngs", models.Equinox: "key"}
 """The parameter of a module's class that takes its randomness."""
@@ -95,3 +97,14 @@ def _found(name: str) -> Any:
             f"{name} is a module and not its class; name the class, such as {kind}, and give its settings with --set"
         )
     raise BadInput(f"{name} is no class and no function but a {kind}; a model is package.module:Class")
+
+
+def tuples(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with tuples in place of lists, as they were before JSON."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+
+
+def extractor_of(facts: dict[str, Any], params: Params) -> Features:
+    """The extractor that the `facts` of a run name, with the parameters that the run keeps."""
+    apply = Headless(model_of(facts["model"], tuples(facts["model_settings"])))
+    return Features(apply=apply, params=params, origin=facts["origin"], inherited=tuple(facts["inherited"]))

@@ -20,11 +20,10 @@ from certunl.errors import BadInput
 from certunl.features import Features
 from certunl.folders.arrays import load_arrays, save_arrays
 from certunl.folders.line import Line
-from certunl.folders.modelling import model_of, with_outputs
+from certunl.folders.modelling import extractor_of, with_outputs
 from certunl.folders.parts import check_name
 from certunl.folders.releases import Releases
-from certunl.folders.settings import Built, build, by_plan, fingerprint, tuples
-from certunl.models import Headless
+from certunl.folders.settings import Built, build, by_plan, fingerprint
 from certunl.rows.store import Store
 from certunl.training.provenance import Provenance
 from certunl.training.run import Run
@@ -127,17 +126,9 @@ class RunFolder:
     @cached_property
     def built(self) -> Built:
         """The objects that the run's settings describe; the data set is read from its files again."""
-        settings, extractor = self.facts["settings"], None
-        if (self.path / "plan.json").is_file():
-            settings = by_plan(settings, self.path / "plan.json")
+        settings, extractor = by_plan(self.facts["settings"], self.path / "plan.json"), None
         if "features" in settings:  # the folder keeps a copy, because the run of the extractor may be gone
-            origin = settings["features"]
-            extractor = Features(
-                apply=Headless(model_of(origin["model"], tuples(origin["model_settings"]))),
-                params=load_arrays(self.path / "features"),
-                origin=origin["origin"],
-                inherited=tuple(origin["inherited"]),
-            )
+            extractor = extractor_of(settings["features"], load_arrays(self.path / "features"))
         return build(settings, extractor)
 
     @cached_property

@@ -1,8 +1,6 @@
 """Runs and releases as folders of their own, and releases as safetensors."""
 
-import dataclasses
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +13,18 @@ from certunl.base import Params, digest
 from certunl.certificates.certificate import Release
 from certunl.certificates.update import Update
 from certunl.errors import BadInput
-from certunl.folders._describing import described, rebuilt
 from certunl.folders._guarantees import certificate_of, guarantee_of, noted, published
+from certunl.folders._saved_runs import listed, of_run, run_of
 from certunl.folders.arrays import load_arrays, save_arrays
 from certunl.folders.checkpoints import write_tensors
 from certunl.folders.run import RunFolder
-from certunl.training.dataset import placed
-from certunl.training.loop import follow
-from certunl.training.problem import Dataset, Problem
-from certunl.training.provenance import Provenance
+from certunl.training.problem import Problem
 from certunl.training.recipe import Recipe
 from certunl.training.run import Run
-from certunl.training.schedule import Schedule
-from certunl.training.starting import fitting
 
 __all__ = ["load", "save"]
 
-_FORMAT, _REPLAYED = 1, 8
+_FORMAT = 1
 _AGAIN = "it is half-written or damaged; save it again"
 
 
@@ -63,7 +56,7 @@ def save(thing: Run | Release, place: Any, *, data: bool = True) -> None:
         raise BadInput(f"save takes a Run or a Release, got {type(thing).__name__}{hint}")
     if place.exists():
         raise BadInput(f"{place} exists already; choose another folder, or remove it first")
-    arrays, facts = _of_run(thing, data) if isinstance(thing, Run) else _of_release(thing)
+    arrays, facts = of_run(thing, data) if isinstance(thing, Run) else _of_release(thing)
     facts = disk.as_json(facts | {"format": _FORMAT, "x64": jax.config.read("jax_enable_x64")})
     facts["digest"] = digest(facts, arrays)
     with disk.whole(place) as partial:
@@ -101,7 +94,7 @@ def load(place: Any, *, problem: Problem | None = None, recipe: Recipe | None = 
     if digest({name: fact for name, fact in facts.items() if name != "digest"}, arrays) != facts["digest"]:
         raise BadInput(f"the arrays or facts in {place} are not those that were saved; {_AGAIN}")
     if facts["kind"] == "run":
-        return _run(place, facts, arrays, problem, recipe)
+        return run_of(place, facts, arrays, problem, recipe)
     if problem is not None or recipe is not None:
         raise BadInput(f"{place} holds a release, which needs neither problem nor recipe; leave them out")
     return _release(facts, jax.tree.map(jnp.asarray, arrays))
@@ -113,90 +106,10 @@ def _path(place: Any) -> Path:
     return Path(place)
 
 
-def _of_run(run: Run, data: bool) -> tuple[Params, dict[str, Any]]:
-    """The arrays and the facts of a run."""
-    model = described(run.problem)
-    arrays: dict[str, Any] = {"start": run.start, "params": run.params, "present": run.present}
-    if run.history:  # orbax refuses arrays without elements
-        arrays["schedule"] = run.schedule.arrays()
-    if run.losses is not None:
-        arrays["losses"] = run.losses
-    if data and model is not None and not run.problem.data.on_host:
-        whole = run.problem.data
-        arrays["data"] = {name: a for name in ("x", "y", "owners") if (a := getattr(whole, name)) is not None}
-    recipe = {field.name: getattr(run.recipe, field.name) for field in dataclasses.fields(run.recipe)}
-    if not isinstance(recipe["optimizer"], str):
-        recipe["optimizer"] = None
-    return _listed(arrays), {
-        "kind": "run",
-        "model": model,
-        "unchecked": run.problem.data.unchecked,
-        "recipe": recipe,
-        "provenance": {"origin": run.provenance.origin, "seal": run.provenance.seal},
-        "data": digest(None, _on_host(run.problem.data)),
-    }
-
-
-def _run(place: Path, facts: Any, arrays: Any, problem: Problem | None, recipe: Recipe | None) -> Run:
-    """The run of its facts and arrays."""
-    if problem is None:
-        if facts["model"] is None or "data" not in arrays:
-            lacks = "the training data" if facts["model"] else "the model and losses, which are not of this library,"
-            raise BadInput(f"{lacks} were not saved in {place}; give them: load(place, problem=...)")
-        data = Dataset(**jax.tree.map(jnp.asarray, arrays["data"]), unchecked=tuple(facts["unchecked"]))
-        problem = rebuilt(facts["model"], data)
-    elif described(problem) != facts["model"]:
-        raise BadInput(f"the model or the losses of the problem are not those of the run in {place}; give the same")
-    words = tuple(dict.fromkeys((*problem.data.unchecked, *facts["unchecked"])))
-    problem = replace(problem, data=replace(placed(problem.data), unchecked=words))
-    if digest(None, _on_host(problem.data)) != facts["data"]:
-        raise BadInput(f"the data of the problem are not those of the run in {place}; give the same in the same order")
-    settings = dict(facts["recipe"])
-    if settings["optimizer"] is None:
-        if recipe is None or isinstance(recipe.optimizer, str):
-            raise BadInput(
-                f"the optimizer of the run in {place} is an object, which is not saved; give recipe=Recipe(...)"
-            )
-        settings["optimizer"] = recipe.optimizer
-    same = Recipe(**settings)
-    if recipe is not None and recipe != same:
-        raise BadInput(f"the run in {place} was trained by {same}, got {recipe}; give the same recipe")
-    history = {name: jnp.asarray(array) for name, array in arrays.get("schedule", {}).items()}
-    nothing = {"indices": jnp.zeros((0, 1), "int32"), "weights": jnp.zeros((0, 1)), "rates": jnp.zeros(0)}
-    run = Run(
-        problem=problem,
-        recipe=same,
-        start=fitting(arrays["start"], problem),
-        schedule=Schedule(**(history or nothing)),
-        params=fitting(arrays["params"], problem),
-        present=jnp.asarray(arrays["present"]),
-        provenance=Provenance(**facts["provenance"]),
-        losses=jnp.asarray(arrays["losses"]) if "losses" in arrays else None,
-    )
-    _check_first_losses(run, place)
-    return run
-
-
-def _check_first_losses(run: Run, place: Path) -> None:
-    """Raises BadInput if the first batches have other losses than in training.
-
-    The problem or the optimizer is then another one. Later batches may differ by rounding on another machine.
-    """
-    if run.losses is None or not run.history:
-        return
-    first = jax.tree.map(lambda array: array[:_REPLAYED], run.schedule)
-    now, then = np.asarray(follow(run.problem, run.recipe, run.start, first)[1]), np.asarray(run.losses[:_REPLAYED])
-    if len(off := np.flatnonzero(~np.isclose(now, then, rtol=1e-4, atol=1e-6))):
-        raise BadInput(
-            f"batch {off[0] + 1} of the run in {place} has the loss {now[off[0]]:.6g} by this problem and recipe, but "
-            f"had {then[off[0]]:.6g} in training; give the same model, losses, optimizer and frozen parameters"
-        )
-
-
 def _of_release(release: Release) -> tuple[Params, dict[str, Any]]:
     """The arrays and the facts of a release, all of them."""
     update = release.update
-    return _listed({"params": release.params, "update": update.params}), {
+    return listed({"params": release.params, "update": update.params}), {
         "kind": "release",
         "method": update.method,
         "radius": update.radius,
@@ -228,13 +141,3 @@ def _export(release: Any, place: Path) -> None:
         )
     facts = disk.as_json(published(certificate, release.update.guarantee))
     write_tensors(place, release.params, facts)
-
-
-def _on_host(data: Dataset) -> Dataset:
-    """The data as NumPy arrays of the dtypes that JAX keeps."""
-    return jax.tree.map(lambda a: np.asarray(a, jax.dtypes.canonicalize_dtype(np.asarray(a).dtype)), data)
-
-
-def _listed(arrays: Params) -> Params:
-    """`arrays` as nested dictionaries of NumPy arrays, as `load_arrays` gives them back."""
-    return jax.tree.map(np.asarray, arrays)

@@ -14,13 +14,13 @@ from certunl.base import digest
 from certunl.datasets import Splits, load, mislabel
 from certunl.errors import BadInput
 from certunl.features import Features
-from certunl.folders.modelling import model_of, settable, with_outputs
+from certunl.folders.modelling import model_of, settable, tuples, with_outputs
 from certunl.training import supervised
 from certunl.training.problem import Dataset, Problem
 from certunl.training.recipe import Recipe
 from certunl.training.run import Run
 
-__all__ = ["LOSSES", "Built", "build", "compose", "fingerprint", "tuples"]
+__all__ = ["LOSSES", "Built", "build", "by_plan", "compose", "fingerprint"]
 
 LOSSES = ("classification", "binary", "regression", "multilabel", "sequence")
 
@@ -114,7 +114,7 @@ def by_plan(settings: dict[str, Any], plan: Path) -> dict[str, Any]:
 
     Whatever became of the plan that was given then has no effect.
     """
-    if not _is_path(settings["dataset"]):
+    if not (plan.is_file() and _is_path(settings["dataset"])):
         return settings
     others = {name: value for name, value in settings["dataset_settings"].items() if name not in _OF_PLAN}
     return settings | {"dataset_settings": others | {"plan": str(plan.absolute())}}
@@ -180,11 +180,6 @@ def _problem(settings: dict[str, Any], splits: Splits) -> Problem:
     if loss in LOSSES:
         return getattr(supervised, loss)(model, splits.train, **of_problem)
     return supervised.supervised(model, splits.train, _own_loss(loss), **of_problem)
-
-
-def tuples(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings with tuples in place of lists, as they were before JSON."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
 
 
 def fingerprint(run: Run, settings: dict[str, Any], built: Built, provenance: dict[str, str] | None) -> str:

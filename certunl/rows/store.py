@@ -14,6 +14,7 @@ import numpy as np
 from certunl.base import Params, width
 from certunl.errors import BadInput
 from certunl.rows import packing
+from certunl.rows._facts import facts_of, identity
 from certunl.rows.origin import Origin
 from certunl.rows.shards import Shards
 from certunl.rows.statistics import asked, covered, positions
@@ -21,8 +22,6 @@ from certunl.rows.statistics import asked, covered, positions
 __all__ = ["Place", "Store"]
 
 Place = str | Path
-
-_FORMAT = 2  # 1 had fingerprints that contained the module paths of this package's functions
 
 
 class Store:
@@ -42,15 +41,7 @@ class Store:
         """For `create` and `open`: the store in `shards`, whose facts must equal `expected`."""
         self.place, self._shards, self._like, self._lock = shards.place, shards, like, None
         self.origin: Origin | None = None
-        if (facts := shards.note("store.json")) is None:
-            raise BadInput(f"there is no store in {self.place}, or a half-written one; prepare the run into it")
-        if (version := facts.get("format")) != _FORMAT:
-            raise BadInput(f"{self.place} has format {version}, this version reads {_FORMAT}; remove it, prepare again")
-        for name, value in expected.items():
-            if (stored := facts.get(name)) != value:
-                both = f" ({stored}, not {value})" if isinstance(value, int | str) else ""
-                other = "belongs to another run" if name == "fingerprint" else f"is a store of other {name}{both}"
-                raise BadInput(f"{self.place} {other}; use the settings it was created with, or choose another place")
+        facts = facts_of(shards, expected)
         self._units, self.owners = (np.asarray(facts[name], np.int32) for name in ("units", "owners"))
         self._shards.lay(facts["shape"], facts["chunk"], facts["dtype"])
 
@@ -87,7 +78,7 @@ class Store:
         if not len(units) or (np.diff(units) <= 0).any() or chunk < 1:
             raise BadInput(f"a store needs sorted units and a chunk of at least 1, got units {units}, chunk {chunk}")
         kind, shape = packing.kept_as(like, dtype), [len(units), width(like)]
-        facts = _identity(like, fingerprint, form) | {"dtype": kind}
+        facts = identity(like, fingerprint, form) | {"dtype": kind}
         facts |= {"units": units.tolist(), "owners": owners.tolist(), "shape": shape}
         shards = Shards(place)
         with contextlib.ExitStack() as lock:
@@ -109,7 +100,7 @@ class Store:
 
         Raises: BadInput if there is no store, it is damaged, or it belongs to another run.
         """
-        store = cls(Shards(place), like, _identity(like, fingerprint, form))
+        store = cls(Shards(place), like, identity(like, fingerprint, form))
         if store._shards.interrupted:
             with store._writing():
                 pass
@@ -224,7 +215,3 @@ class Store:
                 self._shards.look()  # another writer may have changed the files before this lock
                 self._shards.finish()
             yield
-
-
-def _identity(like: Params, fingerprint: str, form: str) -> dict[str, Any]:
-    return {"format": _FORMAT, "fingerprint": fingerprint, "form": form, "parameters": packing.described(like)}

@@ -12,9 +12,9 @@ from certunl.training.dataset import placed
 from certunl.training.problem import Problem
 from certunl.training.provenance import Provenance
 from certunl.training.recipe import Recipe
-from certunl.training.run import Run, check_parts
+from certunl.training.run import Run
 from certunl.training.schedule import Schedule
-from certunl.training.starting import fitting
+from certunl.training.starting import check_parts, fitting
 
 __all__ = ["adopt"]
 

@@ -13,16 +13,16 @@ from optax.projections import projection_l2_ball
 
 from certunl.base import Key, Params, Progress
 from certunl.errors import BadInput, Diverged, typed_key
-from certunl.training.dataset import check_data, placed
+from certunl.training.dataset import placed
 from certunl.training.direction import warn_of_two_rates
 from certunl.training.loop import check_finite, follow, replay
 from certunl.training.problem import Problem
 from certunl.training.provenance import Provenance, of_parts, own
 from certunl.training.recipe import Recipe
 from certunl.training.schedule import Schedule, draw
-from certunl.training.starting import explained, fitting, shapes
+from certunl.training.starting import check_parts, explained, fitting
 
-__all__ = ["Run", "check_parts", "fit", "retrained", "train"]
+__all__ = ["Run", "fit", "retrained", "train"]
 
 
 @struct.dataclass
@@ -94,7 +94,7 @@ class Run:
         """`request` as i32[k], sorted and unique.
 
         Raises: BadInput for an empty request, for ids outside the data or already forgotten, and for a request that
-        names every remaining example; also unless each of `keys` one of `jax.random.key`.
+        names every remaining example; also unless each of `keys` is one of `jax.random.key`.
         """
         for key in keys:
             typed_key(key)
@@ -150,19 +150,6 @@ def fit(
         raise BadInput(f"origin says in words where start and schedule come from, got {type(origin).__name__}")
     check_parts(problem, recipe)
     return _fitted(problem, recipe, start, schedule, progress, origin)
-
-
-def check_parts(problem: Any, recipe: Any) -> None:
-    """Raises BadInput unless they are a Problem with usable data and a Recipe."""
-    if not isinstance(problem, Problem):
-        raise BadInput(f"a Problem is needed, such as classification(model, data), got {type(problem).__name__}")
-    if not isinstance(recipe, Recipe):
-        raise BadInput(f"recipe must be a Recipe(...), got {type(recipe).__name__}")
-    check_data(problem.data)
-    for name in ("init", "losses"):
-        if not callable(part := vars(problem)[name]):
-            raise BadInput(f"{name} of a Problem must be a function, got {type(part).__name__}")
-    shapes(problem)
 
 
 def _fitted(

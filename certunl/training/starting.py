@@ -9,11 +9,26 @@ import numpy as np
 
 from certunl.base import Params, named
 from certunl.errors import BadInput, Diverged
+from certunl.training.dataset import check_data
 from certunl.training.modules import said
 from certunl.training.problem import Problem
+from certunl.training.recipe import Recipe
 from certunl.training.schedule import Schedule
 
-__all__ = ["checked_leaf", "explained", "fitting", "shapes"]
+__all__ = ["check_parts", "checked_leaf", "explained", "fitting", "shapes"]
+
+
+def check_parts(problem: Any, recipe: Any) -> None:
+    """Raises BadInput unless they are a Problem with usable data and a Recipe."""
+    if not isinstance(problem, Problem):
+        raise BadInput(f"a Problem is needed, such as classification(model, data), got {type(problem).__name__}")
+    if not isinstance(recipe, Recipe):
+        raise BadInput(f"recipe must be a Recipe(...), got {type(recipe).__name__}")
+    check_data(problem.data)
+    for name in ("init", "losses"):
+        if not callable(part := vars(problem)[name]):
+            raise BadInput(f"{name} of a Problem must be a function, got {type(part).__name__}")
+    shapes(problem)
 
 
 def fitting(params: Params, problem: Problem) -> Params:
