@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import certunl as cu
+from certunl.certificates.guarantee import Guarantee
 from tests.cases import KEY, classes, network, trained
 
 X, Y = classes().x, classes().y
@@ -119,3 +120,9 @@ def test_parameters_of_another_model_are_not_judged(change):
     for arguments in ({"release": other}, {"release": RELEASE, "reference": other}):
         with pytest.raises(cu.BadInput, match=r"comes from another model|hold NaN"):
             cu.evaluate(RUN, [1], **arguments)
+
+
+def test_noise_that_overflows_the_type_of_the_parameters_is_not_released():
+    update = cu.Update({"a": np.zeros(50, np.float16)}, "mine", Guarantee(says=None, reference="x"), None, {})
+    with pytest.raises(cu.BadInput, match=r"noise of standard deviation 1e\+06 overflows .* nothing is released"):
+        cu.certify(update, cu.Budget(epsilon=None, delta=1e-5, sigma=1e6))

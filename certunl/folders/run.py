@@ -72,11 +72,7 @@ class RunFolder:
             "device": f"{jax.devices()[0].device_kind}, {os.cpu_count()} CPUs {platform.machine()}",
         }
         with disk.whole(path) as partial:
-            arrays = {
-                "start": run.start,
-                "params": run.params,
-                "schedule": run.schedule.arrays(),
-            }
+            arrays = {"start": run.start, "params": run.params, "schedule": run.schedule.arrays()}
             if run.losses is not None:
                 arrays["losses"] = run.losses
             facts["arrays"] = save_arrays(partial / "arrays", arrays)
