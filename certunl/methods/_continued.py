@@ -73,7 +73,7 @@ class Continued(Unlearner):
 def relabelled(method: Continued, run: Run, request: np.ndarray, key: Key) -> Lesson:
     """The run's own loop on all present examples, with one wrong label for each of `request`, drawn uniformly."""
     label_key, batch_key = jax.random.split(key)
-    data, count = run.problem.data, classes(run.problem, run.params, method.name)
+    data, count = run.problem.data, classes(run.problem, method.name)
     labels = data.y.at[request].set(wrong_labels(label_key, data.y[request], count))
     lesson = method.own_loop(run, np.flatnonzero(run.present), batch_key)
     return lesson._replace(problem=replace(run.problem, data=replace(data, y=jnp.asarray(labels))))

@@ -59,7 +59,7 @@ class SCRUB(Continued):
         nonnegative(alpha=self.alpha, gamma=self.gamma)
 
     def lesson(self, run: Run, request: np.ndarray, key: Key) -> Lesson:
-        classes(run.problem, run.params, self.name)
+        classes(run.problem, self.name)
         forgotten = jnp.zeros(len(run.present), bool).at[request].set(True)
         lessons = _Lessons(run.problem.data, _outputs(run.problem, run.params), forgotten)
         losses = _Distilled(run.problem.losses, float(self.alpha), float(self.gamma))

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from certunl.base import Key, Params
+from certunl.base import Key
 from certunl.errors import BadInput, nonnegative, warn
 from certunl.training.adapters import check_model
 from certunl.training.dataset import Dataset, check_data, placed
@@ -193,15 +193,15 @@ def regression(model: Any, data: Dataset, *, l2: float = 0.0, randomness: int | 
     return supervised(model, data, squared_loss, kind="regression", l2=l2, randomness=randomness)
 
 
-def classes(problem: Problem, params: Params, what: str) -> int:
-    """The number of classes of a classification problem, which is the number of its model's outputs per example.
+def classes(problem: Problem, what: str) -> int:
+    """The number of classes of a classification problem. `what` names the caller in the error.
 
-    `what` names the caller in the error.
-    Raises: BadInput if the problem is no classification.
+    Raises: BadInput if the problem is no classification, or its losses have no `predict`.
     """
-    if problem.kind != "classification":
+    count = problem.classes() if problem.kind == "classification" else None
+    if count is None:
         raise BadInput(f"{what} needs a classification problem, with whole-number labels and one output per class")
-    return jax.eval_shape(problem.outputs, params, problem.data[np.zeros(1, int)].x).shape[1]
+    return count
 
 
 def wrong_labels(key: Key, labels: jax.Array, classes: int) -> jax.Array:

@@ -207,3 +207,14 @@ def test_a_query_whose_derivative_leaves_the_numbers_is_reported():
     wild = run.replace(schedule=run.schedule.replace(rates=jnp.full_like(run.schedule.rates, 1e200)))
     with pytest.raises(cu.Diverged, match="became NaN or infinite"):
         cu.attribute(wild, run.params)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_without_jit_rows_and_attributions_are_the_same(steps):
+    run = trained(ridge(n=4 * steps), epochs=1, batch_size=4)
+    query = {"w": np.arange(5.0)}
+    compiled = cu.attribute(run, query), cu.HessianFree(gather=cu.rows.Backward()).prepare(run).rows["w"]
+    with jax.disable_jit():
+        plain = cu.attribute(run, query), cu.HessianFree(gather=cu.rows.Backward()).prepare(run).rows["w"]
+    for a, b in zip(compiled, plain, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
