@@ -20,6 +20,7 @@ from certunl.errors import BadInput
 
 __all__ = [
     "as_json",
+    "check_room",
     "flush",
     "hold",
     "lock",
@@ -51,6 +52,15 @@ def trouble(error: BaseException) -> str | None:
     return None
 
 
+def check_room(folder: Path, needed: int) -> None:
+    """Raises BadInput if the file system of `folder` has less than `needed` bytes free."""
+    if (free := shutil.disk_usage(folder).free) < needed:
+        raise BadInput(
+            f"{folder} needs about {needed / 2**20:.3g} MiB, and the disk has {free / 2**20:.3g} MiB free; nothing was "
+            "done: free some, then give the same command again"
+        )
+
+
 _PARTIAL = re.compile(r"\..+\.certunl-\d+")
 """The names of half-written files and folders, which `_beside` makes."""
 
@@ -60,8 +70,12 @@ def _beside(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def lock(folder: Path) -> Iterator[None]:
+def lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Locks the run folder `folder` against a second writer, and removes half-written files of a killed writer.
+
+    Args:
+        folder: the run folder.
+        wait: whether to wait for another writer. Default: no.
 
     Raises: BadInput if another writer has the lock, or `folder` is no run folder.
     """
@@ -71,7 +85,7 @@ def lock(folder: Path) -> Iterator[None]:
         raise BadInput(
             f"{folder} is no run folder, or half-written, because it has no run.json; train into a new folder"
         )
-    with hold(folder):
+    with hold(folder, wait=wait):
         _remove_partial(folder)  # `hold` excludes a living writer
         yield
 
@@ -85,14 +99,14 @@ def _remove_partial(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def hold(folder: Path) -> Iterator[None]:
-    """Locks any `folder` against a second writer.
+def hold(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Locks any `folder` against a second writer. `wait` waits for another one.
 
     Raises: BadInput if another writer has the lock, or if no lock can be made in `folder`.
     """
     if not folder.is_dir():
         raise BadInput(f"there is no folder {folder}")
-    file_lock = filelock.FileLock(folder / ".lock", timeout=0)
+    file_lock = filelock.FileLock(folder / ".lock", timeout=-1 if wait else 0, poll_interval=0.02)
     try:
         file_lock.acquire()
     except filelock.Timeout:

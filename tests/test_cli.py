@@ -11,7 +11,7 @@ import pytest
 
 import certunl as cu
 from certunl.folders import RunFolder, build
-from tests.verbs import SMALL, certunl, listing, refused
+from tests.verbs import SMALL, certunl, forgotten_by, listing, refused
 
 
 def test_the_story_leaves_everything_in_the_folder(folder):
@@ -39,21 +39,20 @@ def test_secrets_and_releases_lie_apart_with_their_own_permissions(folder):
     noised, facts = RunFolder(folder).releases.published.load("newton-1")
     plain, _ = RunFolder(folder).releases.updates.load("newton-1")
     public = {"verdict", "method", "reference", "compared", "sigma", "epsilon", "delta", "failure_probability"}
-    assert set(facts) == public | {"part", "arrays", "digest"}
+    assert set(facts) == public | {"schema", "entry", "head", "part", "arrays", "digest"}
     gap = np.asarray(noised["Dense_0"]["kernel"]) - np.asarray(plain["Dense_0"]["kernel"])
     assert gap.std() == pytest.approx(facts["sigma"], rel=0.3)
 
 
 def test_a_second_request_goes_on_from_the_first_and_cannot_name_it_again(folder, capsys):
-    _, facts = RunFolder(folder).releases.updates.load("hessian_free-1")
-    taken = facts["request"][0]
+    first = forgotten_by(folder, "hessian_free-1")
+    taken = first[0]
     before = listing(folder)
     assert "already forgotten" in refused(capsys, "forget", folder, "--request", f"ids:{taken}")
     assert listing(folder) == before
     certunl("forget", folder, "--request", "random:3")
-    _, second = RunFolder(folder).releases.updates.load("hessian_free-2")
-    assert not set(second["request"]) & set(facts["request"])
-    certunl("forget", folder, "--method", "retrain", "--request", "ids:" + ",".join(map(str, facts["request"])))
+    assert not {*forgotten_by(folder, "hessian_free-2")} & {*first}
+    certunl("forget", folder, "--method", "retrain", "--request", "ids:" + ",".join(map(str, first)))
     certunl("evaluate", folder)
     reports = json.loads((folder / "evaluation.json").read_text())
     assert sorted(report["forgotten"] for report in reports) == [6, 9]
@@ -141,7 +140,7 @@ def test_labels_replaced_in_training_come_back_and_can_be_asked_for(tmp_path, ca
     np.testing.assert_array_equal(jax.tree.leaves(run.start)[0], jax.tree.leaves(clean.start)[0])
     certunl("forget", place, "--method", "finetune", "--request", "mislabelled:4")
     certunl("forget", place, "--method", "finetune", "--request", "mislabelled")
-    first, second = (RunFolder(place).releases.updates.load(f"finetune-{k}")[1]["request"] for k in (1, 2))
+    first, second = (forgotten_by(place, f"finetune-{k}") for k in (1, 2))
     assert len(first) == 4 and sorted(first + second) == wrong.tolist()
     certunl("evaluate", place)
 

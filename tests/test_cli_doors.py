@@ -17,7 +17,7 @@ from certunl.folders import RunFolder, build, compose
 from certunl.training.provenance import own
 from tests import doorsteps
 from tests.doorsteps import SMALL, TABLE
-from tests.verbs import certunl, refused
+from tests.verbs import certunl, forgotten_by, refused
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_later_verbs_run_elsewhere_and_notice_other_data(here, monkeypatch, caps
     monkeypatch.chdir(elsewhere)
     (elsewhere / "ids.txt").write_text("# order 17\n3, 4\n\n7\n")
     certunl("forget", run, "--method", "finetune", "--request", "ids:@ids.txt")
-    assert RunFolder(run).releases.updates.load("finetune-1")[1]["request"] == [3, 4, 7]
+    assert forgotten_by(run, "finetune-1") == [3, 4, 7]
     rows = (here / "users.csv").read_text()
     (here / "users.csv").write_text(rows.replace("Basel", "Basle"))
     assert "Basle" in refused(capsys, "forget", run, "--method", "finetune")

@@ -12,7 +12,7 @@ from certunl.cli import _making
 from certunl.folders import RunFolder, build, compose
 from tests import doorsteps
 from tests.doorsteps import SMALL, TABLE
-from tests.verbs import certunl, refused
+from tests.verbs import certunl, forgotten_by, refused
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_a_table_is_understood_aloud_forgets_an_owner_by_name_and_is_proved_with
     assert place.owner_names == json.loads((here / "run/owners.json").read_text())
     certunl("forget", "run", "--method", "certified_removal", "--request", "owner:user0@example.org")
     assert "CONDITIONAL: certified_removal" in capsys.readouterr().out
-    request = place.releases.updates.load("certified_removal-1")[1]["request"]
+    request = forgotten_by(place.path, "certified_removal-1")
     owners = np.asarray(place.run.problem.data.owners)
     assert request == np.flatnonzero(owners == place.owner_names["user0@example.org"]).tolist()
 
@@ -92,7 +92,7 @@ def test_rows_of_the_file_and_ids_of_training_examples_are_told_apart(here, caps
     test = int(np.setdiff1d(np.arange(len(data["x"])), rows)[0])
     assert f"row {test} is no training example" in refused(capsys, "forget", "run", "--request", f"rows:{test}")
     certunl("forget", "run", "--request", f"rows:{rows[7]}")
-    assert place.releases.updates.facts("hessian_free-1")["request"] == [7]
+    assert forgotten_by(place.path, "hessian_free-1") == [7]
     certunl("forget", "run", "--request", "ids:9,4")
     assert f"they are the rows {rows[4]}, {rows[9]} of the data" in capsys.readouterr().out
 

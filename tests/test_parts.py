@@ -93,12 +93,6 @@ def test_facts_that_lost_their_digest_are_refused(parts):
         parts.facts("newton-1")
 
 
-def test_a_part_of_version_0_1_has_no_digest(parts):
-    place = parts.place / "newton-1" / "facts.json"
-    place.write_text(json.dumps({"method": "newton"}))
-    assert parts.load("newton-1")[1] == {"method": "newton"}
-
-
 PORTABLE = """
 import sys, jax, jax.numpy as jnp
 from pathlib import Path

@@ -3,6 +3,7 @@
 import pytest
 
 from certunl import cli
+from certunl.folders import RunFolder
 
 SMALL = ("--dataset", "wine", "--model", "mlp", "--set", "epochs=4", "hidden=(8,)", "batch_size=32", "radius=20")
 
@@ -22,6 +23,12 @@ def refused(capsys, *words):
     return captured.err
 
 
+def forgotten_by(folder, part):
+    """The ids that the release `part` was asked to forget."""
+    return [i for entry in RunFolder(folder).ledger.entries() if entry.part == part for i in entry.ids.tolist()]
+
+
 def listing(folder):
-    """Every file with its content's size and time, to see that nothing changed."""
-    return {p: (p.stat().st_size, p.stat().st_mtime_ns) for p in folder.rglob("*") if p.is_file() and p.name != ".lock"}
+    """Every file but the ledger with its content's size and time, to see that nothing changed."""
+    files = [p for p in folder.rglob("*") if p.is_file() and p.name not in (".lock", "ledger.sqlite")]
+    return {p: (p.stat().st_size, p.stat().st_mtime_ns) for p in files}

@@ -7,11 +7,11 @@ import numpy as np
 
 from certunl import registry, requests
 from certunl.certificates.budget import Budget
-from certunl.certificates.calibration import certify
-from certunl.certificates.secret import secret_key
-from certunl.cli._words import Folder, Settings, listed, say, seeded
+from certunl.cli._words import Folder, Settings, answered, listed, opened, say, seeded
 from certunl.datasets import Splits
-from certunl.folders import RunFolder
+from certunl.disk import as_json
+from certunl.errors import BadInput
+from certunl.folders import Entry, Order, RunFolder, drawn_id
 from certunl.report.console import progress
 
 __all__ = ["forget"]
@@ -31,6 +31,9 @@ def forget(
     name: str | None = None,
     set: Settings = (),
     seed: int = 0,
+    id: str | None = None,
+    reason: str = "",
+    wait: bool = False,
 ) -> None:
     """Forgets a request and writes a certificate. The next request of the same name starts from its result.
 
@@ -51,34 +54,71 @@ def forget(
         name: the line of requests that this one continues (default: the method's name).
         set: settings of the method. solver=lissa solver.depth=500 reach its solver.
         seed: decides a random request and the method's own randomness, never the noise.
+        id: a name of the request, such as ORDER-17. The same id again does nothing again and prints what was done
+            (default: a new one). It stays in the ledger, so it should name no person.
+        reason: why it was asked, for the ledger. A purge removes it.
+        wait: wait until another certunl has left the folder.
     """
-    place, settings = RunFolder(folder), registry.parse(set)
+    place, settings = RunFolder(folder), as_json(registry.parse(set))
     unlearner = registry.build("methods", method, **settings)
+    if unlearner.serves_once:
+        raise BadInput(f"{method} is for the library: what it prepares is a secret that no run folder keeps")
     key = seeded(seed)
     if epsilon is None and sigma is None:
         epsilon = 1.0
-    budget = Budget(epsilon=epsilon, delta=delta, distance=distance, sigma=sigma)
-    limit = None if total is None else Budget(epsilon=total, delta=delta)
-    with place.locked():
-        line = place.line(method if name is None else name, method, settings)
+    order = Order(
+        id=drawn_id() if id is None else id,
+        line=method if name is None else name,
+        method=method,
+        settings=settings,
+        budget=Budget(epsilon=epsilon, delta=delta, distance=distance, sigma=sigma),
+        words=requests.inline(request),
+        reason=reason,
+        total=None if total is None else Budget(epsilon=total, delta=delta),
+        trivial=trivial,
+    )
+    with opened(place, wait=wait) as finished:
+        if (entry := _before(place, order, id, finished)) is not None:
+            return _print(entry, place.splits)
+        line = place.line(order.line, method, settings)
         ask_key, forget_key = jax.random.split(jax.random.fold_in(key, line.count))
+        order = order.with_key(forget_key)
         splits = place.splits
-        ids = requests.parse(request, ask_key, line.run, place.built.mislabelled, place.owner_names, splits.rows)
-        store = place.rows(method, unlearner)
-        prepared = store if store is not None and store.covers(ids) else None
+        ids = requests.parse(order.words, ask_key, line.run, place.built.mislabelled, place.owner_names, splits.rows)
+        rows = place.rows(method, unlearner)
+        how = "" if method != "hessian_free" or (rows is not None and rows.covers(ids)) else _UNPREPARED
         with progress(f"forgetting by {method}"):
-            update = unlearner.forget(line.run, prepared, ids, secret_key() if unlearner.own_noise else forget_key)
-        release = certify(update, budget, trivial=trivial, account=line.account.limited(limit))
-        part = line.save(release, ids)
-        if store is not None:
-            store.drop(np.unique(store.owners[ids]))
-    how = "" if method != "hessian_free" or prepared is not None else " (nothing prepared: one pass for this request)"
-    facts = {name: value for name, value in update.cost.items() if not name.endswith("seconds")}
-    solved = "".join(f", {name.replace('_', ' ')} {value:.4g}" for name, value in facts.items())
-    say(f"forgot {len(ids)} examples in {update.cost['seconds']:.4g} s{solved}{how}; written to releases/{part}")
-    for sentence in _meant(request, ids, splits):
-        say(sentence)
-    say(str(release.certificate))
+            [entry], _ = line.answer(line.ask([(order, ids)]), unlearner, rows)
+    _print(entry, splits, how)
+
+
+_UNPREPARED = " (nothing prepared: one pass for this request)"
+
+
+def _before(folder: RunFolder, order: Order, id: str | None, finished: list[Entry]) -> Entry | None:
+    """The entry of the same request, if it was answered before; None for a new one, or one that was refused.
+
+    Without an id, an interrupted request that this call has just finished is the same if its words are.
+    Raises: BadInput if the id names another request.
+    """
+    if id is None:
+        return next((entry for entry in finished if entry.state == "erased" and entry.order.same(order)), None)
+    entry = folder.ledger.find(id)
+    if entry is None or entry.state == "refused":
+        return None
+    if not entry.order.same(order, words=entry.ids is not None):
+        raise BadInput(f"the id {id} names another request ({entry.said()}); give this one an id of its own")
+    return entry
+
+
+def _print(entry: Entry, splits: Splits, how: str = "") -> None:
+    """What was done, the meaning of the words, and the certificate."""
+    say(answered(entry, how))
+    if entry.ids is not None:
+        for sentence in _meant(entry.order.words, entry.ids, splits):
+            say(sentence)
+    if printed := entry.facts["applied"].get("printed"):
+        say(printed)
 
 
 def _meant(request: str, ids: np.ndarray, splits: Splits) -> list[str]:

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from certunl import registry
-from certunl.cli._words import Attacks, Folder, attacking, made_with, paged, say, seeded
+from certunl.cli._words import Attacks, Folder, attacking, made_with, opened, paged, say, seeded
 from certunl.errors import BadInput
 from certunl.evaluation import evaluate_all
 from certunl.folders import RunFolder
@@ -26,7 +26,7 @@ def evaluate(folder: Folder, /, attacks: Attacks = (), shadows: int = 16, seed: 
     if attacks:
         options = {"key": seeded(seed), "attacks": attacking(attacks), "shadows": shadows}
     place = RunFolder(folder)
-    with place.locked():
+    with opened(place):
         run, releases = place.run, place.releases.load()
         if not releases:
             raise BadInput(f"{folder} holds no release; make one with: certunl forget {folder}")
@@ -38,7 +38,7 @@ def evaluate(folder: Folder, /, attacks: Attacks = (), shadows: int = 16, seed: 
         with progress("retraining, for comparison" + (", and attacking" if attacks else "")):
             reports = evaluate_all(run, releases, test=place.splits.test, **options)
         place.write("evaluation", [to_json(report) for report in reports])
-        place.write("attacked", {"attacks": attacks, "shadows": shadows, "seed": seed})
+        place.write("attacked", {"attacks": attacks, "shadows": shadows, "seed": seed, "head": place.ledger.head})
     for report in reports:
         show(report)
 
@@ -52,9 +52,9 @@ def report(folder: Folder, /) -> None:
     """
     place = RunFolder(folder)
     last: dict[str, Any] = place.read("attacked", {"attacks": ()})
-    if place.releases.newer_than(folder / "evaluation.json"):
+    if last.get("head") != place.ledger.head or not (folder / "evaluation.json").exists():
         evaluate(folder, tuple(last["attacks"]), last.get("shadows", 16), last.get("seed", 0))
-    with place.locked():
+    with opened(place):
         reports = [from_json(facts) for facts in place.read("evaluation")]
         printed = place.releases.certificates()
         shown = [{name: printed[name] for name in report.rows if name in printed} for report in reports]

@@ -8,7 +8,7 @@ import jax
 
 from certunl import registry
 from certunl.base import width
-from certunl.cli._words import Folder, Settings, listed, say, seeded
+from certunl.cli._words import Folder, Settings, listed, opened, say, seeded
 from certunl.datasets import plan_lines
 from certunl.errors import BadInput
 from certunl.folders import LOSSES, RunFolder, build, compose
@@ -108,7 +108,7 @@ def prepare(folder: Folder, /, method: str = "hessian_free", set: Settings = ())
         set: settings of the method.
     """
     place, unlearner = RunFolder(folder), registry.build("methods", method, **registry.parse(set))
-    with place.locked():
+    with opened(place):
         if unlearner.serves_once:
             raise BadInput(f"{method} is for the library: what it prepares is a secret that no run folder keeps")
         if not unlearner.stores_rows:

@@ -11,7 +11,19 @@ from certunl import registry
 from certunl import requests as requesting
 from certunl.audits.canaries import audit_canaries
 from certunl.certificates.budget import Budget
-from certunl.cli._words import Attacks, Folder, Settings, Words, attacking, listed, made_with, paged, say, seeded
+from certunl.cli._words import (
+    Attacks,
+    Folder,
+    Settings,
+    Words,
+    attacking,
+    listed,
+    made_with,
+    opened,
+    paged,
+    say,
+    seeded,
+)
 from certunl.errors import BadInput
 from certunl.evaluation import Report
 from certunl.evaluation.comparison import compare as compare_all
@@ -59,7 +71,7 @@ def compare(
     chosen, budget = every_method(_by_method(set), methods or None), Budget(epsilon=epsilon, delta=delta)
     by_name = attacking(attacks)
     place = RunFolder(folder)
-    with place.locked():
+    with opened(place):
         run = place.run
         words = requests or _usual(run)
         known = place.built.mislabelled, place.owner_names
@@ -130,7 +142,7 @@ def audit(
         epsilon = 1.0
     budget = Budget(epsilon=epsilon, delta=delta, distance=distance, sigma=sigma)
     place = RunFolder(folder)
-    with place.locked():
+    with opened(place):
         test = place.splits.test
         canaries = min(200, len(test)) if canaries is None else canaries
         if not 0 < canaries <= len(test):

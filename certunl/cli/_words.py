@@ -1,6 +1,7 @@
 """The parts that all verbs share: words of the command line, seeds, printed lines, and the facts on every page."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,10 +12,23 @@ from certunl import registry
 from certunl.base import Key
 from certunl.errors import whole
 from certunl.evaluation import Report
-from certunl.folders import RunFolder
+from certunl.folders import Entry, RunFolder
 from certunl.membership.target import Attack
 
-__all__ = ["Attacks", "Folder", "Settings", "Words", "attacking", "listed", "made_with", "paged", "say", "seeded"]
+__all__ = [
+    "Attacks",
+    "Folder",
+    "Settings",
+    "Words",
+    "answered",
+    "attacking",
+    "listed",
+    "made_with",
+    "opened",
+    "paged",
+    "say",
+    "seeded",
+]
 
 
 def listed(text: str, names: Sequence[str]) -> Any:
@@ -43,6 +57,33 @@ def seeded(seed: int) -> Key:
 def say(text: str) -> None:
     """Prints one line, or a certificate, on stdout."""
     print(text, flush=True)
+
+
+@contextlib.contextmanager
+def opened(folder: RunFolder, *, wait: bool = False) -> Iterator[list[Entry]]:
+    """Holds a run folder and gives the open requests that were finished first. It says what became of them."""
+    with folder.locked(wait=wait, build=_method) as finished:
+        for entry in finished:
+            say(f"an interrupted request comes first: {answered(entry)}")
+        yield finished
+
+
+def _method(name: str, settings: dict[str, Any]) -> Any:
+    return registry.build("methods", name, **settings)
+
+
+def answered(entry: Entry, how: str = "") -> str:
+    """What became of a request, in two lines."""
+    if entry.state == "refused":
+        return f"request {entry.order.id} was refused: {entry.facts['refused']['reason']}"
+    facts = entry.facts["applied"]
+    cost = facts.get("cost", {})
+    numbers = {name: value for name, value in cost.items() if not name.endswith("seconds") and value is not None}
+    solved = "".join(f", {name.replace('_', ' ')} {value:.4g}" for name, value in numbers.items())
+    took = f" in {cost['seconds']:.4g} s" if "seconds" in cost else ""
+    where = entry.facts["released"].get("place", f"releases/{entry.part}")
+    line = f"forgot {entry.size} examples{took}{solved}{how}; written to {where}"
+    return f"{line}\nrequest {entry.order.id} is entry {entry.number} of the ledger; the same --id does nothing again"
 
 
 def attacking(words: tuple[str, ...]) -> dict[str, Attack] | None:

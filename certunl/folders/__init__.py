@@ -1,13 +1,17 @@
 """Run folders: what the command line reads and adds to. The noun is `RunFolder`.
 
     folder = RunFolder(path)
-    with folder.locked():
+    with folder.locked():                                               # finishes what a crash left open
         line = folder.line("newton", method="newton", settings={})      # after its earlier requests
-        update = method.forget(line.run, folder.rows(...), request, key)
-        line.save(certify(update, budget, account=line.account), request)
+        entries = line.ask([(order, ids)])                              # recorded before anything is computed
+        entries, line = line.answer(entries)                            # update, release, erasure
 
 run            RunFolder: a run on disk, its stored rows and lines
-releases       Releases and Line: the updates and releases of all lines of requests
+line           Line: requests one after another; each is asked, applied, released, erased
+order          Order, Entry: a request as it was asked, and as the ledger has it
+ledger         Ledger: every request, in SQLite; chain, spending: its hashes, and the account that follows from it
+settling       what is done first about requests that a crash interrupted
+releases       Releases: the updates and releases of all lines
 arrays         save_arrays, load_arrays: pytrees of arrays
 parts          Parts: arrays and facts with their digests, whole or absent, secret ones for their owner alone
 modelling      models by name, and the user's own classes through their adapters
@@ -16,9 +20,25 @@ checkpoints    read_params: parameters that other programs wrote
 settings       the settings that a run is built from, written down before it trains
 """
 
+from certunl.folders.ledger import Ledger
+from certunl.folders.line import Line
+from certunl.folders.order import Entry, Order, drawn_id
 from certunl.folders.parts import Parts
-from certunl.folders.releases import Line, Releases
+from certunl.folders.releases import Releases
 from certunl.folders.run import RunFolder
 from certunl.folders.settings import LOSSES, Built, build, compose
 
-__all__ = ["LOSSES", "Built", "Line", "Parts", "Releases", "RunFolder", "build", "compose"]
+__all__ = [
+    "LOSSES",
+    "Built",
+    "Entry",
+    "Ledger",
+    "Line",
+    "Order",
+    "Parts",
+    "Releases",
+    "RunFolder",
+    "build",
+    "compose",
+    "drawn_id",
+]

@@ -1,14 +1,13 @@
-"""Guarantees and certificates as JSON, those written by version 0.1 included."""
+"""Guarantees and certificates as JSON."""
 
 import dataclasses
 from typing import Any
 
-from certunl.certificates.account import Account
 from certunl.certificates.certificate import Certificate
 from certunl.certificates.guarantee import Guarantee
 from certunl.folders.decoding import decoded, word
 
-__all__ = ["account_of", "certificate_of", "guarantee_of", "noted", "published"]
+__all__ = ["certificate_of", "guarantee_of", "noted", "published"]
 
 
 def noted(thing: Guarantee | Certificate) -> dict[str, Any]:
@@ -40,48 +39,10 @@ def published(certificate: Certificate, guarantee: Guarantee) -> dict[str, Any]:
 
 
 def guarantee_of(facts: dict[str, Any]) -> Guarantee:
-    """The guarantee in an update's facts."""
-    return decoded(Guarantee, facts["guarantee"]) if "guarantee" in facts else _of_first_version(facts)
+    """The guarantee in the facts of an update."""
+    return decoded(Guarantee, facts["guarantee"])
 
 
 def certificate_of(facts: dict[str, Any]) -> Certificate:
-    """The certificate in an update's facts."""
-    fields = dict(facts["certificate"])
-    if fields["budget"]["sigma"] is not None:  # 0.1 allowed a calibration beside a fixed sigma, without effect
-        fields["budget"] = fields["budget"] | {"calibration": "analytic"}
-    if "guarantee" in fields:
-        return decoded(Certificate, fields)
-    guarantee = _of_first_version(facts)
-    if fields["bound"] is not None:
-        guarantee = guarantee.trivial(fields["bound"])
-    fields |= {"guarantee": noted(guarantee), "ceiling": fields["trivial_bound"]}
-    return decoded(Certificate, fields)
-
-
-def account_of(fields: dict[str, Any]) -> Account:
-    """The account in a certificate's fields."""
-    return decoded(Account, fields)
-
-
-_FIRST_VERSION = {
-    "reference": "reference",
-    "sense": "compared",
-    "every_request": "uniform",
-    "from_training": "looks_back",
-    "failure_probability": "failure_probability",
-    "assumptions": "assumptions",
-    "unchecked": "unchecked",
-    "missing": "missing",
-}
-
-
-def _of_first_version(facts: dict[str, Any]) -> Guarantee:
-    """The guarantee of an update whose fields lay flat."""
-    says = None
-    if facts["profile"]:
-        says = {"kind": "pairs", "pairs": facts["profile"], "sigma": facts["noise"]}
-    elif facts["noise"]:
-        says = {"kind": "own_noise", "apart": facts["bound"], "sigma": facts["noise"]}
-    elif facts["bound"] is not None:
-        says = {"kind": "distance", "bound": facts["bound"], "doing_nothing": facts["nothing"], "exact": facts["exact"]}
-    return decoded(Guarantee, {new: facts[old] for new, old in _FIRST_VERSION.items()} | {"says": says})
+    """The certificate in the facts of an update."""
+    return decoded(Certificate, facts["certificate"])

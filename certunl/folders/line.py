@@ -1,72 +1,176 @@
 """A line of requests in a run folder: each request starts from the un-noised state that the one before it left."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from certunl import disk
+from certunl.base import digest, nbytes
 from certunl.certificates.account import Account
+from certunl.certificates.calibration import certify
 from certunl.certificates.certificate import Release
-from certunl.errors import BadInput
+from certunl.certificates.secret import secret_key
+from certunl.certificates.update import Unlearner
+from certunl.errors import BadInput, Diverged
 from certunl.folders._guarantees import noted, published
+from certunl.folders.order import Entry, Order
+from certunl.folders.parts import RESTORE, number_of
+from certunl.folders.spending import Spent
+from certunl.rows.store import Store
 from certunl.training.run import Run
 
 if TYPE_CHECKING:
-    from certunl.folders.releases import Releases
+    from certunl.folders.run import RunFolder
 
-__all__ = ["Line"]
+__all__ = ["Line", "begin"]
 
 
 @dataclass(frozen=True)
 class Line:
     """One line of requests, ready for its next request.
 
+        with folder.locked():
+            line = folder.line("newton", method="newton", settings={})
+            entries = line.ask([(order, ids)])
+            entries, line = line.answer(entries, method, folder.rows("newton", method))
+
     Args:
-        releases: where its results are written.
+        folder: the run folder, which must stay locked.
         name: its name, the first part of the names of its releases.
         maker: the "method" and the "settings" that answer its requests.
         run: the run after all its requests.
-        count: the number of its requests so far.
-        after: the name of its last update that is there; empty if there is none.
-        counted: the names of all releases of the folder that its account counts.
-        account: the privacy budget that all lines of the folder spent.
+        count: the largest number of its releases so far.
+        after: the name of its last update; empty if there is none.
+        account: what all releases of the folder spent.
+        latest: the number of the last event that it knows of.
     """
 
-    releases: "Releases"
+    folder: "RunFolder"
     name: str
     maker: dict[str, Any]
     run: Run
     count: int
     after: str
-    counted: tuple[str, ...]
     account: Account
+    latest: int
 
-    def save(self, release: Release, request: np.ndarray) -> str:
-        """Writes the account (secret), the update (secret), then the release (public). Returns their name, such as
-        "newton-2".
+    def ask(self, orders: Sequence[tuple[Order, np.ndarray]]) -> list[Entry]:
+        """Records requests. From then on they are promised: whatever happens, a later verb answers them.
 
-        A crash in between leaves a release that is counted and not there.
-        Raises: BadInput if another release was written meanwhile, or the certificate does not count the earlier ones.
+        Raises: BadInput if there is no room on the disk for the answer; nothing is recorded then.
         """
-        name, update, certificate = f"{self.name}-{self.count + 1}", release.update, release.certificate
+        disk.check_room(self.folder.path, 4 * nbytes(self.run.params) + 2**20)
+        return self.folder.ledger.ask(orders)
+
+    def answer(
+        self, entries: Sequence[Entry], method: Unlearner, rows: Store | None = None
+    ) -> tuple[list[Entry], "Line"]:
+        """(the entries after one update and one release for all of them, the line after it).
+
+        If the method or the budget refuses several together, each is answered alone.
+
+        Args:
+            entries: what `ask` returned.
+            method: the method of the line, with its settings.
+            rows: its stored rows. They are used if they cover the request. Default: none.
+
+        Raises: BadInput or Diverged if a single one is refused. The ledger then has it as refused.
+        """
+        order, ids = entries[0].order, _joint(entries)
+        prepared = rows if rows is not None and rows.covers(ids) else None
+        try:
+            update = method.forget(self.run, prepared, ids, secret_key() if method.own_noise else order.jax_key)
+            account = self.account.limited(order.total)
+            release = certify(update, order.budget, trivial=order.trivial, account=account)
+        except (BadInput, Diverged) as error:
+            if len(entries) > 1:
+                return self._answer_each(entries, method, rows)
+            self.folder.ledger.add(entries, "refused", {"reason": str(error)})
+            raise
+        return self.save(entries, release)
+
+    def _answer_each(
+        self, entries: Sequence[Entry], method: Unlearner, rows: Store | None
+    ) -> tuple[list[Entry], "Line"]:
+        line, done = self, []
+        for entry in entries:
+            try:
+                answered, line = line.answer([entry], method, rows)
+            except (BadInput, Diverged):
+                answered = [self.folder.ledger.entry(entry.number)]
+                if answered[0].state != "refused":
+                    raise
+            done += answered
+        return done, line
+
+    def save(self, entries: Sequence[Entry], release: Release) -> tuple[list[Entry], "Line"]:
+        """Writes the update (secret) and the release, counts it in the ledger, publishes it, and erases the rows of the
+        forgotten, in this order. A later verb finishes what a crash interrupts.
+
+        Args:
+            entries: what `ask` returned.
+            release: the release without the examples of all of them, certified with `account=line.account`.
+
+        Raises: BadInput if another release was made meanwhile, or the certificate does not count the earlier ones.
+        """
+        if self.folder.ledger.latest() != self.latest:
+            raise BadInput("another release was written to this folder in the meantime; take the line again")
+        certificate, update = release.certificate, release.update
+        if not certificate.account.extends(self.account):
+            raise BadInput("the certificate does not count the earlier releases; certify with account=line.account")
+        name, ids = f"{self.name}-{self.count + 1}", _joint(entries)
         facts = {
+            "entries": [entry.number for entry in entries],
+            "after": self.after,
             "method": update.method,
             "radius": update.radius,
             "cost": update.cost,
             "guarantee": noted(update.guarantee),
-            "request": request,
-            "after": self.after,
-            "certificate": noted(certificate),
+            "certificate": noted(replace(certificate, account=Account())),  # the ledger has every other spending too
             "printed": str(certificate),
+            "public": published(certificate, update.guarantee),
+            "spent": asdict(Spent.by(certificate, self.account)),
+            "before": digest((), self.run.params),
+            "params": digest((), update.params),
         }
-        guarantee, account = certificate.guarantee, certificate.account
-        if tuple(self.releases.ledger.counted()) != self.counted:
-            raise BadInput("another release was written to this folder in the meantime; take the line again")
-        if not account.extends(self.account):
-            raise BadInput("the certificate does not count the earlier releases; certify with account=line.account")
-        if guarantee.restores:
-            account = account.restarted()
-        self.releases.ledger.add(name, account)  # first, so that a release which a crash leaves behind is counted
-        self.releases.updates.save(name, update.params, facts | self.maker)
-        self.releases.published.save(name, release.params, published(certificate, update.guarantee))
-        return name
+        facts = self.folder.releases.updates.save(name, update.params, facts, release.params)
+        entries = self.folder.releases.applied(entries, facts)
+        entries = self.folder.releases.finished(entries)
+        after = {"run": self.run.minus(ids, update.params), "count": self.count + 1, "after": name}
+        account = certificate.account.restarted() if certificate.guarantee.restores else certificate.account
+        return entries, replace(self, **after, account=account, latest=self.folder.ledger.latest())
+
+
+def _joint(entries: Sequence[Entry]) -> np.ndarray:
+    """i32[k]: the examples of all of `entries`."""
+    return np.unique(np.concatenate([np.asarray(entry.ids, np.int32) for entry in entries]))
+
+
+def begin(folder: "RunFolder", name: str, maker: dict[str, Any]) -> Line:
+    """The line `name` of a run folder, after all its requests. Raises: as `RunFolder.line`."""
+    ledger, updates = folder.ledger, folder.releases.updates
+    answered = [entry for entry in ledger.entries(name) if "certificate" in entry.facts.get("applied", {})]
+    for entry in answered:
+        earlier = {"method": entry.order.method, "settings": entry.order.settings}
+        if "retrain" not in (earlier["method"], maker["method"]) and earlier != maker:
+            raise BadInput(f"the line {name!r} was begun with {earlier}; give the new one its own --name")
+    parts = [entry.part for entry in answered]
+    if not answered:
+        run = folder.untrained if maker["method"] == "retrain" and folder.purged else folder.run
+    else:
+        if not (updates.place / parts[-1]).exists():
+            raise BadInput(f"updates/{parts[-1]} is gone, so the state of its line is unknown; {RESTORE}")
+        params = updates.arrays(parts[-1], answered[-1].facts["applied"]["arrays"])
+        run = folder.untrained.minus(ledger.forgotten(name), params)
+    return Line(
+        folder=folder,
+        name=name,
+        maker=maker,
+        run=run,
+        count=max(map(number_of, parts), default=0),
+        after=parts[-1] if parts else "",
+        account=ledger.account(name),
+        latest=ledger.latest(),
+    )

@@ -1,5 +1,6 @@
 """The parts of a run folder: updates and releases, each with arrays and facts, written whole or not at all."""
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from certunl.base import Params, digest
-from certunl.disk import as_json, read_json, whole, write_json
+from certunl.disk import as_json, flush, read_json, whole, write_json
 from certunl.errors import BadInput
 from certunl.folders.arrays import load_arrays, save_arrays
 
-__all__ = ["Parts", "check_name", "ordered"]
+__all__ = ["RESTORE", "Parts", "check_name", "number_of", "ordered"]
 
-_RESTORE = "restore it from a copy, or begin a new line (--name)"
+RESTORE = "restore it from a copy, or begin a new line (--name)"
 _NAME = re.compile(r"[A-Za-z][\w.-]{0,63}")
 _NUMBERED = re.compile(r"([A-Za-z][\w.-]*)-(\d+)")
 
@@ -30,41 +31,73 @@ class Parts:
     place: Path
     public: bool = False
 
-    def save(self, name: str, arrays: Params, facts: dict[str, Any]) -> None:
-        """Writes a part whole, with digests of its name, facts and arrays. Raises: BadInput if the name is taken."""
-        self.place.mkdir(exist_ok=True, mode=0o755 if self.public else 0o700)
+    def save(self, name: str, arrays: Params, facts: dict[str, Any], release: Params = None) -> dict[str, Any]:
+        """Writes a part whole, with digests of its name, facts and arrays. Returns the facts that were written.
+
+        Args:
+            name: its name.
+            arrays: a pytree of arrays.
+            facts: what is known of it, ready for JSON.
+            release: the arrays of a release that waits in the part to be published. Default: none.
+
+        Raises: BadInput if the name is taken.
+        """
+        self._make()
         with whole(self.place / name) as partial:
-            facts = as_json(facts | {"part": name, "arrays": save_arrays(partial / "arrays", arrays)})
+            facts = facts | {"part": name, "arrays": save_arrays(partial / "arrays", arrays)}
+            if release is not None:
+                (partial / "release").mkdir()
+                facts["release"] = save_arrays(partial / "release" / "arrays", release)
+            facts = as_json(facts)
             write_json(partial / "facts.json", facts | {"digest": digest(facts, ())})
+        return facts
+
+    def adopt(self, name: str, staged: Path, facts: dict[str, Any], arrays: str) -> None:
+        """Makes the folder `staged` a part, with `facts` and the digest `arrays` of its arrays."""
+        self._make()
+        facts = as_json(facts | {"part": name, "arrays": arrays})
+        write_json(staged / "facts.json", facts | {"digest": digest(facts, ())})
+        os.rename(staged, self.place / name)
+        flush(self.place)
+        flush(staged.parent)
 
     def load(self, name: str) -> tuple[Params, dict[str, Any]]:
         """(arrays, facts) of a part. Raises: BadInput if it is missing, damaged, or not what `save` wrote."""
         facts = self.facts(name)
-        return load_arrays(self.place / name / "arrays", facts.get("arrays")), facts
+        return self.arrays(name, facts["arrays"]), facts
+
+    def arrays(self, name: str, digest: str) -> Params:
+        """The arrays of a part, whose files must have the `digest`. Raises: BadInput if they have not."""
+        return load_arrays(self.place / name / "arrays", digest)
 
     def facts(self, name: str) -> dict[str, Any]:
         """The facts of a part, without its arrays. Raises: BadInput if they are missing or not what `save` wrote."""
-        facts = read_json(self.place / name / "facts.json", f"{self.place.name}/{name} is damaged; {_RESTORE}")
-        if not {"part", "arrays", "digest"} & facts.keys():
-            return facts  # version 0.1 wrote no digests
+        facts = read_json(self.place / name / "facts.json", f"{self.place.name}/{name} is damaged; {RESTORE}")
         written = {key: value for key, value in facts.items() if key != "digest"}
         if facts["digest"] != digest(written, ()) or facts["part"] != name:
-            raise BadInput(f"the facts of {self.place.name}/{name} are not those that were written; {_RESTORE}")
+            raise BadInput(f"the facts of {self.place.name}/{name} are not those that were written; {RESTORE}")
         return facts
 
     def __contains__(self, name: str) -> bool:
         return (self.place / name / "facts.json").is_file()
 
-    def names(self, line: str | None = None) -> list[str]:
-        """The names of all parts, or of those of one line, sorted by line and number."""
-        here = ordered(path.name for path in self.place.glob("*") if path.name in self)
-        return [name for name in here if line in (None, name.rpartition("-")[0])]
+    def names(self) -> list[str]:
+        """The names of all parts, sorted by line and number, and of anything else that has such a name."""
+        return ordered(path.name for path in self.place.glob("*"))
+
+    def _make(self) -> None:
+        self.place.mkdir(exist_ok=True, mode=0o755 if self.public else 0o700)
 
 
 def ordered(names: Iterable[str]) -> list[str]:
     """The names of parts, sorted by line and number. Other names are left out."""
     numbered = [m for name in names if (m := _NUMBERED.fullmatch(name))]
     return [m[0] for m in sorted(numbered, key=lambda m: (m[1], int(m[2])))]
+
+
+def number_of(name: str) -> int:
+    """The number of a part in its line."""
+    return int(name.rpartition("-")[2])
 
 
 def check_name(line: str) -> str:

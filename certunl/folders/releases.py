@@ -1,30 +1,31 @@
 """The updates and releases of a run folder."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from certunl import disk
 from certunl.certificates.certificate import Release
 from certunl.certificates.update import Update
 from certunl.errors import BadInput
 from certunl.folders._guarantees import certificate_of, guarantee_of
 from certunl.folders.ledger import Ledger
-from certunl.folders.line import Line
+from certunl.folders.order import Entry
 from certunl.folders.parts import Parts
-from certunl.training.run import Run
+from certunl.rows.erasing import erase
 
 __all__ = ["Releases"]
 
 _SECRET = (
     "arrays",
+    "model",
     "prepared",
     "updates",
     "plan.json",
     "owners.json",
-    "account.json",
+    "ledger.sqlite",
     "evaluation.json",
     "audits.json",
     "attacked.json",
@@ -35,17 +36,21 @@ _SECRET += tuple(f"{page}{end}" for page in ("report", "comparison") for end in 
 
 @dataclass(frozen=True)
 class Releases:
-    """The updates (secret) and releases (public) of a run folder.
+    """The updates (secret) and releases (public) of a run folder, and the steps of an answer after its computation.
+
+    What is known of them comes from the ledger. Their arrays are compared with the digests there.
 
     Args:
         path: the run folder.
+        ledger: its ledger.
     """
 
     path: Path
+    ledger: Ledger
 
     @property
     def updates(self) -> Parts:
-        """The un-noised results, with everything that is known of them."""
+        """The un-noised results. Until it is published, a release lies within its update."""
         return Parts(self.path / "updates")
 
     @property
@@ -53,69 +58,85 @@ class Releases:
         """The noised results, as others may read them."""
         return Parts(self.path / "releases", public=True)
 
-    @property
-    def ledger(self) -> Ledger:
-        """What all releases have spent."""
-        return Ledger(self.path / "account.json", self.updates, self.published)
+    # --- the steps of an answer
 
-    def line(self, name: str, run: Run, maker: dict[str, Any]) -> "Line":
-        """The line `name` after its last request; `maker` holds the "method" and its "settings".
+    def applied(self, entries: Sequence[Entry], facts: dict[str, Any]) -> list[Entry]:
+        """Counts an update that is on the disk, with the facts that lie beside it."""
+        return self.ledger.add(entries, "applied", facts)
 
-        Raises: BadInput if another maker began the line. Retraining continues any line, and any method one of it.
+    def finished(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Publishes the release of applied entries, if that is not done, then erases the rows of the forgotten.
+
+        Args:
+            entries: all requests of one release, the one that was asked first at the front.
         """
-        earlier, counted = self.updates.names(name), self.ledger.counted()
-        own, last, retrained = [part for part in counted if part.rpartition("-")[0] == name], "", False
-        for part in earlier:
-            params, facts = self.updates.load(part)
-            after = facts.get("after", f"{name}-{count - 1}" if (count := int(part.rpartition("-")[2])) > 1 else "")
-            if after != last:
-                raise BadInput(f"updates/ lacks {after or part}, so the state of its line is unknown; choose a --name")
-            before = {key: facts[key] for key in maker}
-            if "retrain" not in (before["method"], maker["method"]) and before != disk.as_json(maker):
-                raise BadInput(f"the line {name!r} was begun with {before}; give the new one its own --name")
-            run, last = run.minus(np.asarray(facts["request"]), params), part
-            retrained |= certificate_of(facts).guarantee.restores
-        account = self.ledger.account()
-        if {*counted} - {*own} or not retrained:  # this line or another still depends on the original training run
-            account = replace(account.since_training(), shared=bool({*counted} - {*own}))
-        number = 1 + max((int(part.rpartition("-")[2]) for part in own), default=0)
-        settings = {"after": last, "counted": tuple(counted), "account": account}
-        return Line(releases=self, name=name, maker=maker, run=run, count=number - 1, **settings)
+        first = entries[0]
+        if first.state == "applied":
+            place = self._publish(first)
+            entries = self.ledger.add(entries, "released", {"part": first.part, "place": place})
+        ids = np.concatenate([np.zeros(0, np.int32) if entry.ids is None else entry.ids for entry in entries])
+        stores = sorted(path for path in (self.path / "prepared").glob("*") if path.is_dir())
+        return self.ledger.add(entries, "erased", {"rows": {store.name: erase(store, ids) for store in stores}})
+
+    def _publish(self, entry: Entry) -> str:
+        """Moves the release of an entry to its place and says where it is."""
+        staged, place = self.updates.place / entry.part / "release", self.published.place / entry.part
+        if not staged.exists():  # it was moved by this program, or by its owner
+            return f"releases/{entry.part}" if place.exists() else "elsewhere"
+        if place.exists() or place.is_symlink():
+            raise BadInput(f"{place} is there, and the ledger knows nothing of it; move it away, then try again")
+        facts = {"schema": 1, "entry": entry.number, "head": entry.head, **entry.facts["applied"]["public"]}
+        self.published.adopt(entry.part, staged, facts, entry.facts["applied"]["release"])
+        return f"releases/{entry.part}"
+
+    # --- what is there
 
     def load(self) -> dict[str, tuple[np.ndarray, Release]]:
-        """name -> (all examples that its line has forgotten so far i32[k], release), for releases still here."""
+        """name -> (all examples that its line has forgotten so far i32[k], release), for what is still here.
+
+        A release that was moved away, and one whose update or examples were purged, is left out.
+        """
         releases: dict[str, tuple[np.ndarray, Release]] = {}
-        forgotten: dict[str, np.ndarray] = {}
-        for name in self.updates.names():
-            line, facts = name.rpartition("-")[0], self.updates.facts(name)
-            gone = np.union1d(forgotten.get(line, np.zeros(0, np.int32)), facts["request"]).astype(np.int32)
-            forgotten[line] = gone
-            if name not in self.published:  # moved away to be published
+        forgotten: dict[str, np.ndarray | None] = {}
+        every = self.ledger.entries()
+        for entry in every:
+            if not entry.part:
                 continue
-            update = Update(
-                params=self.updates.load(name)[0],
-                method=facts["method"],
-                guarantee=guarantee_of(facts),
-                radius=facts["radius"],
-                cost=facts["cost"],
-            )
-            params, certificate = self.published.load(name)[0], certificate_of(facts)
-            releases[name] = gone, Release(params=params, update=update, certificate=certificate)
+            line = entry.order.line
+            before = forgotten.get(line, np.zeros(0, np.int32))
+            gone = None if before is None or entry.ids is None else np.union1d(before, entry.ids).astype(np.int32)
+            forgotten[line] = gone
+            if gone is not None and entry.part in self.published and entry.part in self.updates:
+                facts = next(e for e in every if e.part == entry.part).facts["applied"]
+                releases[entry.part] = gone, self._release(entry.part, line, facts)
         return releases
 
-    def forgotten(self, method: str) -> np.ndarray:
-        """i32[k]: all examples that any line of `method` has forgotten, wherever its releases are now."""
-        facts = map(self.updates.facts, self.updates.names())
-        return np.unique([i for part in facts if part["method"] == method for i in part["request"]]).astype(np.int32)
+    def _release(self, name: str, line: str, facts: dict[str, Any]) -> Release:
+        update = Update(
+            params=self.updates.arrays(name, facts["arrays"]),
+            method=facts["method"],
+            guarantee=guarantee_of(facts),
+            radius=facts["radius"],
+            cost=facts["cost"],
+        )
+        certificate = replace(certificate_of(facts), account=self.ledger.account(line, until=name))
+        return Release(params=self.published.arrays(name, facts["release"]), update=update, certificate=certificate)
+
+    def facts(self, name: str) -> dict[str, Any]:
+        """What the ledger knows of a release. Raises: BadInput if that is nothing."""
+        for entry in self.ledger.leaders():
+            if entry.part == name:
+                return entry.facts["applied"]
+        raise BadInput(f"the ledger knows no release {name}; certunl ledger lists them")
 
     def certificates(self) -> dict[str, str]:
-        """name -> the certificate as it was printed when the release was made."""
-        return {name: self.updates.facts(name)["printed"] for name in self.published.names()}
+        """name -> the certificate as it was printed when the release was made, for releases still here."""
+        return {e.part: e.facts["applied"]["printed"] for e in self.ledger.leaders() if e.part in self.published}
 
     def makers(self) -> dict[str, tuple[str, dict[str, Any]]]:
-        """name -> (the method that made the release, its settings)."""
-        facts = {name: self.updates.facts(name) for name in self.published.names()}
-        return {name: (part["method"], part["settings"]) for name, part in facts.items()}
+        """name -> (the method that made the release, its settings), for releases still here."""
+        leaders = [entry for entry in self.ledger.leaders() if entry.part in self.published]
+        return {entry.part: (entry.order.method, entry.order.settings) for entry in leaders}
 
     def warnings(self) -> list[str]:
         """One sentence for each way in which un-noised models may leave the run folder."""
@@ -127,14 +148,9 @@ class Releases:
                 "who has an un-noised model needs no release, and no certificate covers it. Publish releases/ alone, "
                 "and close the rest (chmod -R go= on each)"
             )
-        facts = {name: self.published.facts(name) for name in self.published.names()}
-        if bare := [name for name, part in facts.items() if not part["sigma"] and part["method"] != "retrain"]:
+        facts = [(e.part, e.facts["applied"]["public"]) for e in self.ledger.leaders() if e.part in self.published]
+        if bare := [name for name, part in facts if not part["sigma"] and part["method"] != "retrain"]:
             sentences.append(
                 f"{', '.join(bare)} in releases/ carry no noise: they are the un-noised models; do not publish them"
             )
         return sentences
-
-    def newer_than(self, place: Path) -> bool:
-        """Whether a release is newer than the file `place`, or there is no such file."""
-        times = [(self.published.place / name).stat().st_mtime for name in self.published.names()]
-        return not place.exists() or max(times, default=0.0) > place.stat().st_mtime

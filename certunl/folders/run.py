@@ -1,12 +1,11 @@
 """A run on disk, and everything that was made from it."""
 
 import contextlib
+import json
 import os
-import platform
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,16 @@ from certunl.base import Progress
 from certunl.datasets import Splits
 from certunl.errors import BadInput
 from certunl.features import Features
-from certunl.folders.arrays import load_arrays, save_arrays
-from certunl.folders.line import Line
+from certunl.folders._writing import FORMAT, write_run
+from certunl.folders.arrays import load_arrays
+from certunl.folders.ledger import Ledger
+from certunl.folders.line import Line, begin
 from certunl.folders.modelling import extractor_of, with_outputs
+from certunl.folders.order import Entry
 from certunl.folders.parts import check_name
 from certunl.folders.releases import Releases
 from certunl.folders.settings import Built, build, by_plan, fingerprint
+from certunl.folders.settling import Build, settled
 from certunl.rows.store import Store
 from certunl.training.provenance import Provenance
 from certunl.training.run import Run
@@ -31,20 +34,21 @@ from certunl.training.schedule import Schedule
 
 __all__ = ["RunFolder"]
 
-_FORMAT = 4
+_OWN = ("run.json", "arrays", "model", "features", "prepared", "updates", "releases", "ledger.sqlite", "plan.json")
 
 
 @dataclass(frozen=True)
 class RunFolder:
     """A run on disk. Each part is written beside its place and renamed into it, so a part is whole or absent.
 
-        RUN/run.json, arrays/          settings, versions and fingerprint; start, schedule, params (arrays: secret)
+        RUN/run.json, arrays/          settings, versions and fingerprint; start and schedule (arrays: secret)
+        RUN/model/                     the trained parameters and the losses of training (secret)
         RUN/plan.json                  what was understood of the data: columns, categories, classes, scales (secret)
         RUN/owners.json                the number of each owner by name (secret)
         RUN/features/                  the parameters of the run's extractor, if it has one (public)
         RUN/prepared/METHOD_FORM/      stored rows, see `rows.Store` (personal data, secret)
-        RUN/account.json               what all releases have spent (secret)
-        RUN/updates/LINE-K/            the un-noised result of the K-th request of a line (secret)
+        RUN/ledger.sqlite              every request, its state, and what its release spent (secret)
+        RUN/updates/LINE-K/            the un-noised result of the K-th release of a line (secret)
         RUN/releases/LINE-K/           what may be published: noised parameters, verdict, epsilon, delta, sigma
         RUN/*.json, report*, ...       evaluations, audits and pages for the owner; they describe un-noised models
 
@@ -61,30 +65,7 @@ class RunFolder:
     def create(cls, path: Path, run: Run, settings: dict[str, Any], built: Built) -> "RunFolder":
         """A new run folder with `run`. Raises: BadInput if `path` already holds something."""
         cls(path).reserve()
-        provenance = {"origin": run.provenance.origin, "seal": run.provenance.seal}
-        facts = {
-            "format": _FORMAT,
-            "settings": settings,
-            "provenance": provenance,
-            "fingerprint": fingerprint(run, settings, built, provenance),
-            "x64": jax.config.read("jax_enable_x64"),
-            "versions": {name: version(name) for name in ("certunl", "jax", "jaxlib", "flax", "optax")},
-            "device": f"{jax.devices()[0].device_kind}, {os.cpu_count()} CPUs {platform.machine()}",
-        }
-        with disk.whole(path) as partial:
-            arrays = {"start": run.start, "params": run.params, "schedule": run.schedule.arrays()}
-            if run.losses is not None:
-                arrays["losses"] = run.losses
-            facts["arrays"] = save_arrays(partial / "arrays", arrays)
-            (partial / "arrays").chmod(0o700)
-            if built.extractor is not None:
-                save_arrays(partial / "features", built.extractor.params)
-            if built.splits.plan is not None:
-                disk.write_json(partial / "plan.json", built.splits.plan, mode=0o600)
-            if (names := built.splits.owner_names) is not None:
-                disk.write_json(partial / "owners.json", {n: i for i, n in enumerate(names)}, mode=0o600)
-            disk.write_json(partial / "run.json", facts)
-            (path / "plan.json").unlink(missing_ok=True)  # `announce` wrote it; the same is in the new folder
+        write_run(path, run, settings, built)
         return cls(path)
 
     def announce(self, plan: dict[str, Any]) -> None:
@@ -104,17 +85,29 @@ class RunFolder:
             raise BadInput(f"{self.path} cannot be written: {parent} is no folder this user may write to")
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Holds the folder against a second writer. Raises: BadInput if there is one, or if this is no run folder."""
-        with disk.lock(self.path):
-            yield
+    def locked(self, *, wait: bool = False, build: Build | None = None) -> Iterator[list[Entry]]:
+        """Holds the folder against a second writer, after every open request was finished. It gives those.
+
+        Args:
+            wait: whether to wait for another writer. Default: no.
+            build: (name, settings) -> the method, for requests that were asked and not applied. Without it they wait.
+
+        Raises: BadInput if there is one, if this is no run folder, or if its ledger is not whole.
+        """
+        for path in sorted(self.path.glob("*")) if self.path.is_dir() else []:
+            if path.name in _OWN and (path.is_symlink() or not (path.is_file() or path.is_dir())):
+                raise BadInput(
+                    f"{path} is a link or no file, and nothing is read or written through it; put the real one"
+                )
+        with disk.lock(self.path, wait=wait):
+            yield settled(self, build)
 
     @cached_property
     def facts(self) -> dict[str, Any]:
         """The contents of run.json. Raises: BadInput if they are missing, or of another format or precision."""
         facts = disk.read_json(self.path / "run.json", "it is no run folder, or a half-written one; train again")
-        if facts["format"] != _FORMAT:
-            raise BadInput(f"{self.path} has format {facts['format']}, this version reads {_FORMAT}; train again")
+        if facts["format"] != FORMAT:
+            raise BadInput(f"{self.path} has format {facts['format']}, this version reads {FORMAT}; train again")
         if facts["x64"] != jax.config.read("jax_enable_x64"):
             raise BadInput(f"{self.path} was made with JAX_ENABLE_X64={int(facts['x64'])}; set the same to read it")
         return facts
@@ -129,21 +122,35 @@ class RunFolder:
 
     @cached_property
     def run(self) -> Run:
-        """The run. Raises: BadInput if files were changed, or the data set is not the one it was trained on."""
+        """The run. Raises: BadInput if files were changed, the data set is not the one it was trained on, or the
+        trained model was purged."""
+        if not (self.path / "model").exists() and self.purged:
+            raise BadInput(
+                f"the trained model of {self.path} was purged; only retrain can begin a new line of requests"
+            )
+        model = load_arrays(self.path / "model", self.facts["model"])
+        return replace(self.untrained, params=model["params"], losses=model.get("losses"))
+
+    @property
+    def purged(self) -> bool:
+        """Whether the trained model was purged."""
+        return any(event.state == "purged" and json.loads(event.facts)["model"] for event in self.ledger.events())
+
+    @cached_property
+    def untrained(self) -> Run:
+        """The run before training: its parameters are those of the start. Raises: as `run`."""
         problem, recipe = self.built[:2]
-        arrays = load_arrays(self.path / "arrays", self.facts.get("arrays"))
+        arrays = load_arrays(self.path / "arrays", self.facts["arrays"])
         run = Run(
             problem=problem,
             recipe=recipe,
             start=arrays["start"],
             schedule=Schedule(**arrays["schedule"]),
-            params=arrays["params"],
+            params=arrays["start"],
             present=jax.numpy.ones(len(problem.data), bool),
-            provenance=Provenance(**self.facts.get("provenance", {})),
-            losses=arrays.get("losses"),  # 0.2.0 and before kept none
+            provenance=Provenance(**self.facts["provenance"]),
         )
-        provenance = self.facts.get("provenance")
-        if fingerprint(run, self.facts["settings"], self.built, provenance) != self.facts["fingerprint"]:
+        if fingerprint(run, self.facts["settings"], self.built, self.facts["provenance"]) != self.facts["fingerprint"]:
             raise BadInput(
                 f"{self.path} does not match its fingerprint: its settings, arrays or data set are not those it was "
                 "trained with; restore them or train again (digits, wine, breast_cancer, mnist: scaled anew since 0.2)"
@@ -161,29 +168,35 @@ class RunFolder:
         return self.read("owners")
 
     @property
+    def ledger(self) -> Ledger:
+        """Every request to this folder."""
+        return Ledger(self.path / "ledger.sqlite", self.facts["fingerprint"])
+
+    @property
     def releases(self) -> Releases:
         """The updates and releases of all lines."""
-        return Releases(self.path)
+        return Releases(self.path, self.ledger)
 
     def line(self, name: str, method: str, settings: dict[str, Any]) -> Line:
         """The line of requests `name`, ready for its next request. It starts from the run if it has none.
 
-        Raises: BadInput if another method, or the same with other settings, began it. Retraining continues any line.
+        Raises: BadInput if another method, or the same with other settings, began it, or if its last update is gone.
+        Retraining continues any line.
         """
-        return self.releases.line(check_name(name), self.run, {"method": method, "settings": settings})
+        return begin(self, check_name(name), {"method": method, "settings": disk.as_json(settings)})
 
     def rows(self, name: str, method: Any) -> Store | None:
         """The stored rows of a method, without those of forgotten examples; None if nothing was prepared."""
         if not (method.stores_rows and self._place(name, method).exists()):
             return None
         store = method.open(self.run, self._place(name, method))
-        store.drop(np.unique(store.owners[self.releases.forgotten(name)]))
+        store.drop(np.unique(store.owners[self.ledger.forgotten()]))
         return store
 
     def prepare(self, name: str, method: Any, progress: Progress | None = None) -> Store:
-        """Stores the rows of a method for all examples that none of its lines has forgotten."""
+        """Stores the rows of a method for all examples that no line has forgotten."""
         (self.path / "prepared").mkdir(exist_ok=True, mode=0o700)
-        present = self.run.present.at[self.releases.forgotten(name)].set(False)
+        present = self.run.present.at[self.ledger.forgotten()].set(False)
         return method.store(replace(self.run, present=present), self._place(name, method), progress=progress)
 
     def _place(self, name: str, method: Any) -> Path:

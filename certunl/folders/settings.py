@@ -182,11 +182,11 @@ def _problem(settings: dict[str, Any], splits: Splits) -> Problem:
     return supervised.supervised(model, splits.train, _own_loss(loss), **of_problem)
 
 
-def fingerprint(run: Run, settings: dict[str, Any], built: Built, provenance: dict[str, str] | None) -> str:
-    """A digest of the run. It covers the inputs of the extractor and not its features, which may round differently on
-    another machine."""
+def fingerprint(run: Run, settings: dict[str, Any], built: Built, provenance: dict[str, str]) -> str:
+    """A digest of all that determines the run. It covers the inputs of the extractor and not its features, which may
+    round differently on another machine."""
     extractor = None if built.extractor is None else built.extractor.params
-    settings = settings if provenance is None else {**settings, "provenance": provenance}  # 0.1 kept none
+    settings = {**settings, "provenance": provenance}
     if built.splits.plan is not None:  # what was inferred decides the verdict
         settings = {**settings, "plan": built.splits.plan}
-    return digest(settings, (run.start, vars(run.schedule), run.params, built.source, extractor))
+    return digest(settings, (run.start, vars(run.schedule), built.source, extractor))

@@ -1,7 +1,7 @@
 """Requests to forget, as sorted and unique ids `i32[k]` of present examples.
 
 choosing    functions that draw a request or choose it by class, owner, loss, influence or likeness
-words       `parse`, the request that a text describes, files of ids and owners by their own names included
+words       `parse`, the request that a text describes, files of ids and owners by their own names included; `inline`
 """
 
 from certunl.requests.choosing import (
@@ -14,13 +14,14 @@ from certunl.requests.choosing import (
     random,
     stream,
 )
-from certunl.requests.words import parse
+from certunl.requests.words import inline, parse
 
 __all__ = [
     "by_class",
     "by_owner",
     "hardest",
     "influential",
+    "inline",
     "mislabelled",
     "near_duplicates",
     "parse",

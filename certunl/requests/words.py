@@ -1,6 +1,7 @@
 """The request that a text describes."""
 
 import csv
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from certunl.errors import BadInput
 from certunl.requests.choosing import by_class, by_owner, hardest, influential, mislabelled, near_duplicates, random
 from certunl.training.run import Run
 
-__all__ = ["parse"]
+__all__ = ["inline", "parse"]
 
 
 def parse(
@@ -76,6 +77,17 @@ def parse(
         "influential:SIZE, near_duplicates:SIZE, mislabelled[:SIZE], ids:ID,..., ids:@FILE, rows:ROW,... or "
         f"rows:@FILE; got {text!r}"
     )
+
+
+def inline(text: str) -> str:
+    """`text` with the entries of its file in the place of @FILE, so that it means the same whatever becomes of the
+    file. Raises: BadInput if the file cannot be read."""
+    kind, _, rest = text.partition(":")
+    if kind not in ("ids", "owner", "rows") or not rest.startswith("@"):
+        return text
+    written = io.StringIO()
+    csv.writer(written, lineterminator="").writerow([entry for entry, _ in _entries(rest)])
+    return f"{kind}:{written.getvalue()}"
 
 
 def _entries(rest: str) -> list[tuple[str, str]]:

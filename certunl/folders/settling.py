@@ -1,0 +1,78 @@
+"""The end of interrupted requests: those asked are answered, those applied are released, and their rows erased."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from certunl.certificates.update import Unlearner
+from certunl.errors import BadInput, Diverged
+from certunl.folders.order import Entry
+
+if TYPE_CHECKING:
+    from certunl.folders.run import RunFolder
+
+__all__ = ["Build", "settled"]
+
+Build = Callable[[str, dict[str, Any]], Unlearner]
+"""(name, settings) -> the method."""
+
+
+def settled(folder: "RunFolder", build: Build | None) -> list[Entry]:
+    """The requests that were open, after each was finished or refused. Every verb begins with this.
+
+    An update that is whole is adopted, even if a crash came before the ledger counted it. Otherwise it is computed
+    again, with the same key. A release that was not published is published.
+
+    Raises: BadInput if the ledger is damaged, or does not know an update or a release that is there.
+    """
+    folder.ledger.check()
+    known = {*folder.ledger.parts()}
+    open_ = folder.ledger.unfinished()
+    releases, done = folder.releases, []
+    for name in releases.updates.names():
+        if name not in known:
+            done += releases.finished(releases.applied(*_adopted(folder, name, open_)))
+            known.add(name)
+    if strange := [name for name in releases.published.names() if name not in known]:
+        raise BadInput(f"releases/{strange[0]} is there, and the ledger does not know it; {_CUT}")
+    left = {entry.number for entry in done}
+    for entries in _groups([entry for entry in open_ if entry.number not in left]):
+        if entries[0].state != "asked":
+            done += releases.finished(entries)
+            continue
+        if build is None:
+            continue
+        order = entries[0].order
+        try:
+            method = build(order.method, order.settings)
+            line = folder.line(order.line, order.method, order.settings)
+            done += line.answer(entries, method, folder.rows(order.method, method))[0]
+        except (BadInput, Diverged):
+            again = folder.ledger.entry(entries[0].number)
+            if again.state != "refused":  # the folder is at fault, and not the request
+                raise
+            done.append(again)
+    return done
+
+
+_CUT = "the ledger was cut, or comes from another copy of the folder: restore the newest one, or move that away"
+
+
+def _adopted(folder: "RunFolder", name: str, open_: Sequence[Entry]) -> tuple[list[Entry], dict]:
+    """(the open entries that the update `name` answers, its facts)."""
+    waiting = {entry.number: entry for entry in open_ if entry.state == "asked"}
+    numbers = []
+    if name in folder.releases.updates:
+        facts = folder.releases.updates.load(name)[1]
+        numbers = facts.get("entries", [])
+        after = [part for part in folder.ledger.parts(name.rpartition("-")[0])]
+        if numbers and all(number in waiting for number in numbers) and facts["after"] == (after or [""])[-1]:
+            return [waiting[number] for number in numbers], {k: v for k, v in facts.items() if k != "digest"}
+    raise BadInput(f"updates/{name} is there, and the ledger does not know it; {_CUT}")
+
+
+def _groups(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """The open entries, those of one release together. What was asked and not applied is answered one by one."""
+    parts: dict[str, list[Entry]] = {}
+    for entry in entries:
+        parts.setdefault(entry.part if entry.state != "asked" else f"asked {entry.number}", []).append(entry)
+    yield from parts.values()

@@ -1,0 +1,43 @@
+"""Erasing rows from any store, whatever method, form or settings filled it."""
+
+import numpy as np
+
+from certunl.errors import BadInput
+from certunl.rows.shards import Shards
+from certunl.rows.store import Place, Store
+
+__all__ = ["erase", "kept"]
+
+
+def erase(place: Place, ids: np.ndarray) -> int:
+    """Erases the rows of the units of `ids` from the store at `place`, half filled or not. The number of rows erased.
+
+    Rows not yet written never will be.
+    Raises: BadInput if the store is damaged, or has another writer; nothing says then whose rows it holds.
+    """
+    store = _opened(place)
+    if store is None:
+        return 0
+    before = len(store)
+    store.drop(_units(store, ids))
+    return before - len(store)
+
+
+def kept(place: Place, ids: np.ndarray) -> np.ndarray:
+    """The units of `ids` that still have a row in the store at `place`."""
+    store = _opened(place)
+    return np.zeros(0, np.int32) if store is None else np.intersect1d(store.units, _units(store, ids))
+
+
+def _opened(place: Place) -> Store | None:
+    """The store at `place`, opened by its own facts; None if none was begun."""
+    shards = Shards(place)
+    if shards.note("store.json") is None:
+        if shards.chunks():
+            raise BadInput(f"{place} holds rows, but no store.json, so nothing says whose they are; remove it")
+        return None
+    return Store(shards, None, {})
+
+
+def _units(store: Store, ids: np.ndarray) -> np.ndarray:
+    return np.unique(store.owners[ids[ids < len(store.owners)]])
