@@ -23,8 +23,10 @@ __all__ = [
     "check_room",
     "flush",
     "hold",
+    "leftover",
     "lock",
     "read_json",
+    "remove_leftovers",
     "trouble",
     "whole",
     "write_bytes",
@@ -62,10 +64,11 @@ def check_room(folder: Path, needed: int) -> None:
 
 
 _PARTIAL = re.compile(r"\..+\.certunl-\d+")
-"""The names of half-written files and folders, which `_beside` makes."""
+"""The names of half-written files and folders, which `leftover` makes."""
 
 
-def _beside(path: Path) -> Path:
+def leftover(path: Path) -> Path:
+    """The hidden name beside `path` of what is half written or half removed. `lock` removes it after a crash."""
     return path.with_name(f".{path.name}.certunl-{os.getpid()}")
 
 
@@ -86,11 +89,11 @@ def lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
             f"{folder} is no run folder, or half-written, because it has no run.json; train into a new folder"
         )
     with hold(folder, wait=wait):
-        _remove_partial(folder)  # `hold` excludes a living writer
+        remove_leftovers(folder)  # `hold` excludes a living writer
         yield
 
 
-def _remove_partial(folder: Path) -> None:
+def remove_leftovers(folder: Path) -> None:
     """Removes what a killed writer left in `folder` and in its folders. Links are neither followed nor removed."""
     folders = [folder, *(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())]
     for path in [path for place in folders for path in place.iterdir() if _PARTIAL.fullmatch(path.name)]:
@@ -128,7 +131,7 @@ def write_text(path: Path, text: str, *, mode: int = 0o644) -> None:
 
 def write_bytes(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """Writes a file completely or not at all."""
-    partial = _beside(path)
+    partial = leftover(path)
     partial.unlink(missing_ok=True)
     try:
         # the mode comes before the content, which may be secret
@@ -194,7 +197,7 @@ def whole(place: Path) -> Iterator[Path]:
     Raises: BadInput at the end of the block, if `place` has content by then.
     """
     place.parent.mkdir(parents=True, exist_ok=True)
-    partial = _beside(place)
+    partial = leftover(place)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:

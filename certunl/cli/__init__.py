@@ -1,4 +1,4 @@
-"""certunl: train, plan, prepare, forget, evaluate, compare, audit, report; each reads a run folder and adds to it."""
+"""certunl: train, plan, prepare, forget, evaluate, compare, audit, report, ledger, verify, purge, serve: the verbs."""
 
 import os
 import sys
@@ -13,7 +13,9 @@ import tyro
 import certunl
 from certunl.cli._forgetting import forget
 from certunl.cli._judging import evaluate, report
+from certunl.cli._keeping import ledger, purge, verify
 from certunl.cli._making import plan, prepare, train
+from certunl.cli._serving import serve
 from certunl.cli._studying import audit, compare
 from certunl.cli._words import say
 from certunl.disk import trouble
@@ -64,7 +66,7 @@ def _price(network: Path, head: Path) -> str:
     return "\n".join(sentences)
 
 
-_VERBS = (demo, train, plan, prepare, forget, evaluate, compare, audit, report)
+_VERBS = (demo, train, plan, prepare, forget, evaluate, compare, audit, report, ledger, verify, purge, serve)
 
 
 def main(args: list[str] | None = None) -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "attacking",
     "listed",
     "made_with",
+    "method_of",
     "opened",
     "paged",
     "say",
@@ -62,13 +63,14 @@ def say(text: str) -> None:
 @contextlib.contextmanager
 def opened(folder: RunFolder, *, wait: bool = False) -> Iterator[list[Entry]]:
     """Holds a run folder and gives the open requests that were finished first. It says what became of them."""
-    with folder.locked(wait=wait, build=_method) as finished:
+    with folder.locked(wait=wait, build=method_of) as finished:
         for entry in finished:
             say(f"an interrupted request comes first: {answered(entry)}")
         yield finished
 
 
-def _method(name: str, settings: dict[str, Any]) -> Any:
+def method_of(name: str, settings: dict[str, Any]) -> Any:
+    """The method of a name, with its settings."""
     return registry.build("methods", name, **settings)
 
 

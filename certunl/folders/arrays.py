@@ -1,10 +1,13 @@
 """Pytrees of arrays in folders, by orbax. A folder opens on any device and any number of devices."""
 
+import atexit
 import contextlib
+import functools
 import hashlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,15 +26,25 @@ def save_arrays(path: Path, arrays: Params) -> str:
     import orbax.checkpoint as ocp
 
     try:
-        # not StandardCheckpointer, which saves in the background and loses an error there
-        with _quiet(), ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
-            checkpointer.save(path.absolute(), args=ocp.args.StandardSave(arrays))
+        with _quiet():
+            _writer().save(path.absolute(), args=ocp.args.StandardSave(arrays))
     except Exception as error:  # tensorstore and orbax raise many kinds
         if said := trouble(error):
             raise BadInput(f"{path.parent}: {said}") from error
         raise
     (path / "commit_success.txt").unlink(missing_ok=True)  # it names the owner's path
     return _digest(path)
+
+
+@functools.cache
+def _writer() -> Any:
+    """One writer for all calls, because making one takes as long as writing a small model."""
+    import orbax.checkpoint as ocp
+
+    # not StandardCheckpointer, which saves in the background and loses an error there
+    writer = ocp.Checkpointer(ocp.StandardCheckpointHandler())
+    atexit.register(writer.close)
+    return writer
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ from certunl.folders.spending import Spent, account_of
 
 __all__ = ["Ledger"]
 
+_SHARED = ("part", "place", "public", "reason")
 _ANY = Budget(sigma=1.0, delta=0.5)  # of no meaning
 
 
@@ -64,11 +65,13 @@ class Ledger:
         return [self.entry(number) for number in numbers]
 
     def add(self, entries: Sequence[Entry], state: str, facts: dict[str, Any]) -> list[Entry]:
-        """Adds one event to each of `entries`, in one transaction. Only the first has all `facts`; the others have the
-        name of the part. Returns the entries as they are now."""
+        """Adds one event to each of `entries`, in one transaction. Returns the entries as they are now.
+
+        Only the first has all `facts`; the others have those that an answer needs.
+        """
         with _tables.connected(self.place, write=True) as connection:
             for i, entry in enumerate(entries):
-                own = facts if i == 0 else {name: facts[name] for name in ("part", "reason") if name in facts}
+                own = facts if i == 0 else {name: facts[name] for name in _SHARED if name in facts}
                 _append(connection, self.root, entry.number, state, own)
                 connection.execute("UPDATE entries SET state = ? WHERE number = ?", (state, entry.number))
                 if "part" in own:

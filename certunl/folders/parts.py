@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
+
 from certunl.base import Params, digest
-from certunl.disk import as_json, flush, read_json, whole, write_json
+from certunl.disk import as_json, flush, read_json, remove_leftovers, whole, write_json
 from certunl.errors import BadInput
 from certunl.folders.arrays import load_arrays, save_arrays
 
@@ -43,6 +46,7 @@ class Parts:
         Raises: BadInput if the name is taken.
         """
         self._make()
+        arrays, release = (jax.tree.map(np.asarray, tree) for tree in (arrays, release))  # faster than from a device
         with whole(self.place / name) as partial:
             facts = facts | {"part": name, "arrays": save_arrays(partial / "arrays", arrays)}
             if release is not None:
@@ -55,6 +59,7 @@ class Parts:
     def adopt(self, name: str, staged: Path, facts: dict[str, Any], arrays: str) -> None:
         """Makes the folder `staged` a part, with `facts` and the digest `arrays` of its arrays."""
         self._make()
+        remove_leftovers(staged)  # it will be read by others
         facts = as_json(facts | {"part": name, "arrays": arrays})
         write_json(staged / "facts.json", facts | {"digest": digest(facts, ())})
         os.rename(staged, self.place / name)
@@ -70,11 +75,21 @@ class Parts:
         """The arrays of a part, whose files must have the `digest`. Raises: BadInput if they have not."""
         return load_arrays(self.place / name / "arrays", digest)
 
-    def facts(self, name: str) -> dict[str, Any]:
-        """The facts of a part, without its arrays. Raises: BadInput if they are missing or not what `save` wrote."""
+    def compared(self, name: str, expected: dict[str, Any]) -> None:
+        """Raises BadInput if the facts or the arrays of a part are not those that the ledger has."""
+        facts = self.facts(name)
+        if wrong := [key for key, value in expected.items() if facts.get(key) != value]:
+            raise BadInput(f"{self.place.name}/{name} has another {wrong[0]!r} than the ledger; {RESTORE}")
+        self.arrays(name, expected["arrays"])
+
+    def facts(self, name: str, *, part: str | None = None) -> dict[str, Any]:
+        """The facts of a part, without its arrays. `part` is the name that it was written under (default: `name`).
+
+        Raises: BadInput if they are missing or not what `save` wrote.
+        """
         facts = read_json(self.place / name / "facts.json", f"{self.place.name}/{name} is damaged; {RESTORE}")
         written = {key: value for key, value in facts.items() if key != "digest"}
-        if facts["digest"] != digest(written, ()) or facts["part"] != name:
+        if facts["digest"] != digest(written, ()) or facts["part"] != (part or name):
             raise BadInput(f"the facts of {self.place.name}/{name} are not those that were written; {RESTORE}")
         return facts
 

@@ -94,11 +94,12 @@ class Releases:
     def load(self) -> dict[str, tuple[np.ndarray, Release]]:
         """name -> (all examples that its line has forgotten so far i32[k], release), for what is still here.
 
-        A release that was moved away, and one whose update or examples were purged, is left out.
+        A release that was moved away, and one whose update was purged, is left out.
         """
         releases: dict[str, tuple[np.ndarray, Release]] = {}
         forgotten: dict[str, np.ndarray | None] = {}
         every = self.ledger.entries()
+        last = {entry.order.line: entry.part for entry in every if entry.part}
         for entry in every:
             if not entry.part:
                 continue
@@ -106,6 +107,8 @@ class Releases:
             before = forgotten.get(line, np.zeros(0, np.int32))
             gone = None if before is None or entry.ids is None else np.union1d(before, entry.ids).astype(np.int32)
             forgotten[line] = gone
+            if gone is None and entry.part == last[line]:
+                gone = self.ledger.forgotten(line)
             if gone is not None and entry.part in self.published and entry.part in self.updates:
                 facts = next(e for e in every if e.part == entry.part).facts["applied"]
                 releases[entry.part] = gone, self._release(entry.part, line, facts)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from certunl.certificates.update import Unlearner
 from certunl.errors import BadInput, Diverged
 from certunl.folders.order import Entry
+from certunl.folders.purging import finish_purges
 
 if TYPE_CHECKING:
     from certunl.folders.run import RunFolder
@@ -25,6 +26,7 @@ def settled(folder: "RunFolder", build: Build | None) -> list[Entry]:
     Raises: BadInput if the ledger is damaged, or does not know an update or a release that is there.
     """
     folder.ledger.check()
+    finish_purges(folder)
     known = {*folder.ledger.parts()}
     open_ = folder.ledger.unfinished()
     releases, done = folder.releases, []

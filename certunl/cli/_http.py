@@ -1,0 +1,67 @@
+"""The service over HTTP, on the loopback and with a token. Needs uvicorn (the extra "serve")."""
+
+import asyncio
+import hmac
+import json
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from certunl.cli._service import Service
+from certunl.cli._words import say
+from certunl.errors import BadInput
+
+__all__ = ["app", "listen"]
+
+_LARGEST = 2**24
+"""The largest body that is read, in bytes."""
+
+
+def app(service: Service, token: str) -> Callable[..., Awaitable[None]]:
+    """The ASGI application: POST /requests takes JSON lines and gives JSON lines; everything else is refused."""
+    busy = asyncio.Lock()
+
+    async def handle(scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Any]) -> None:
+        if scope["type"] != "http":
+            return
+        authorization = dict(scope["headers"]).get(b"authorization", b"")
+        if not hmac.compare_digest(authorization, f"Bearer {token}".encode()):
+            return await _send(send, 401, [{"error": "the header needs Authorization: Bearer TOKEN"}])
+        if (scope["method"], scope["path"]) != ("POST", "/requests"):
+            return await _send(send, 404, [{"error": "there is only POST /requests"}])
+        body, more = b"", True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+            if len(body) > _LARGEST:
+                return await _send(send, 413, [{"error": f"a body has at most {_LARGEST} bytes"}])
+        texts = [line for line in body.decode(errors="replace").splitlines() if line.strip()]
+        async with busy:  # a request is answered even if its caller leaves
+            answers = await asyncio.shield(asyncio.to_thread(lambda: list(service.answers(texts))))
+        await _send(send, 200, answers)
+
+    return handle
+
+
+async def _send(send: Callable[..., Any], status: int, lines: list[dict[str, Any]]) -> None:
+    headers = [(b"content-type", b"application/x-ndjson")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    body = "".join(json.dumps(line) + "\n" for line in lines)
+    await send({"type": "http.response.body", "body": body.encode()})
+
+
+def listen(service: Service, port: int) -> None:
+    """Serves on 127.0.0.1 until it is stopped. Prints the address and the token first."""
+    try:
+        import uvicorn
+    except ImportError as error:
+        raise BadInput("--http needs uvicorn: pip install 'certunl[serve]'") from error
+    if not 0 <= port < 2**16:
+        raise BadInput(f"a port lies between 0 and 65535, got {port}")
+    token = secrets.token_urlsafe(32)
+    settings = {"host": "127.0.0.1", "port": port, "log_level": "error", "lifespan": "off"}
+    server = uvicorn.Server(uvicorn.Config(app(service, token), **settings))
+    say(json.dumps({"address": f"http://127.0.0.1:{port}/requests", "token": token}))
+    server.run()

@@ -1,0 +1,71 @@
+"""Requests as JSON, and their answers."""
+
+import csv
+import io
+import json
+from typing import Any
+
+from certunl.errors import BadInput
+from certunl.folders import Entry
+
+__all__ = ["BUDGET", "answer", "fields", "refusal"]
+
+BUDGET = ("epsilon", "delta", "distance", "sigma")
+_KNOWN = ("id", "ids", "owner", "request", "reason", *BUDGET)
+
+
+def fields(text: str) -> dict[str, Any]:
+    """The fields of a request: its id or None, words, reason, and those of the budget that it names.
+
+    Raises: BadInput for text of another form.
+    """
+    try:
+        facts = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"this is no JSON ({error})") from error
+    if not isinstance(facts, dict):
+        raise BadInput('a request is a JSON object, such as {"id": "ORDER-17", "ids": [4, 8]}')
+    if unknown := sorted({*facts} - {*_KNOWN}):
+        raise BadInput(f"a request has no {unknown[0]!r}; it has {', '.join(_KNOWN)}")
+    budget = {name: facts[name] for name in BUDGET if facts.get(name) is not None}
+    return {"id": facts.get("id"), "words": _words(facts), "reason": str(facts.get("reason", "")), "budget": budget}
+
+
+def _words(facts: dict[str, Any]) -> str:
+    """The words of a request with exactly one of ids, owner and request."""
+    named = [name for name in ("ids", "owner", "request") if name in facts]
+    if len(named) != 1:
+        raise BadInput(f"a request names one of ids, owner and request, got {', '.join(named) or 'none'}")
+    value = facts[named[0]]
+    if named == ["request"]:
+        if not isinstance(value, str) or ":@" in value:
+            raise BadInput(f'request must be words such as "random:4", and no file, got {value!r}')
+        return value
+    values = value if isinstance(value, list) else [value]
+    kinds = int if named == ["ids"] else int | str
+    if not values or not all(isinstance(one, kinds) and not isinstance(one, bool) for one in values):
+        what = "whole numbers" if named == ["ids"] else "names of owners"
+        raise BadInput(f"{named[0]} must be one or more {what}, got {value!r}")
+    written = io.StringIO()
+    csv.writer(written, lineterminator="").writerow(values)
+    return f"{named[0]}:{written.getvalue()}"
+
+
+def answer(entry: Entry) -> dict[str, Any]:
+    """What became of a request."""
+    if entry.state == "refused":
+        return {"id": entry.order.id, "state": "refused", "reason": entry.facts["refused"]["reason"]}
+    return {
+        "id": entry.order.id,
+        "state": entry.state,
+        "examples": entry.size,
+        "entry": entry.number,
+        "head": entry.head,
+        "release": entry.facts["released"].get("place", f"releases/{entry.part}"),
+        "certificate": entry.facts["applied"]["public"],
+    }
+
+
+def refusal(identity: Any, error: Exception) -> dict[str, Any]:
+    """The answer to a request that was not recorded."""
+    return {"id": identity if isinstance(identity, str) else None, "state": "refused", "reason": str(error)}

@@ -1,0 +1,140 @@
+"""One line of requests, ready between them: requests come as JSON, and an answer goes back for each."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from certunl import requests
+from certunl.base import Key
+from certunl.certificates.budget import Budget
+from certunl.cli._requests import answer, fields, refusal
+from certunl.errors import BadInput, Diverged
+from certunl.folders import Line, Order, RunFolder, drawn_id
+from certunl.rows import Store
+
+__all__ = ["Service"]
+
+_MOST = 256
+"""The most requests in one update."""
+_Asked = tuple[Order, np.ndarray]
+
+
+@dataclass
+class Service:
+    """A run folder whose line of requests stays ready, so that a request costs what its update costs.
+
+    Args:
+        folder: the locked run folder.
+        line: the line that answers.
+        method: its method.
+        rows: the stored rows of the method, or None.
+        budget: the settings of the budget of a request that names none.
+        total: the budget of all releases, or None.
+        trivial: as in `certify`.
+        key: the randomness of requests that draw examples, and of the method.
+    """
+
+    folder: RunFolder
+    line: Line
+    method: Any
+    rows: Store | None
+    budget: dict[str, Any]
+    total: Budget | None
+    trivial: bool
+    key: Key
+
+    def answers(self, texts: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """An answer for each line of JSON, in order. Where rows add up, one update answers all that can share it.
+
+        Each has the milliseconds since the call.
+        """
+        start = time.perf_counter()
+        waiting: list[_Asked | dict[str, Any]] = []
+        for text in texts:
+            orders = [one[0] for one in waiting if isinstance(one, tuple)]
+            item = self._item(text, {order.id for order in orders})
+            if orders and isinstance(item, tuple) and not self._joins(item, waiting):
+                yield from self._answered(waiting, start)
+                waiting = []
+                item = self._item(text, set())  # the line has gone on since
+            waiting.append(item)
+        yield from self._answered(waiting, start)
+
+    def _item(self, text: str, waiting: set[str]) -> _Asked | dict[str, Any]:
+        """The order that a line describes and its examples; or the answer, where nothing is to be done for it."""
+        identity = None
+        try:
+            said = fields(text)
+            identity = said["id"]
+            if identity in waiting:
+                raise BadInput("another request with this id waits; give each its own")
+            order = self._order(said)
+            entry = self.folder.ledger.find(order.id)
+            if entry is not None and entry.state != "refused":
+                if entry.order.same(order, words=entry.ids is not None):
+                    return answer(entry)
+                raise BadInput(f"the id {order.id} names another request ({entry.said()}); give this one its own")
+            self.key, key = jax.random.split(self.key)
+            built = self.folder.built
+            known = built.mislabelled, self.folder.owner_names, built.splits.rows
+            return order, requests.parse(order.words, key, self.line.run, *known)
+        except BadInput as error:
+            return refusal(identity, error)
+
+    def _order(self, said: dict[str, Any]) -> Order:
+        self.key, key = jax.random.split(self.key)
+        other = {"epsilon", "sigma"} & {*said["budget"]}
+        usual = {"delta": self.budget["delta"]} if other else self.budget
+        return Order(
+            id=drawn_id() if said["id"] is None else said["id"],
+            line=self.line.name,
+            method=self.line.maker["method"],
+            settings=self.line.maker["settings"],
+            budget=Budget(**{**usual, **said["budget"]}),
+            words=said["words"],
+            reason=said["reason"],
+            total=self.total,
+            trivial=self.trivial,
+        ).with_key(key)
+
+    def _joins(self, item: _Asked, waiting: Sequence[_Asked | dict[str, Any]]) -> bool:
+        """Whether one update can answer a request together with those that wait.
+
+        Its rows must be there, its budget the same, its examples others, and named rather than drawn.
+        """
+        others = [one for one in waiting if isinstance(one, tuple)]
+        taken = np.concatenate([ids for _, ids in others])
+        return (
+            len(others) < _MOST
+            and self.method.keeps_rows
+            and self.rows is not None
+            and self.rows.covers(np.union1d(taken, item[1]))
+            and all(order.words.startswith(("ids:", "owner:", "rows:")) for order, _ in (*others, item))
+            and (item[0].budget, item[0].total) == (others[0][0].budget, others[0][0].total)
+            and not len(np.intersect1d(taken, item[1]))
+        )
+
+    def _answered(self, waiting: Sequence[_Asked | dict[str, Any]], start: float) -> Iterator[dict[str, Any]]:
+        """The answers of what waits, after one update for it."""
+        asked = [one for one in waiting if isinstance(one, tuple)]
+        done = iter(self._update(asked) if asked else [])
+        for one in waiting:
+            facts = one if isinstance(one, dict) else next(done)
+            yield facts | {"milliseconds": round(1000 * (time.perf_counter() - start), 3)}
+
+    def _update(self, asked: Sequence[_Asked]) -> list[dict[str, Any]]:
+        try:
+            entries = self.line.ask(asked)
+        except BadInput as error:  # a full disk
+            return [refusal(order.id, error) for order, _ in asked]
+        try:
+            entries, self.line = self.line.answer(entries, self.method, self.rows)
+        except (BadInput, Diverged):
+            entries = [self.folder.ledger.entry(entry.number) for entry in entries]
+            if entries[0].state != "refused":
+                raise
+        return [answer(entry) for entry in entries]

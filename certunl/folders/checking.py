@@ -1,0 +1,148 @@
+"""What is wrong with a run folder or a release, and what in a folder still depends on the forgotten."""
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from certunl.base import Params
+from certunl.disk import read_json
+from certunl.errors import BadInput
+from certunl.folders.parts import Parts, ordered
+from certunl.rows.erasing import kept
+
+if TYPE_CHECKING:
+    from certunl.folders.run import RunFolder
+
+__all__ = ["PAGES", "check_release", "problems", "residue"]
+
+PAGES = ("evaluation.json", "attacked.json", "audits.json", "comparison.json", "report.html", "report.md")
+PAGES += ("comparison.html", "comparison.md", "report", "comparison")
+"""What verbs write about un-noised models."""
+
+_SCHEMA = {
+    "entry": int,
+    "head": str,
+    "verdict": str,
+    "method": str,
+    "reference": str,
+    "compared": str,
+    "sigma": (int, float),
+    "epsilon": (int, float, type(None)),
+    "delta": (int, float),
+    "failure_probability": (int, float),
+    "part": str,
+    "arrays": str,
+    "digest": str,
+}
+"""Schema 1 of the facts of a release: names and types."""
+
+
+def check_release(place: Path) -> tuple[Params, dict[str, Any]]:
+    """(the parameters of a release, its facts), for whoever has the folder of the release alone.
+
+    Raises: BadInput if a file is missing or is not as it was written, or the facts have another schema. A digest finds
+    damage. Only the ledger of the owner tells whether somebody wrote both anew (`problems`, with its `head`).
+    """
+    place = Path(place)
+    if not (place / "facts.json").is_file():
+        raise BadInput(f"{place} is no release: it has no facts.json; give a folder of RUN/releases")
+    named = read_json(place / "facts.json", "it is no release, or a damaged one")
+    if not isinstance(named, dict) or named["schema"] != 1:
+        raise BadInput(f"{place} has facts of another schema, and this version reads 1; use the version that wrote it")
+    for name, kind in _SCHEMA.items():
+        if not isinstance(named[name], kind) or isinstance(named[name], bool):
+            raise BadInput(f"{place} has no usable {name!r}: it was edited or damaged; ask its owner for another copy")
+    parts = Parts(place.parent)
+    facts = parts.facts(place.name, part=named["part"])
+    if not re.fullmatch(r"[0-9a-f]{64}", facts["head"]):
+        raise BadInput(f"{place} names no head of a ledger; ask its owner for another copy")
+    return parts.arrays(place.name, facts["arrays"]), facts
+
+
+def problems(folder: "RunFolder") -> list[str]:
+    """One sentence for each thing in a run folder that is not as it was written; none for a whole folder.
+
+    The chain of the ledger, the examples beside it, the run, and every update and release are read and compared with
+    their digests.
+    """
+    sentences: list[str] = []
+
+    def tried(check: Any) -> None:
+        try:
+            check()
+        except BadInput as error:
+            sentences.append(str(error))
+
+    tried(folder.ledger.check)
+    if sentences:
+        return sentences
+    tried(lambda: folder.untrained if folder.purged else folder.run)
+    ledger, releases = folder.ledger, folder.releases
+    gone = {name for event in ledger.events() if event.state == "purged" for name in json.loads(event.facts)["updates"]}
+    leaders = {entry.part: entry for entry in ledger.leaders()}
+    for name, entry in leaders.items():
+        facts = entry.facts["applied"]
+        if (releases.updates.place / name).exists():
+            tried(lambda name=name, facts=facts: releases.updates.compared(name, facts))
+        elif name not in gone:
+            sentences.append(f"updates/{name} is gone, and no purge removed it; restore it from a copy")
+        if (releases.published.place / name).exists():
+            named = {"entry": entry.number, "head": entry.head, "arrays": facts["release"], **facts["public"]}
+            tried(lambda name=name, named=named: releases.published.compared(name, named))
+    for parts in (releases.updates, releases.published):
+        for name in parts.names():
+            if name not in leaders:
+                sentences.append(f"{parts.place.name}/{name} is there, and the ledger does not know it")
+    for entry in ledger.unfinished():
+        sentences.append(f"request {entry.order.id} is {entry.state} and not finished; the next verb finishes it")
+    return sentences
+
+
+def residue(folder: "RunFolder") -> list[str]:
+    """One sentence for each thing in a run folder that still depends on forgotten examples, or names them."""
+    ledger, releases, path = folder.ledger, folder.releases, folder.path
+    every = ledger.forgotten()
+    if not len(every):
+        return []
+    sentences = []
+    if (path / "model").exists():
+        sentences.append("model/ is the trained model before any request; purge --model removes it")
+    lines = {name.rpartition("-")[0]: name for name in ledger.parts()}
+    updates = [name for name in releases.updates.names() if name not in lines.values()]
+    if updates:
+        more = f" and {len(updates) - 1} more" if len(updates) > 1 else ""
+        sentences.append(
+            f"updates/{updates[0]}{more}: earlier un-noised states, whose differences tell of examples forgotten in "
+            "between; purge removes them"
+        )
+    for line, name in lines.items():
+        others = np.setdiff1d(every, ledger.forgotten(line))
+        if len(others) and (releases.updates.place / name).exists():
+            sentences.append(
+                f"updates/{name} has not forgotten {len(others)} examples that other lines have; ask for them by "
+                f"--name {line} too"
+            )
+    for store in sorted(store for store in (path / "prepared").glob("*") if store.is_dir()):
+        rows = len(kept(store, every))
+        sentences.append(
+            f"prepared/{store.name} has {rows} rows of forgotten examples; the next verb erases them"
+            if rows
+            else f"prepared/{store.name} has no row of them; the other rows were gathered along a training with them"
+        )
+    if early := ordered({*releases.published.names()} - {*lines.values()}):
+        sentences.append(f"releases/ {', '.join(early)}: made before later requests of their line; withdraw them")
+    if pages := [name for name in PAGES if (path / name).exists()]:
+        sentences.append(f"{', '.join(pages)}: numbers of un-noised models; purge removes them")
+    if any(entry.ids is not None for entry in ledger.entries()):
+        sentences.append("ledger.sqlite says which request named which examples; purge removes that")
+    sentences.append(f"ledger.sqlite keeps the numbers of {len(every)} forgotten examples, to refuse a second request")
+    if folder.owner_names is not None:
+        sentences.append("owners.json has names of owners; purge removes those of the forgotten")
+    if (path / "features").exists():
+        sentences.append("features/ is the extractor, which no request changes")
+    source = folder.facts["settings"]["dataset"]
+    sentences.append(f"the data set itself ({source}), copies, snapshots and backups are outside of this folder")
+    return sentences

@@ -1,0 +1,83 @@
+"""Removing what describes the forgotten: earlier states, pages, names, and if asked the trained model."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from certunl import disk
+from certunl.errors import BadInput
+from certunl.folders.checking import PAGES
+
+if TYPE_CHECKING:
+    from certunl.folders.run import RunFolder
+
+__all__ = ["finish_purges", "purge"]
+
+
+def purge(folder: "RunFolder", *, model: bool = False) -> list[str]:
+    """Removes from a locked folder what is not needed to go on. What was removed, in words.
+
+    Every line keeps its last update, from which it goes on.
+
+    Args:
+        folder: the run folder.
+        model: whether the trained model is removed too. New lines can then only begin with retraining.
+
+    Raises: BadInput if a request is open.
+    """
+    if open_ := folder.ledger.unfinished():
+        raise BadInput(f"request {open_[0].order.id} is open; give any verb that finishes it first")
+    pages = [name for name in PAGES if (folder.path / name).exists()]
+    for name in pages:
+        _remove(folder.path / name)
+    names = _without_forgotten_owners(folder)
+    last = {name.rpartition("-")[0]: name for name in folder.ledger.parts()}
+    updates = [name for name in folder.releases.updates.names() if name not in last.values()]
+    model = model and (folder.path / "model").exists()
+    # the ledger says what is removed before it is, so that a crash leaves nothing unexplained
+    count = folder.ledger.purge({"updates": updates, "model": model})
+    finish_purges(folder)
+    removed = [f"{len(updates)} earlier updates"] * bool(updates) + pages + ["the trained model"] * model
+    removed += [f"the examples and words of {count} requests in the ledger"] * bool(count)
+    return removed + [f"{names} names of owners"] * bool(names)
+
+
+def finish_purges(folder: "RunFolder") -> None:
+    """Removes what a purge in the ledger says is removed, and is still there."""
+    for event in folder.ledger.events():
+        if event.state == "purged":
+            facts = json.loads(event.facts)
+            for place in [folder.releases.updates.place / name for name in facts["updates"]]:
+                _remove(place)
+            if facts["model"]:
+                _remove(folder.path / "model")
+
+
+def _remove(place: Path) -> None:
+    """Removes a file or a folder. A folder gets the name of a leftover first, so it is never there in part."""
+    if place.is_symlink() or not place.exists():
+        return
+    if place.is_dir():
+        aside = disk.leftover(place)
+        place.rename(aside)
+        shutil.rmtree(aside)
+    else:
+        place.unlink()
+    disk.flush(place.parent)
+
+
+def _without_forgotten_owners(folder: "RunFolder") -> int:
+    """Removes the names of owners of whom no example is left. The number of names removed."""
+    names, owners = folder.owner_names, folder.splits.train.owners
+    if names is None or owners is None:
+        return 0
+    present = np.ones(len(owners), bool)
+    present[folder.ledger.forgotten()] = False
+    left = {*np.asarray(owners)[present].tolist()}
+    gone = [name for name, number in names.items() if number not in left]
+    if gone:
+        folder.write("owners", {name: number for name, number in names.items() if name not in gone})
+    return len(gone)
