@@ -16,6 +16,7 @@ from certunl.cli._judging import evaluate, report
 from certunl.cli._keeping import ledger, purge, verify
 from certunl.cli._making import plan, prepare, train
 from certunl.cli._serving import serve
+from certunl.cli._stopping import stoppable
 from certunl.cli._studying import audit, compare
 from certunl.cli._words import say
 from certunl.disk import trouble
@@ -70,14 +71,15 @@ _VERBS = (demo, train, plan, prepare, forget, evaluate, compare, audit, report, 
 
 
 def main(args: list[str] | None = None) -> None:
-    """Runs one verb. Bad input and divergence end in one sentence on stderr and exit status 2."""
+    """Runs one verb. Bad input and divergence end in one sentence on stderr and exit status 2, Ctrl-C and SIGTERM in
+    one and 130 or 143."""
     verbs: dict[str, Any] = {f.__name__: f for f in _VERBS}
     words = sys.argv[1:] if args is None else args
     if words == ["--version"]:
         return say(f"certunl {certunl.__version__}")
     about = "Certified machine unlearning. certunl VERB --help explains a verb, certunl --version prints the version."
     try:
-        with warnings.catch_warnings():
+        with stoppable(words[0] if words else ""), warnings.catch_warnings():
             warnings.showwarning = lambda message, *_, **__: print(f"certunl: warning: {message}", file=sys.stderr)
             tyro.extras.subcommand_cli_from_dict(verbs, prog="certunl", description=about, args=words)
     except (BadInput, Diverged) as error:

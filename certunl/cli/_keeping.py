@@ -30,14 +30,11 @@ def ledger(folder: Folder, /, verify: bool = False, residue: bool = False, json:
     place = RunFolder(folder)
     if not (folder / "run.json").is_file():
         raise BadInput(f"{folder} is no run folder, because it has no run.json; train into a new folder")
+    if not verify:
+        place.ledger.check()
     wrong = problems(place) if verify else []
     left = _residue(place) if residue else []
-    try:
-        entries, head = place.ledger.entries(), place.ledger.head
-    except BadInput as error:
-        if not verify:
-            raise
-        entries, head, wrong = [], None, wrong or [str(error)]
+    entries, head = place.ledger.entries(), place.ledger.head
     if json:
         facts: dict[str, Any] = {"schema": 1, "head": head, "requests": [_facts(entry) for entry in entries]}
         facts |= ({"problems": wrong} if verify else {}) | ({"residue": left} if residue else {})

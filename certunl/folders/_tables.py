@@ -70,6 +70,10 @@ def connected(place: Path, *, write: bool = False) -> Iterator[sqlite3.Connectio
                 raise BadInput(f"{place} is no ledger of this version; {_GONE}")
             yield connection
             connection.execute("COMMIT")
+    except BadInput:
+        raise
+    except (KeyError, TypeError, ValueError, RecursionError, MemoryError) as error:  # facts that nobody wrote
+        raise BadInput(f"{place} is not as it was written ({type(error).__name__}: {error}); {_GONE}") from error
     except sqlite3.Error as error:
         if said := _trouble(error):
             raise BadInput(f"{place}: {said}") from error

@@ -170,7 +170,7 @@ class Ledger:
             events = [Event(*row) for row in connection.execute("SELECT * FROM events ORDER BY number")]
             rows = {row[0]: row[1:] for row in connection.execute("SELECT * FROM entries")}
             beside = {row[0]: row[1:] for row in connection.execute("SELECT * FROM examples")}
-        wrong = broken(events, self.root) or _contradicted(events, rows, beside)
+            wrong = broken(events, self.root) or _contradicted(events, rows, beside)
         if wrong:
             raise BadInput(f"{self.place} is not as it was written ({wrong}); restore it from a copy, or train again")
 

@@ -124,7 +124,7 @@ class RunFolder:
     def run(self) -> Run:
         """The run. Raises: BadInput if files were changed, the data set is not the one it was trained on, or the
         trained model was purged."""
-        if not (self.path / "model").exists() and self.purged:
+        if self.purged:
             raise BadInput(
                 f"the trained model of {self.path} was purged; only retrain can begin a new line of requests"
             )
@@ -134,6 +134,8 @@ class RunFolder:
     @property
     def purged(self) -> bool:
         """Whether the trained model was purged."""
+        if (self.path / "model").exists():
+            return False
         return any(event.state == "purged" and json.loads(event.facts)["model"] for event in self.ledger.events())
 
     @cached_property
@@ -189,15 +191,20 @@ class RunFolder:
         """The stored rows of a method, without those of forgotten examples; None if nothing was prepared."""
         if not (method.stores_rows and self._place(name, method).exists()):
             return None
-        store = method.open(self.run, self._place(name, method))
+        store = method.open(self._for_rows, self._place(name, method))
         store.drop(np.unique(store.owners[self.ledger.forgotten()]))
         return store
 
     def prepare(self, name: str, method: Any, progress: Progress | None = None) -> Store:
         """Stores the rows of a method for all examples that no line has forgotten."""
         (self.path / "prepared").mkdir(exist_ok=True, mode=0o700)
-        present = self.run.present.at[self.ledger.forgotten()].set(False)
-        return method.store(replace(self.run, present=present), self._place(name, method), progress=progress)
+        present = self._for_rows.present.at[self.ledger.forgotten()].set(False)
+        return method.store(replace(self._for_rows, present=present), self._place(name, method), progress=progress)
+
+    @property
+    def _for_rows(self) -> Run:
+        """The run; rows need no trained model, and follow the training from its start."""
+        return self.untrained if self.purged else self.run
 
     def _place(self, name: str, method: Any) -> Path:
         return self.path / "prepared" / f"{name}_{method.form}"
