@@ -24,6 +24,7 @@ from certunl.evaluation.comparison import compare, every_method
 from certunl.evaluation.counterfactuals import LeaveOneOut, klom, klom_splits, leave_one_out
 from certunl.features import Features
 from certunl.folders.checkpoints import read_params
+from certunl.folders.resuming import Checkpoints
 from certunl.folders.saving import load, save
 from certunl.methods.certified_removal import CertifiedRemoval
 from certunl.methods.descent_to_delete import DescentToDelete
@@ -81,6 +82,7 @@ __all__ = [
     "Budget",
     "Certificate",
     "CertifiedRemoval",
+    "Checkpoints",
     "Dataset",
     "Dense",
     "DescentToDelete",

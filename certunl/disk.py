@@ -26,6 +26,7 @@ __all__ = [
     "leftover",
     "lock",
     "read_json",
+    "remove",
     "remove_leftovers",
     "trouble",
     "whole",
@@ -91,6 +92,19 @@ def lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
     with hold(folder, wait=wait):
         remove_leftovers(folder)  # `hold` excludes a living writer
         yield
+
+
+def remove(place: Path) -> None:
+    """Removes a file or a folder. A folder gets the name of a leftover first, so it is never there in part."""
+    if place.is_symlink() or not place.exists():
+        return
+    if place.is_dir():
+        aside = leftover(place)
+        place.rename(aside)
+        shutil.rmtree(aside)
+    else:
+        place.unlink()
+    flush(place.parent)
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -2,11 +2,13 @@
 
 import logging
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optax
 
+from certunl import registry
 from certunl.base import Key, Params
 from certunl.certificates.account import Account
 from certunl.certificates.budget import Budget
@@ -15,11 +17,18 @@ from certunl.certificates.certificate import Release
 from certunl.certificates.secret import Secret
 from certunl.certificates.update import Unlearner, declared
 from certunl.errors import BadInput
+from certunl.folders.line import Line
+from certunl.folders.order import Order, drawn_id
+from certunl.folders.run import RunFolder
 from certunl.rows import Statistics, Store
 from certunl.rows.staleness import Staleness, measure_staleness
 from certunl.training.run import Run
 
 __all__ = ["Stream"]
+
+
+def _built(name: str, settings: dict[str, Any]) -> Unlearner:
+    return registry.build("methods", name, **settings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +44,7 @@ class Stream:
         prepared: the result of its preparation, for example rows.
         account: the privacy that the releases have spent.
         staleness: the measured staleness of the rows; None if it was not measured.
+        line: the line of a run folder that has its requests (`open`); None for a stream in memory.
         shift: the sum of all updates since the rows were gathered or their staleness was last measured, a pytree like
             params and as secret; None for nothing.
     """
@@ -45,6 +55,36 @@ class Stream:
     account: Account = field(default_factory=Account)
     staleness: Staleness | None = None
     shift: Params = None
+    line: Line | None = field(default=None, repr=False)
+
+    @classmethod
+    def open(
+        cls, folder: Any, method: str = "hessian_free", settings: dict[str, Any] | None = None, *, name: str = ""
+    ) -> "Stream":
+        """The stream of one line of requests of a run folder, after all its requests.
+
+            stream = cu.Stream.open("runs/m", "newton", {"operator": "ggn"})
+            release, stream = stream.forget([4, 8], budget, key, id="ORDER-17")
+
+        It has the ledger of the folder, so `forget` and the command line may take turns, and requests have ids. The new
+        state is on the disk before the rows of the forgotten are erased. An interrupted request is finished first.
+
+        Args:
+            folder: the run folder.
+            method: the name of the method.
+            settings: its settings. Default: none.
+            name: the line of requests. Default: the name of the method.
+
+        Raises: BadInput if another certunl works on the folder, or it is damaged; the errors of `RunFolder.line`.
+        """
+        place, settings = RunFolder(Path(folder)), settings or {}
+        with place.locked(build=_built):
+            return cls._of(place.line(name or method, method, settings), _built(method, settings))
+
+    @classmethod
+    def _of(cls, line: Line, method: Unlearner) -> "Stream":
+        rows = line.folder.rows(line.maker["method"], method)
+        return cls(run=line.run, method=method, prepared=rows, account=line.account, line=line)
 
     @property
     def moved(self) -> float:
@@ -65,6 +105,7 @@ class Stream:
         noise_key: Key | Secret | None = None,
         *,
         trivial: bool = False,
+        id: str | None = None,
     ) -> tuple[Release, "Stream"]:
         """(the release without `request`, the stream after it).
 
@@ -78,9 +119,15 @@ class Stream:
             key: the randomness of the method; `secret_key()` if the steps of the method carry the noise.
             noise_key: `secret_key()`, for the noise of the release. Default: a new one.
             trivial: as in `certify`.
+            id: the name of the request in the ledger of a run folder. The same id again gives the release again.
+                Default: a new one.
 
         Raises: BadInput if the release would exceed the total of the account; the stream then stays as it was.
         """
+        if self.line is not None:
+            return self._recorded(request, budget, key, noise_key, trivial, id)
+        if id is not None:
+            raise BadInput("this stream has no ledger, so its requests have no id; open one with Stream.open(folder)")
         ids, prepared = self.run.check(request), self.prepared
         method = declared(self.method)
         rows = prepared if isinstance(prepared, Statistics | Store) else None
@@ -106,6 +153,38 @@ class Stream:
             )
         return release, after
 
+    def _recorded(
+        self, request: Any, budget: Budget, key: Any, noise_key: Any, trivial: bool, id: str | None
+    ) -> tuple[Release, "Stream"]:
+        """`forget` on a run folder."""
+        line = self.line
+        assert line is not None
+        if noise_key is not None:
+            raise BadInput("a run folder draws the noise of a release itself; leave noise_key out")
+        place, (method, settings) = line.folder, (line.maker["method"], line.maker["settings"])
+        with place.locked(build=_built):
+            line = place.line(line.name, method, settings)
+            ids = np.unique(np.atleast_1d(np.asarray(request)))
+            order = Order(
+                id=drawn_id() if id is None else id,
+                line=line.name,
+                method=method,
+                settings=settings,
+                budget=budget,
+                words="ids:" + ",".join(map(str, ids.tolist())),
+                total=self.account.total,
+                trivial=trivial,
+            )
+            entry = None if id is None else place.ledger.find(id)
+            if entry is None or entry.state == "refused":
+                order = order if isinstance(key, Secret) else order.with_key(key)
+                rows = place.rows(method, self.method)
+                [entry], line = line.answer(line.ask([(order, line.run.check(ids))]), self.method, rows)
+            elif not entry.order.same(order, words=entry.ids is not None):
+                raise BadInput(f"the id {id} names another request ({entry.said()}); give this one an id of its own")
+            release = line.release if line.release is not None else place.releases.release(entry.part)
+            return release, self._of(replace(line, release=None), self.method)
+
     def repair(self, key: Key, **settings: Any) -> "Stream":
         """The stream after some more epochs of training on the retained examples (see `repair` of the method).
 
@@ -114,6 +193,8 @@ class Stream:
 
         Raises: BadInput if the method has no repair, or nothing is prepared.
         """
+        if self.line is not None:
+            raise BadInput("a run folder keeps the rows of its own training, so they are not repaired; retrain instead")
         if self.prepared is None:
             raise BadInput("there are no prepared rows to repair; use HessianFree and give its rows as prepared")
         run, prepared = declared(self.method).repair(self.run, self.prepared, key, **settings)

@@ -9,7 +9,9 @@ import pytest
 
 from certunl.folders import RunFolder
 from certunl.folders.checking import problems
+from certunl.rows import Store
 from certunl.rows.erasing import kept
+from certunl.rows.shards import Shards
 from tests.crashes import Crashes
 from tests.verbs import SMALL, certunl
 
@@ -63,3 +65,70 @@ def test_forget_survives_a_crash_at_every_operation(prepared, tmp_path, capsys):
     for name, left in crashes.states(tmp_path / "try", STEP):
         certunl("forget", left, *words)
         same(state(left), expected, name)
+
+
+def test_prepare_and_purge_survive_a_crash_at_every_operation(prepared, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(prepared, folder)
+    shutil.rmtree(folder / "prepared" / "hessian_free_first_order")
+    certunl("forget", folder, "--method", "newton", "--request", "ids:5", "--set", "operator=ggn", "--trivial")
+    certunl("evaluate", folder)
+    (tmp_path / "try").mkdir()
+    for verb in (("prepare",), ("purge", "--model")):
+        crashes = Crashes(folder, (verb[0], folder, *verb[1:]), tmp_path / verb[0])
+        place = RunFolder(folder)
+        names, rows = listing(folder), {store.name: rows_of(store) for store in (folder / "prepared").iterdir()}
+        for name, left in crashes.states(tmp_path / "try", STEP if verb[0] == "prepare" else max(1, STEP // 3)):
+            certunl(verb[0], left, *verb[1:])
+            assert listing(left) == names and problems(RunFolder(left)) == [], name
+            for store in (left / "prepared").iterdir():
+                assert all(map(np.array_equal, rows_of(store), rows[store.name])), name
+            assert np.array_equal(RunFolder(left).ledger.forgotten(), place.ledger.forgotten())
+            assert verb[0] == "prepare" or all(entry.ids is None for entry in RunFolder(left).ledger.entries())
+
+
+def listing(folder):
+    """The names of all files but those whose names are drawn."""
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if "/d/" not in str(p) and p.name != ".lock")
+
+
+def rows_of(place):
+    """(the units with a row, the rows)."""
+    shards = Shards(place)
+    store = Store(shards, None, {})
+    return store.units, shards.read(store._readable())
+
+
+def test_train_survives_a_crash_at_every_operation(tmp_path):
+    folder = tmp_path / "run"
+    crashes = Crashes(folder, ("train", folder, *SMALL), tmp_path / "record")
+    run = RunFolder(folder).run
+    (tmp_path / "try").mkdir()
+    for name, left in crashes.states(tmp_path / "try", 2 * STEP):
+        if not (left / "run.json").is_file():
+            certunl("train", left, *SMALL)
+        certunl("prepare", left)
+        jax.tree.map(np.testing.assert_array_equal, RunFolder(left).run.params, run.params)
+        assert problems(RunFolder(left)) == [], name
+        assert {path.name for path in left.iterdir()} - {"prepared"} == {path.name for path in folder.iterdir()}
+
+
+def test_serve_survives_a_crash_at_every_operation(prepared, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(prepared, folder)
+    requests = tmp_path / "requests.jsonl"
+    requests.write_text(
+        '{"id": "A", "ids": [3]}\n{"id": "B", "ids": [9]}\n'
+        '{"id": "C", "request": "random:2"}\n{"id": "D", "ids": [11]}\n'
+    )
+    words = ("--input", requests, "--trivial")
+    crashes = Crashes(folder, ("serve", folder, *words), tmp_path / "record")
+    (tmp_path / "try").mkdir()
+    for name, left in crashes.states(tmp_path / "try", 3 * STEP):
+        certunl("serve", left, *words)
+        listed, *_ = state(left)
+        by_id = {id: (ids, part) for _, id, ids, part, _ in listed if id in "ABCD"}
+        assert sorted(by_id) == list("ABCD") and by_id["A"][0] == [3] and by_id["D"][0] == [11], name
+        assert len(by_id["C"][0]) == 2, name
+        known = np.concatenate([[1, 2], *(ids for ids, _ in by_id.values())])
+        assert RunFolder(left).ledger.forgotten().tolist() == sorted(known.tolist()), name

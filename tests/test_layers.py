@@ -14,8 +14,8 @@ LAYERS = [
     {"base", "errors", "timing"},
     {"training", "certificates", "models", "disk", "registry"},
     {"bounds", "rows", "solvers", "metrics", "membership", "audits", "datasets", "features"},
-    {"methods", "attacks", "folders", "requests", "stream"},
-    {"evaluation", "planning"},
+    {"methods", "attacks", "folders", "requests"},
+    {"evaluation", "planning", "stream"},
     {"report"},
     {"cli"},
 ]

@@ -85,10 +85,12 @@ def train(
         split = f"{len(rows):,} rows are training examples (ids 0 to {len(rows) - 1}), {len(built.splits.test):,} test"
         say(f"{split} the model; `forget --request rows:ROW` names rows of your data, from 0")
     start = time.perf_counter()
-    with progress("training") as tick:
-        run = train_run(built.problem, built.recipe, key, progress=tick)
-    seconds = time.perf_counter() - start
-    RunFolder.create(folder, run, settings, built)
+    place = RunFolder(folder)
+    with place.training(settings, built) as checkpoints:
+        with progress("training") as tick:
+            run = train_run(built.problem, built.recipe, key, progress=tick, checkpoints=checkpoints)
+        seconds = time.perf_counter() - start
+        place.write_run(run, settings, built)
     scores = run.problem.scores(run.params, jax.tree.map(jax.numpy.asarray, built.splits.test))
     size = width(run.params)
     of = f"{len(built.source):,} examples of {dataset}" + (f", features of {features}," if features else "")

@@ -1,12 +1,11 @@
 """Requests as JSON, and their answers."""
 
-import csv
-import io
 import json
 from typing import Any
 
 from certunl.errors import BadInput
 from certunl.folders import Entry
+from certunl.requests import listed
 
 __all__ = ["BUDGET", "answer", "fields", "refusal"]
 
@@ -46,9 +45,7 @@ def _words(facts: dict[str, Any]) -> str:
     if not values or not all(isinstance(one, kinds) and not isinstance(one, bool) for one in values):
         what = "whole numbers" if named == ["ids"] else "names of owners"
         raise BadInput(f"{named[0]} must be one or more {what}, got {value!r}")
-    written = io.StringIO()
-    csv.writer(written, lineterminator="").writerow(values)
-    return f"{named[0]}:{written.getvalue()}"
+    return f"{named[0]}:{listed(values)}"  # a name that begins with @ is no file
 
 
 def answer(entry: Entry) -> dict[str, Any]:

@@ -10,6 +10,7 @@ run            RunFolder: a run on disk, its stored rows and lines
 line           Line: requests one after another; each is asked, applied, released, erased
 order          Order, Entry: a request as it was asked, and as the ledger has it
 ledger         Ledger: every request, in SQLite; chain, spending: its hashes, and the account that follows from it
+resuming       Checkpoints: a training that goes on after a kill
 settling       what is done first about requests that a crash interrupted
 releases       Releases: the updates and releases of all lines
 arrays         save_arrays, load_arrays: pytrees of arrays
@@ -25,12 +26,14 @@ from certunl.folders.line import Line
 from certunl.folders.order import Entry, Order, drawn_id
 from certunl.folders.parts import Parts
 from certunl.folders.releases import Releases
+from certunl.folders.resuming import Checkpoints
 from certunl.folders.run import RunFolder
 from certunl.folders.settings import LOSSES, Built, build, compose
 
 __all__ = [
     "LOSSES",
     "Built",
+    "Checkpoints",
     "Entry",
     "Ledger",
     "Line",

@@ -1,7 +1,10 @@
 """A new run folder, written whole or not at all."""
 
+import contextlib
 import os
 import platform
+from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,14 +12,56 @@ from typing import Any
 import jax
 
 from certunl import disk
+from certunl.base import digest
+from certunl.errors import BadInput
 from certunl.folders.arrays import save_arrays
 from certunl.folders.ledger import Ledger
+from certunl.folders.resuming import Checkpoints
 from certunl.folders.settings import Built, fingerprint
 from certunl.training.run import Run
 
-__all__ = ["FORMAT", "write_run"]
+__all__ = ["FORMAT", "OWN", "TRAINING", "reserve", "training", "write_run"]
+
+TRAINING = ".certunl-training"
+"""The folder in RUN that says, until the run is whole, that everything in RUN is of this program."""
 
 FORMAT = 5  # 4 had no ledger
+OWN = ("run.json", "arrays", "model", "features", "prepared", "updates", "releases", "ledger.sqlite", "plan.json")
+
+
+def reserve(path: Path) -> None:
+    """Raises: as `RunFolder.reserve`."""
+    names = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
+    left = {*OWN, "owners.json", TRAINING} - {"run.json"} if TRAINING in names else {"plan.json"}
+    if (path.exists() and not path.is_dir()) or names - left - {".lock"}:
+        raise BadInput(f"{path} already exists and is not empty; choose another folder, or remove it first")
+    parent = next(p for p in path.absolute().parents if p.exists())
+    if not (parent.is_dir() and os.access(parent, os.W_OK)):
+        raise BadInput(f"{path} cannot be written: {parent} is no folder this user may write to")
+
+
+@contextlib.contextmanager
+def training(path: Path, settings: dict[str, Any], built: Built) -> Iterator[Checkpoints]:
+    """As `RunFolder.training`."""
+    extractor = None if built.extractor is None else built.extractor.params
+    identity = digest(settings, (built.source, extractor))
+    path.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as failed, disk.hold(path):
+        (path / TRAINING).mkdir(exist_ok=True, mode=0o700)
+        checkpoints = Checkpoints(path / TRAINING, settings=identity)
+        try:
+            yield checkpoints
+        except Exception:
+            checkpoints.clear()
+            failed.callback(partial(_forsake, path))
+            raise
+
+
+def _forsake(path: Path) -> None:
+    """Removes the folder of a training that failed, if it holds nothing."""
+    (path / ".lock").unlink(missing_ok=True)
+    if not any(path.iterdir()):
+        path.rmdir()
 
 
 def write_run(path: Path, run: Run, settings: dict[str, Any], built: Built) -> None:
@@ -31,7 +76,11 @@ def write_run(path: Path, run: Run, settings: dict[str, Any], built: Built) -> N
         "versions": {name: version(name) for name in ("certunl", "jax", "jaxlib", "flax", "optax")},
         "device": f"{jax.devices()[0].device_kind}, {os.cpu_count()} CPUs {platform.machine()}",
     }
-    with disk.whole(path) as partial:
+    path.mkdir(parents=True, exist_ok=True)
+    (path / TRAINING).mkdir(exist_ok=True, mode=0o700)  # says until the end that the rest may be written anew
+    staged = path / TRAINING / "run"
+    disk.remove(staged)
+    with disk.whole(staged) as partial:
         losses = {} if run.losses is None else {"losses": run.losses}
         schedule = {"start": run.start, "schedule": run.schedule.arrays()}
         for name, arrays in (("arrays", schedule), ("model", {"params": run.params} | losses)):
@@ -45,4 +94,10 @@ def write_run(path: Path, run: Run, settings: dict[str, Any], built: Built) -> N
         if (names := built.splits.owner_names) is not None:
             disk.write_json(partial / "owners.json", {n: i for i, n in enumerate(names)}, mode=0o600)
         disk.write_json(partial / "run.json", facts)
-        (path / "plan.json").unlink(missing_ok=True)  # `announce` wrote it; the same is in the new folder
+    for part in sorted(staged.iterdir(), key=lambda part: part.name == "run.json"):  # which makes it a run folder
+        if part.name == "run.json":
+            disk.flush(path)
+        disk.remove(path / part.name)
+        part.rename(path / part.name)
+    disk.flush(path)
+    disk.remove(path / TRAINING)

@@ -45,6 +45,7 @@ class Line:
         after: the name of its last update; empty if there is none.
         account: what all releases of the folder spent.
         latest: the number of the last event that it knows of.
+        release: the release of the last `answer`; None before.
     """
 
     folder: "RunFolder"
@@ -55,6 +56,7 @@ class Line:
     after: str
     account: Account
     latest: int
+    release: Release | None = None
 
     def ask(self, orders: Sequence[tuple[Order, np.ndarray]]) -> list[Entry]:
         """Records requests. From then on they are promised: whatever happens, a later verb answers them.
@@ -140,7 +142,7 @@ class Line:
         entries = self.folder.releases.finished(entries)
         after = {"run": self.run.minus(ids, update.params), "count": self.count + 1, "after": name}
         account = certificate.account.restarted() if certificate.guarantee.restores else certificate.account
-        return entries, replace(self, **after, account=account, latest=self.folder.ledger.latest())
+        return entries, replace(self, **after, account=account, latest=self.folder.ledger.latest(), release=release)
 
 
 def _joint(entries: Sequence[Entry]) -> np.ndarray:

@@ -1,8 +1,6 @@
 """Removing what describes the forgotten: earlier states, pages, names, and if asked the trained model."""
 
 import json
-import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,7 +30,7 @@ def purge(folder: "RunFolder", *, model: bool = False) -> list[str]:
         raise BadInput(f"request {open_[0].order.id} is open; give any verb that finishes it first")
     pages = [name for name in PAGES if (folder.path / name).exists()]
     for name in pages:
-        _remove(folder.path / name)
+        disk.remove(folder.path / name)
     names = _without_forgotten_owners(folder)
     last = {name.rpartition("-")[0]: name for name in folder.ledger.parts()}
     updates = [name for name in folder.releases.updates.names() if name not in last.values()]
@@ -51,22 +49,9 @@ def finish_purges(folder: "RunFolder") -> None:
         if event.state == "purged":
             facts = json.loads(event.facts)
             for place in [folder.releases.updates.place / name for name in facts["updates"]]:
-                _remove(place)
+                disk.remove(place)
             if facts["model"]:
-                _remove(folder.path / "model")
-
-
-def _remove(place: Path) -> None:
-    """Removes a file or a folder. A folder gets the name of a leftover first, so it is never there in part."""
-    if place.is_symlink() or not place.exists():
-        return
-    if place.is_dir():
-        aside = disk.leftover(place)
-        place.rename(aside)
-        shutil.rmtree(aside)
-    else:
-        place.unlink()
-    disk.flush(place.parent)
+                disk.remove(folder.path / "model")
 
 
 def _without_forgotten_owners(folder: "RunFolder") -> int:

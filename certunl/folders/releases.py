@@ -125,11 +125,11 @@ class Releases:
         certificate = replace(certificate_of(facts), account=self.ledger.account(line, until=name))
         return Release(params=self.published.arrays(name, facts["release"]), update=update, certificate=certificate)
 
-    def facts(self, name: str) -> dict[str, Any]:
-        """What the ledger knows of a release. Raises: BadInput if that is nothing."""
+    def release(self, name: str) -> Release:
+        """One release. Raises: BadInput if the ledger does not know it, or its files are gone or damaged."""
         for entry in self.ledger.leaders():
             if entry.part == name:
-                return entry.facts["applied"]
+                return self._release(name, entry.order.line, entry.facts["applied"])
         raise BadInput(f"the ledger knows no release {name}; certunl ledger lists them")
 
     def certificates(self) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,7 +16,7 @@ from certunl.base import Progress
 from certunl.datasets import Splits
 from certunl.errors import BadInput
 from certunl.features import Features
-from certunl.folders._writing import FORMAT, write_run
+from certunl.folders._writing import FORMAT, OWN, reserve, training, write_run
 from certunl.folders.arrays import load_arrays
 from certunl.folders.ledger import Ledger
 from certunl.folders.line import Line, begin
@@ -25,6 +24,7 @@ from certunl.folders.modelling import extractor_of, with_outputs
 from certunl.folders.order import Entry
 from certunl.folders.parts import check_name
 from certunl.folders.releases import Releases
+from certunl.folders.resuming import Checkpoints
 from certunl.folders.settings import Built, build, by_plan, fingerprint
 from certunl.folders.settling import Build, settled
 from certunl.rows.store import Store
@@ -34,8 +34,6 @@ from certunl.training.schedule import Schedule
 
 __all__ = ["RunFolder"]
 
-_OWN = ("run.json", "arrays", "model", "features", "prepared", "updates", "releases", "ledger.sqlite", "plan.json")
-
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -43,6 +41,7 @@ class RunFolder:
 
         RUN/run.json, arrays/          settings, versions and fingerprint; start and schedule (arrays: secret)
         RUN/model/                     the trained parameters and the losses of training (secret)
+        RUN/.certunl-training/         states of a training that goes on or was killed (secret); gone when it is done
         RUN/plan.json                  what was understood of the data: columns, categories, classes, scales (secret)
         RUN/owners.json                the number of each owner by name (secret)
         RUN/features/                  the parameters of the run's extractor, if it has one (public)
@@ -68,6 +67,10 @@ class RunFolder:
         write_run(path, run, settings, built)
         return cls(path)
 
+    def write_run(self, run: Run, settings: dict[str, Any], built: Built) -> None:
+        """Writes the run of a `training` into the folder."""
+        write_run(self.path, run, settings, built)
+
     def announce(self, plan: dict[str, Any]) -> None:
         """Writes RUN/plan.json before the training, so that it is there whatever becomes of the training."""
         self.path.mkdir(parents=True, exist_ok=True)
@@ -76,13 +79,18 @@ class RunFolder:
     def reserve(self) -> None:
         """Raises BadInput unless a new run can be written here. Call it before the long work.
 
-        The plan of a training that did not end may be here.
+        What a training that did not end has left may be here.
         """
-        if self.path.exists() and (not self.path.is_dir() or {p.name for p in self.path.iterdir()} - {"plan.json"}):
-            raise BadInput(f"{self.path} already exists and is not empty; choose another folder, or remove it first")
-        parent = next(p for p in self.path.absolute().parents if p.exists())
-        if not (parent.is_dir() and os.access(parent, os.W_OK)):
-            raise BadInput(f"{self.path} cannot be written: {parent} is no folder this user may write to")
+        reserve(self.path)
+
+    @contextlib.contextmanager
+    def training(self, settings: dict[str, Any], built: Built) -> Iterator[Checkpoints]:
+        """Holds the folder while a run is trained into it, and gives what keeps the state of the training.
+
+        A training that was killed goes on from its last state. One that failed leaves none.
+        """
+        with training(self.path, settings, built) as checkpoints:
+            yield checkpoints
 
     @contextlib.contextmanager
     def locked(self, *, wait: bool = False, build: Build | None = None) -> Iterator[list[Entry]]:
@@ -95,7 +103,7 @@ class RunFolder:
         Raises: BadInput if there is one, if this is no run folder, or if its ledger is not whole.
         """
         for path in sorted(self.path.glob("*")) if self.path.is_dir() else []:
-            if path.name in _OWN and (path.is_symlink() or not (path.is_file() or path.is_dir())):
+            if path.name in OWN and (path.is_symlink() or not (path.is_file() or path.is_dir())):
                 raise BadInput(
                     f"{path} is a link or no file, and nothing is read or written through it; put the real one"
                 )

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from certunl import disk
 from certunl.certificates.update import Unlearner
 from certunl.errors import BadInput, Diverged
+from certunl.folders._writing import TRAINING
 from certunl.folders.order import Entry
 from certunl.folders.purging import finish_purges
 
@@ -27,6 +29,7 @@ def settled(folder: "RunFolder", build: Build | None) -> list[Entry]:
     """
     folder.ledger.check()
     finish_purges(folder)
+    disk.remove(folder.path / TRAINING)  # a crash came after the training, and before this
     known = {*folder.ledger.parts()}
     open_ = folder.ledger.unfinished()
     releases, done = folder.releases, []

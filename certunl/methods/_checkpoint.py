@@ -7,7 +7,8 @@ import jax
 from certunl.base import Params, Progress, digest
 from certunl.errors import BadInput
 from certunl.rows.origin import Origin
-from certunl.training.loop import check_finite, follow
+from certunl.training.chunks import followed
+from certunl.training.loop import check_finite
 from certunl.training.run import Run
 
 __all__ = ["Checkpoint"]
@@ -37,7 +38,7 @@ class Checkpoint:
         """
         run.need_history("a checkpoint of training")
         first = jax.tree.map(lambda a: a[: len(run.schedule) - before], run.schedule)
-        params, risks = jax.block_until_ready(follow(run.problem, run.recipe, run.start, first, progress))
+        params, risks = jax.block_until_ready(followed(run.problem, run.recipe, run.start, first, progress))
         check_finite(risks, params, run.recipe)
         return cls(params, _origin(run, before), digest(None, params))
 

@@ -1,7 +1,7 @@
 """Requests to forget, as sorted and unique ids `i32[k]` of present examples.
 
 choosing    functions that draw a request or choose it by class, owner, loss, influence or likeness
-words       `parse`, the request that a text describes, files of ids and owners by their own names included; `inline`
+words       `parse`, the request that a text describes, files of ids and owners by their own names included
 """
 
 from certunl.requests.choosing import (
@@ -14,7 +14,7 @@ from certunl.requests.choosing import (
     random,
     stream,
 )
-from certunl.requests.words import inline, parse
+from certunl.requests.words import inline, listed, parse
 
 __all__ = [
     "by_class",
@@ -22,6 +22,7 @@ __all__ = [
     "hardest",
     "influential",
     "inline",
+    "listed",
     "mislabelled",
     "near_duplicates",
     "parse",

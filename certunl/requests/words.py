@@ -1,8 +1,7 @@
 """The request that a text describes."""
 
 import csv
-import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from certunl.errors import BadInput
 from certunl.requests.choosing import by_class, by_owner, hardest, influential, mislabelled, near_duplicates, random
 from certunl.training.run import Run
 
-__all__ = ["inline", "parse"]
+__all__ = ["inline", "listed", "parse"]
 
 
 def parse(
@@ -85,9 +84,18 @@ def inline(text: str) -> str:
     kind, _, rest = text.partition(":")
     if kind not in ("ids", "owner", "rows") or not rest.startswith("@"):
         return text
-    written = io.StringIO()
-    csv.writer(written, lineterminator="").writerow([entry for entry, _ in _entries(rest)])
-    return f"{kind}:{written.getvalue()}"
+    return f"{kind}:{listed(entry for entry, _ in _entries(rest))}"
+
+
+def listed(entries: Iterable[Any]) -> str:
+    """Entries as a list in words, in quotes where they would be read as something else, such as @FILE."""
+
+    def word(entry: Any) -> str:
+        text = str(entry)
+        plain = text and text.strip() == text and not text.startswith("@") and not {*',"\r\n'} & {*text}
+        return text if plain else '"' + text.replace('"', '""') + '"'
+
+    return ",".join(map(word, entries))
 
 
 def _entries(rest: str) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from optax.projections import projection_l2_ball
 
-from certunl.base import Params, Progress, reporter
+from certunl.base import Params
 from certunl.errors import BadInput, Diverged
 from certunl.training.direction import foreign
 from certunl.training.problem import Problem
@@ -52,24 +52,14 @@ def step(problem: Problem, recipe: Recipe, state: Any, slot: Schedule, presence:
     return (params, memory), risk
 
 
-@partial(jax.jit, static_argnames=("recipe", "progress"))
-def follow(
-    problem: Problem, recipe: Recipe, start: Params, schedule: Schedule, progress: Progress | None = None
-) -> tuple[Params, jax.Array]:
+@partial(jax.jit, static_argnames=("recipe",))
+def follow(problem: Problem, recipe: Recipe, start: Params, schedule: Schedule) -> tuple[Params, jax.Array]:
     """(final parameters, risk of each batch before its step f[t]): training from `start`, as one XLA program."""
-    total, schedule = len(schedule), problem.numbered(schedule)
-    every = max(1, total // 100)
 
-    def body(state: Any, slot: tuple[jax.Array, Schedule]) -> tuple[Any, jax.Array]:
-        t, row = slot
-        state, risk = step(problem, recipe, state, row, jnp.ones_like(row.weights))
-        if progress is not None:
-            call = reporter(progress)
-            report = partial(jax.debug.callback, lambda t, risk: call(int(t) + 1, total, float(risk)), t, risk)
-            jax.lax.cond((t + 1) % every == 0, report, lambda: None)
-        return state, risk
+    def body(state: Any, row: Schedule) -> tuple[Any, jax.Array]:
+        return step(problem, recipe, state, row, jnp.ones_like(row.weights))
 
-    (params, _), risks = jax.lax.scan(body, recipe.begin(start), (jnp.arange(total), schedule))
+    (params, _), risks = jax.lax.scan(body, recipe.begin(start), problem.numbered(schedule))
     return params, risks
 
 

@@ -13,9 +13,10 @@ from optax.projections import projection_l2_ball
 
 from certunl.base import Key, Params, Progress
 from certunl.errors import BadInput, Diverged, typed_key
+from certunl.training.chunks import Keeper, followed
 from certunl.training.dataset import placed
 from certunl.training.direction import warn_of_two_rates
-from certunl.training.loop import check_finite, follow, replay
+from certunl.training.loop import check_finite, replay
 from certunl.training.problem import Problem
 from certunl.training.provenance import Provenance, of_parts, own
 from certunl.training.recipe import Recipe
@@ -124,6 +125,7 @@ def fit(
     *,
     origin: str = "",
     progress: Progress | None = None,
+    checkpoints: Keeper | None = None,
 ) -> Run:
     """The run that training from `start` along `schedule` gives. Step sizes are the schedule's rates.
 
@@ -143,17 +145,24 @@ def fit(
             order". Certificates repeat it under `unchecked`.
         progress: called with (steps done, steps in all) about a hundred times, and with the loss of the last batch if
             it has a third parameter; None reports nothing.
+        checkpoints: as in `train`.
 
     Raises: BadInput for unusable data, losses or schedule; Diverged if the loss becomes NaN or infinite.
     """
     if not isinstance(origin, str):
         raise BadInput(f"origin says in words where start and schedule come from, got {type(origin).__name__}")
     check_parts(problem, recipe)
-    return _fitted(problem, recipe, start, schedule, progress, origin)
+    return _fitted(problem, recipe, start, schedule, progress, checkpoints, origin)
 
 
 def _fitted(
-    problem: Problem, recipe: Recipe, start: Params, schedule: Schedule, progress: Progress | None, origin: str | None
+    problem: Problem,
+    recipe: Recipe,
+    start: Params,
+    schedule: Schedule,
+    progress: Progress | None,
+    checkpoints: Keeper | None,
+    origin: str | None,
 ) -> Run:
     """`fit`, where None for `origin` says that the code has drawn start and schedule."""
     problem = replace(problem, data=placed(problem.data))
@@ -172,7 +181,7 @@ def _fitted(
             norm,
             recipe.radius,
         )
-    params, risks = follow(problem, recipe, start, schedule, progress)
+    params, risks = followed(problem, recipe, start, schedule, progress, checkpoints)
     try:
         check_finite(risks, params, recipe)
     except Diverged as error:
@@ -182,7 +191,14 @@ def _fitted(
     return Run(problem, recipe, start, schedule, params, present, provenance, risks)
 
 
-def train(problem: Problem, recipe: Recipe, key: Key, *, progress: Progress | None = None) -> Run:
+def train(
+    problem: Problem,
+    recipe: Recipe,
+    key: Key,
+    *,
+    progress: Progress | None = None,
+    checkpoints: Keeper | None = None,
+) -> Run:
     """The run that training gives with initial parameters and a schedule drawn from `key`.
 
     Args:
@@ -191,8 +207,10 @@ def train(problem: Problem, recipe: Recipe, key: Key, *, progress: Progress | No
         key: draws the initial parameters and the mini-batches.
         progress: called with (steps done, steps in all) about a hundred times, and with the loss of the last batch if
             it has a third parameter; None reports nothing.
+        checkpoints: `Checkpoints(folder)`, so that the same call goes on after a kill, with the same result to the bit.
+            Default: none.
 
-    Raises: the errors of `fit`.
+    Raises: the errors of `fit`; BadInput if the checkpoints are those of another training.
     """
     typed_key(key)
     check_parts(problem, recipe)
@@ -200,7 +218,7 @@ def train(problem: Problem, recipe: Recipe, key: Key, *, progress: Progress | No
     origin = None if own(problem, recipe) else "drawn by parts that are not all certunl's own"
     start_key, schedule_key = jax.random.split(key)
     schedule = draw(schedule_key, recipe, len(problem.data))
-    return _fitted(problem, recipe, problem.init(start_key), schedule, progress, origin)
+    return _fitted(problem, recipe, problem.init(start_key), schedule, progress, checkpoints, origin)
 
 
 def retrained(run: Run, request: Any) -> Params:

@@ -1,0 +1,81 @@
+"""Checkpoints of a training on disk, from which it goes on after a kill."""
+
+import re
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from certunl import disk
+from certunl.base import digest
+from certunl.errors import BadInput
+from certunl.folders.arrays import load_arrays, save_arrays
+
+__all__ = ["Checkpoints"]
+
+
+@dataclass
+class Checkpoints:
+    """The state of a training in a folder of its own. The same call of `train` with the same folder goes on from it.
+
+        run = cu.train(problem, recipe, key, checkpoints=cu.Checkpoints("runs/big"))
+
+    A state is as secret as the model. It describes the training with all its examples, so remove the folder when the
+    training is done (`clear`).
+
+    Args:
+        place: the folder. It is made if necessary.
+        seconds: the least time between two states. Default: 30. The newest state is kept, the others are removed.
+        settings: what else must be the same for a training to go on, ready for JSON. Default: start, schedule, recipe
+            and targets alone are compared.
+    """
+
+    place: Path | str
+    seconds: float = 30.0
+    settings: Any = None
+    _identity: str = field(default="", init=False, repr=False)
+    _last: float = field(default=0.0, init=False, repr=False)
+
+    def begin(self, identity: str) -> tuple[int, list[Any]]:
+        """(the number of steps that are done, the arrays after them); (0, []) without a state.
+
+        Raises: BadInput if there is a state of another training, or a damaged one.
+        """
+        self._identity, self._last = digest([identity, disk.as_json(self.settings)], ()), time.monotonic()
+        Path(self.place).mkdir(parents=True, exist_ok=True, mode=0o700)
+        disk.remove_leftovers(Path(self.place))
+        if not (states := self._states()):
+            return 0, []
+        cure = "remove it to begin anew, or give the settings that it was begun with"
+        facts = disk.read_json(states[-1] / "facts.json", cure)
+        if facts["identity"] != self._identity:
+            raise BadInput(f"{self.place} holds the state of a training with other settings or data; {cure}")
+        arrays = load_arrays(states[-1] / "arrays", facts["arrays"])
+        return facts["steps"], [arrays[f"{i:04d}"] for i in range(len(arrays))]
+
+    def save(self, steps: int, arrays: list[Any]) -> None:
+        """Keeps the arrays after that many steps, unless a state was kept less than `seconds` ago."""
+        if time.monotonic() - self._last < self.seconds:
+            return
+        earlier = self._states()
+        with disk.whole(Path(self.place) / str(steps)) as partial:
+            written = save_arrays(partial / "arrays", {f"{i:04d}": array for i, array in enumerate(arrays)})
+            disk.write_json(partial / "facts.json", {"identity": self._identity, "steps": steps, "arrays": written})
+        for state in earlier:
+            disk.remove(state)
+        self._last = time.monotonic()
+
+    def clear(self) -> None:
+        """Removes the folder, if there is one and it holds nothing but states."""
+        place = Path(self.place)
+        if place.is_dir() and not place.is_symlink():
+            disk.remove_leftovers(place)
+            for state in self._states():
+                disk.remove(state)
+            if not any(place.iterdir()):
+                place.rmdir()
+
+    def _states(self) -> list[Path]:
+        """The folders of states, in order."""
+        paths = [path for path in Path(self.place).iterdir() if re.fullmatch(r"\d+", path.name)]
+        return sorted(paths, key=lambda path: int(path.name))
