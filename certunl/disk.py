@@ -25,6 +25,7 @@ __all__ = [
     "hold",
     "leftover",
     "lock",
+    "permit",
     "read_json",
     "remove",
     "remove_leftovers",
@@ -63,6 +64,9 @@ def check_room(folder: Path, needed: int) -> None:
             "done: free some, then give the same command again"
         )
 
+
+_LARGEST = 2**28
+"""The largest file of JSON that is read, in bytes."""
 
 _PARTIAL = re.compile(r"\..+\.certunl-\d+")
 """The names of half-written files and folders, which `leftover` makes."""
@@ -159,6 +163,14 @@ def write_bytes(path: Path, content: bytes, *, mode: int = 0o644) -> None:
         partial.unlink(missing_ok=True)
 
 
+def permit(place: Path, *, public: bool) -> None:
+    """Gives a folder and everything in it the modes of what others may read, or of what its owner alone may."""
+    for folder, _, files in os.walk(place):
+        os.chmod(folder, 0o755 if public else 0o700)
+        for name in files:
+            os.chmod(Path(folder, name), 0o644 if public else 0o600)
+
+
 def flush(path: Path) -> None:
     """Waits until the content of a file, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -189,6 +201,8 @@ def read_json(path: Path, otherwise: str) -> Any:
             raise BadInput(f"{path} has no {key!r}; {otherwise}")
 
     try:
+        if not path.is_file() or path.stat().st_size > _LARGEST:
+            raise BadInput(f"{path} is no file, or one of more than {_LARGEST >> 20} MiB; {otherwise}")
         content = json.loads(path.read_text(), object_hook=Facts)
         if not content or not isinstance(content, Facts | list):
             raise BadInput(f"{path} has no usable content; {otherwise}")
@@ -200,22 +214,25 @@ def read_json(path: Path, otherwise: str) -> Any:
 
 
 @contextlib.contextmanager
-def whole(place: Path) -> Iterator[Path]:
+def whole(place: Path, *, private: bool = False) -> Iterator[Path]:
     """A context manager that gives a temporary folder, which becomes `place` when the `with` block ends.
 
     If the block raises, the temporary folder is removed and `place` stays as it was. Nothing is replaced.
 
     Args:
         place: the folder to make. Its parents are made if necessary. An empty folder may be there.
+        private: whether its owner alone may read it and everything in it. Default: as the umask of the process says.
 
     Raises: BadInput at the end of the block, if `place` has content by then.
     """
     place.parent.mkdir(parents=True, exist_ok=True)
     partial = leftover(place)
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
+    partial.mkdir(mode=0o700 if private else 0o777)
     try:
         yield partial
+        if private:
+            permit(partial, public=False)
         for folder, _, files in os.walk(partial):
             for path in [*(Path(folder, name) for name in files), Path(folder)]:
                 flush(path)

@@ -126,7 +126,7 @@ def test_a_killed_verb_goes_on_and_leaves_the_folder_of_an_uninterrupted_one(tmp
     done = subprocess.run(call, env=os.environ | {"JAX_ENABLE_X64": "1"}, capture_output=True)
     assert done.returncode == -signal.SIGKILL and [p.name for p in (place / ".certunl-training").iterdir()] == ["100"]
     assert (place / ".certunl-training").stat().st_mode & 0o777 == 0o700
-    assert "is no run folder" in refused(capsys, "forget", place)
+    assert "the same certunl train command goes on" in refused(capsys, "forget", place)
     assert "other settings" in refused(capsys, "train", place, *WORDS, "learning_rate=0.3")
     certunl("train", place, *WORDS)
     one, two = RunFolder(tmp_path / "whole"), RunFolder(place)

@@ -3,8 +3,11 @@
 import asyncio
 import io
 import json
+import os
 import shutil
+import subprocess
 import sys
+import urllib.request
 
 import jax
 import numpy as np
@@ -131,6 +134,23 @@ def called(app, method="POST", path="/requests", token="t", body=b""):
 
     asyncio.run(app({"type": "http", "method": method, "path": path, "headers": headers}, receive, send))
     return sent[0]["status"], [json.loads(line) for line in sent[1]["body"].decode().splitlines()]
+
+
+def test_the_server_answers_on_the_loopback(folder):
+    code = "from certunl import cli; import sys; cli.main(sys.argv[1:])"
+    call = [sys.executable, "-c", code, "serve", str(folder), "--http", "0"]
+    environment = os.environ | {"JAX_ENABLE_X64": "1"}
+    with subprocess.Popen(call, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        door = json.loads(process.stdout.readline())
+        assert door["address"].startswith("http://127.0.0.1:")
+        headers = {"Authorization": f"Bearer {door['token']}"}
+        call = urllib.request.Request(door["address"], b'{"id": "A", "ids": [3]}\n{"ids": [3]}\n', headers)
+        with urllib.request.urlopen(call) as answer:
+            said = [json.loads(line) for line in answer.read().decode().splitlines()]
+        process.terminate()
+    assert [one["state"] for one in said] == ["erased", "refused"] and process.returncode == 128 + 15
+    assert RunFolder(folder).ledger.entry("A").state == "erased" and problems(RunFolder(folder)) == []
 
 
 class Echo:

@@ -4,7 +4,9 @@ import asyncio
 import hmac
 import json
 import secrets
+import socket
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from certunl.cli._service import Service
@@ -19,7 +21,7 @@ _LARGEST = 2**24
 
 def app(service: Service, token: str) -> Callable[..., Awaitable[None]]:
     """The ASGI application: POST /requests takes JSON lines and gives JSON lines; everything else is refused."""
-    busy = asyncio.Lock()
+    worker = ThreadPoolExecutor(1)  # one body after another, and to its end even if its caller leaves
 
     async def handle(scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Any]) -> None:
         if scope["type"] != "http":
@@ -38,9 +40,8 @@ def app(service: Service, token: str) -> Callable[..., Awaitable[None]]:
             if len(body) > _LARGEST:
                 return await _send(send, 413, [{"error": f"a body has at most {_LARGEST} bytes"}])
         texts = [line for line in body.decode(errors="replace").splitlines() if line.strip()]
-        async with busy:  # a request is answered even if its caller leaves
-            answers = await asyncio.shield(asyncio.to_thread(lambda: list(service.answers(texts))))
-        await _send(send, 200, answers)
+        answers = asyncio.get_running_loop().run_in_executor(worker, lambda: list(service.answers(texts)))
+        await _send(send, 200, await answers)
 
     return handle
 
@@ -61,7 +62,9 @@ def listen(service: Service, port: int) -> None:
     if not 0 <= port < 2**16:
         raise BadInput(f"a port lies between 0 and 65535, got {port}")
     token = secrets.token_urlsafe(32)
-    settings = {"host": "127.0.0.1", "port": port, "log_level": "error", "lifespan": "off"}
-    server = uvicorn.Server(uvicorn.Config(app(service, token), **settings))
-    say(json.dumps({"address": f"http://127.0.0.1:{port}/requests", "token": token}))
-    server.run()
+    server = uvicorn.Server(uvicorn.Config(app(service, token), log_level="error", lifespan="off"))
+    with socket.socket() as door:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        door.bind(("127.0.0.1", port))
+        say(json.dumps({"address": f"http://127.0.0.1:{door.getsockname()[1]}/requests", "token": token}))
+        server.run([door])

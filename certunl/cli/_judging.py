@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from certunl import registry
+from certunl.cli._again import Again
 from certunl.cli._words import Attacks, Folder, attacking, made_with, opened, paged, say, seeded
 from certunl.errors import BadInput
 from certunl.evaluation import evaluate_all
@@ -36,8 +37,12 @@ def evaluate(folder: Folder, /, attacks: Attacks = (), shadows: int = 16, seed: 
                 name: registry.build("methods", method, **settings) for name, (method, settings) in makers
             }
         with progress("retraining, for comparison" + (", and attacking" if attacks else "")):
+            again = Again(place, "evaluating", {"attacks": attacks, "shadows": shadows, "seed": seed})
+            options["done"] = {int(number): reports[0] for number, reports in again.reports.items()}
+            options["tell"] = lambda number, report: again.put(str(number), [report])
             reports = evaluate_all(run, releases, test=place.splits.test, **options)
         place.write("evaluation", [to_json(report) for report in reports])
+        again.done()
         place.write("attacked", {"attacks": attacks, "shadows": shadows, "seed": seed, "head": place.ledger.head})
     for report in reports:
         show(report)

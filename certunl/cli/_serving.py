@@ -56,7 +56,7 @@ def serve(
         name: the line of requests that is continued (default: the method's name).
         set: settings of the method.
         seed: decides random requests and the method's own randomness, never the noise.
-        http: a port of the loopback on which POST /requests takes the lines and gives the answers. The token that a
+        http: a port of the loopback (0: any that is free) on which POST /requests takes the lines and gives the answers. The token that a
             caller needs is printed first.
         wait: wait until another certunl has left the folder.
     """

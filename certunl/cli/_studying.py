@@ -11,6 +11,7 @@ from certunl import registry
 from certunl import requests as requesting
 from certunl.audits.canaries import audit_canaries
 from certunl.certificates.budget import Budget
+from certunl.cli._again import Again
 from certunl.cli._words import (
     Attacks,
     Folder,
@@ -79,26 +80,30 @@ def compare(
             word: requesting.parse(word, jax.random.fold_in(ask_key, i), run, *known) for i, word in enumerate(words)
         }
         reports: list[Report] = []
+        options: dict[str, Any] = {"shadows": shadows, "models": models, "single": single, "patience": patience}
+        choices = (words, sorted(chosen), set, epsilon, delta, attacks, seed)
+        again = Again(place, "comparing", [choices, options])
         for i, word in enumerate(ids):  # results are written after each request, in case a later one fails
-            reports += compare_all(
-                run,
-                {word: ids[word]},
-                jax.random.fold_in(judge_key, i),
-                test=place.splits.test,
-                methods=chosen,
-                budget=budget,
-                attacks=by_name,
-                shadows=shadows,
-                models=models,
-                single=single,
-                patience=patience,
-                tell=lambda sentence: print(sentence, file=sys.stderr, flush=True),
-            )
+            if word not in again.reports:
+                compared = compare_all(
+                    run,
+                    {word: ids[word]},
+                    jax.random.fold_in(judge_key, i),
+                    test=place.splits.test,
+                    methods=chosen,
+                    budget=budget,
+                    attacks=by_name,
+                    tell=lambda sentence: print(sentence, file=sys.stderr, flush=True),
+                    **options,
+                )
+                again.put(word, compared)
+            reports += again.reports[word]
             place.write("comparison", [to_json(report) for report in reports])
             settings: dict[str, Any] = {"seed of the comparison": seed, "epsilon": epsilon, "delta": delta}
             settings |= {f"{r.request}: {name}": value for r in reports for name, value in r.settings.items()}
             title = f"certunl: {folder.name}, methods compared"
             write(folder, title, made_with(place) | settings, paged(reports), name="comparison")
+        again.done()
     for report in reports:
         show(report)
     say(f"wrote {folder / 'comparison.html'}, and the same as comparison.md; nothing was released")

@@ -1,6 +1,6 @@
 """Releases and un-noised updates, compared with retraining."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -141,6 +141,8 @@ def evaluate_all(
     test: Dataset | None = None,
     key: Key | None = None,
     methods: Mapping[str, Unlearner] | None = None,
+    done: Mapping[int, Report] | None = None,
+    tell: Callable[[int, Report], None] | None = None,
     **settings: Any,
 ) -> list[Report]:
     """One Report for each set of forgotten examples.
@@ -151,6 +153,8 @@ def evaluate_all(
         run: the training run before any example was forgotten.
         releases: {name: (the ids of all examples forgotten so far, the release)}.
         test, key, methods: as in `evaluate`.
+        done: reports of an earlier call by the number of the set, which are not made again. Default: none.
+        tell: called with (number of the set, its Report) after each. Default: nothing is.
         settings: other keyword arguments of `evaluate`.
     """
     if key is not None:
@@ -160,11 +164,16 @@ def evaluate_all(
         groups.setdefault(forgotten.tobytes(), {})[name] = release
     reports = []
     for number, (ids, group) in enumerate(groups.items()):
+        if done is not None and number in done:
+            reports.append(done[number])
+            continue
         truth = next((r.update for r in group.values() if r.update.method == "retrain"), None)
         own = None if key is None else jax.random.fold_in(key, number)
         request = np.frombuffer(ids, np.int32)
         theirs = None if methods is None else {name: methods[name] for name in group if name in methods}
         reports.append(evaluate(run, request, group, test=test, reference=truth, key=own, methods=theirs, **settings))
+        if tell is not None:
+            tell(number, reports[-1])
     return reports
 
 

@@ -85,7 +85,7 @@ def write_run(path: Path, run: Run, settings: dict[str, Any], built: Built) -> N
         schedule = {"start": run.start, "schedule": run.schedule.arrays()}
         for name, arrays in (("arrays", schedule), ("model", {"params": run.params} | losses)):
             facts[name] = save_arrays(partial / name, arrays)
-            (partial / name).chmod(0o700)
+            disk.permit(partial / name, public=False)
         Ledger(partial / "ledger.sqlite", facts["fingerprint"]).create()
         if built.extractor is not None:
             save_arrays(partial / "features", built.extractor.params)

@@ -5,6 +5,7 @@ import contextlib
 import functools
 import hashlib
 import logging
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from jax.dtypes import canonicalize_dtype
 from certunl.base import Params
 from certunl.disk import trouble
 from certunl.errors import BadInput
+from certunl.training.memory import check_memory
 
 __all__ = ["load_arrays", "save_arrays"]
 
@@ -66,6 +68,8 @@ def _digest(path: Path) -> str:
     """
     sha256 = hashlib.sha256()
     for file in sorted(file for file in path.rglob("*") if not file.is_dir() and file.name != "_sharding"):
+        if file.is_symlink() or not file.is_file():
+            raise ValueError(f"{file.name} is a link or no file")
         sha256.update(f"{file.relative_to(path)} {file.stat().st_size}\n".encode())
         with file.open("rb") as content:
             while block := content.read(2**20):
@@ -91,10 +95,14 @@ def load_arrays(path: Path, digest: str | None = None) -> Params:
             raise ValueError("other files than those that were written")
         with _quiet(), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
             tree = checkpointer.metadata(path.absolute()).item_metadata.tree
+            size = sum(math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for leaf in jax.tree.leaves(tree))
+            check_memory(f"the arrays in {path}", size, "they are damaged, or belong on a larger machine")
             plainly = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
             arrays = checkpointer.restore(path.absolute(), args=ocp.args.PyTreeRestore(restore_args=plainly))
         # without JAX_ENABLE_X64 a foreign checkpoint may hold types that JAX has not
         return jax.tree.map(lambda a: jnp.asarray(a) if a.dtype == canonicalize_dtype(a.dtype) else a, arrays)
+    except BadInput:
+        raise
     except Exception as error:  # orbax and tensorstore raise many kinds for missing or damaged files
         cure = "restore them from a copy, or make them again"
         raise BadInput(f"the arrays in {path} are missing or damaged ({type(error).__name__}); {cure}") from error

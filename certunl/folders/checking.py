@@ -11,7 +11,7 @@ from certunl.base import Params
 from certunl.disk import read_json
 from certunl.errors import BadInput
 from certunl.folders.parts import Parts, ordered
-from certunl.rows.erasing import kept
+from certunl.rows.erasing import check_rows, kept
 
 if TYPE_CHECKING:
     from certunl.folders.run import RunFolder
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["PAGES", "check_release", "problems", "residue"]
 
 PAGES = ("evaluation.json", "attacked.json", "audits.json", "comparison.json", "report.html", "report.md")
-PAGES += ("comparison.html", "comparison.md", "report", "comparison")
+PAGES += ("evaluating.json", "comparing.json", "comparison.html", "comparison.md", "report", "comparison")
 """What verbs write about un-noised models."""
 
 _SCHEMA = {
@@ -65,8 +65,8 @@ def check_release(place: Path) -> tuple[Params, dict[str, Any]]:
 def problems(folder: "RunFolder") -> list[str]:
     """One sentence for each thing in a run folder that is not as it was written; none for a whole folder.
 
-    The chain of the ledger, the examples beside it, the run, and every update and release are read and compared with
-    their digests.
+    The chain of the ledger, the examples beside it, the run, every update and release, and all rows are read and
+    compared with their digests.
     """
     sentences: list[str] = []
 
@@ -96,6 +96,8 @@ def problems(folder: "RunFolder") -> list[str]:
         for name in parts.names():
             if name not in leaders:
                 sentences.append(f"{parts.place.name}/{name} is there, and the ledger does not know it")
+    for store in sorted(store for store in (folder.path / "prepared").glob("*") if store.is_dir()):
+        tried(lambda store=store: check_rows(store))
     for entry in ledger.unfinished():
         sentences.append(f"request {entry.order.id} is {entry.state} and not finished; the next verb finishes it")
     return sentences

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from certunl.base import Params, digest
-from certunl.disk import as_json, flush, read_json, remove_leftovers, whole, write_json
+from certunl.disk import as_json, flush, permit, read_json, remove_leftovers, whole, write_json
 from certunl.errors import BadInput
 from certunl.folders.arrays import load_arrays, save_arrays
 
@@ -47,7 +47,7 @@ class Parts:
         """
         self._make()
         arrays, release = (jax.tree.map(np.asarray, tree) for tree in (arrays, release))  # faster than from a device
-        with whole(self.place / name) as partial:
+        with whole(self.place / name, private=not self.public) as partial:
             facts = facts | {"part": name, "arrays": save_arrays(partial / "arrays", arrays)}
             if release is not None:
                 (partial / "release").mkdir()
@@ -60,6 +60,7 @@ class Parts:
         """Makes the folder `staged` a part, with `facts` and the digest `arrays` of its arrays."""
         self._make()
         remove_leftovers(staged)  # it will be read by others
+        permit(staged, public=True)
         facts = as_json(facts | {"part": name, "arrays": arrays})
         write_json(staged / "facts.json", facts | {"digest": digest(facts, ())})
         os.rename(staged, self.place / name)

@@ -30,6 +30,8 @@ _SECRET = (
     "audits.json",
     "attacked.json",
     "comparison.json",
+    "evaluating.json",
+    "comparing.json",
 )
 _SECRET += tuple(f"{page}{end}" for page in ("report", "comparison") for end in ("", ".html", ".md"))
 

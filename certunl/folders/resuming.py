@@ -58,7 +58,7 @@ class Checkpoints:
         if time.monotonic() - self._last < self.seconds:
             return
         earlier = self._states()
-        with disk.whole(Path(self.place) / str(steps)) as partial:
+        with disk.whole(Path(self.place) / str(steps), private=True) as partial:
             written = save_arrays(partial / "arrays", {f"{i:04d}": array for i, array in enumerate(arrays)})
             disk.write_json(partial / "facts.json", {"identity": self._identity, "steps": steps, "arrays": written})
         for state in earlier:

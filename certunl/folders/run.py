@@ -16,7 +16,7 @@ from certunl.base import Progress
 from certunl.datasets import Splits
 from certunl.errors import BadInput
 from certunl.features import Features
-from certunl.folders._writing import FORMAT, OWN, reserve, training, write_run
+from certunl.folders._writing import FORMAT, OWN, TRAINING, reserve, training, write_run
 from certunl.folders.arrays import load_arrays
 from certunl.folders.ledger import Ledger
 from certunl.folders.line import Line, begin
@@ -107,6 +107,8 @@ class RunFolder:
                 raise BadInput(
                     f"{path} is a link or no file, and nothing is read or written through it; put the real one"
                 )
+        if (self.path / TRAINING).exists() and not (self.path / "run.json").exists():
+            raise BadInput(f"the training into {self.path} did not end; the same certunl train command goes on with it")
         with disk.lock(self.path, wait=wait):
             yield settled(self, build)
 

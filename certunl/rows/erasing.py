@@ -6,7 +6,7 @@ from certunl.errors import BadInput
 from certunl.rows.shards import Shards
 from certunl.rows.store import Place, Store
 
-__all__ = ["erase", "kept"]
+__all__ = ["check_rows", "erase", "kept"]
 
 
 def erase(place: Place, ids: np.ndarray) -> int:
@@ -27,6 +27,12 @@ def kept(place: Place, ids: np.ndarray) -> np.ndarray:
     """The units of `ids` that still have a row in the store at `place`."""
     store = _opened(place)
     return np.zeros(0, np.int32) if store is None else np.intersect1d(store.units, _units(store, ids))
+
+
+def check_rows(place: Place) -> None:
+    """Reads every row of the store at `place`. Raises: BadInput if one is damaged, or its facts are."""
+    if (store := _opened(place)) is not None:
+        store.check()
 
 
 def _opened(place: Place) -> Store | None:

@@ -170,6 +170,11 @@ class Store:
                 self._shards.erase(rows)
         return self
 
+    def check(self) -> None:
+        """Reads every row. Raises: BadInput if one is damaged."""
+        for rows in np.array_split(self._readable(), 1 + len(self) // self._shards.chunk):
+            self._shards.read(rows)
+
     def missing(self) -> list[int]:
         """The numbers of the chunks that are not written yet and have members."""
         empty = np.flatnonzero(~(self._shards.written | self._shards.erased))
