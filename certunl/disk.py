@@ -16,7 +16,7 @@ from typing import Any
 import filelock
 
 from certunl.base import plain
-from certunl.errors import BadInput
+from certunl.errors import BadInput, Unavailable
 
 __all__ = [
     "as_json",
@@ -59,7 +59,7 @@ def trouble(error: BaseException) -> str | None:
 def check_room(folder: Path, needed: int) -> None:
     """Raises BadInput if the file system of `folder` has less than `needed` bytes free."""
     if (free := shutil.disk_usage(folder).free) < needed:
-        raise BadInput(
+        raise Unavailable(
             f"{folder} needs about {needed / 2**20:.3g} MiB, and the disk has {free / 2**20:.3g} MiB free; nothing was "
             "done: free some, then give the same command again"
         )
@@ -131,9 +131,9 @@ def hold(folder: Path, *, wait: bool = False) -> Iterator[None]:
     try:
         file_lock.acquire()
     except filelock.Timeout:
-        raise BadInput(f"another certunl is working on {folder}; wait until it ends, then try again") from None
+        raise Unavailable(f"another certunl is working on {folder}; wait until it ends, then try again") from None
     except (OSError, NotImplementedError) as error:
-        raise BadInput(
+        raise Unavailable(
             f"{folder} cannot be locked against a second writer ({error}); choose a folder on a file system with locks"
         ) from error
     try:
@@ -165,7 +165,9 @@ def write_bytes(path: Path, content: bytes, *, mode: int = 0o644) -> None:
 
 def permit(place: Path, *, public: bool) -> None:
     """Gives a folder and everything in it the modes of what others may read, or of what its owner alone may."""
-    for folder, _, files in os.walk(place):
+    for folder, folders, files in os.walk(place):
+        if links := [name for name in (*folders, *files) if Path(folder, name).is_symlink()]:
+            raise BadInput(f"{Path(folder, links[0])} is a link, and nothing goes through it; put the real one there")
         os.chmod(folder, 0o755 if public else 0o700)
         for name in files:
             os.chmod(Path(folder, name), 0o644 if public else 0o600)

@@ -15,6 +15,7 @@ from jax.core import Tracer
 __all__ = [
     "BadInput",
     "Diverged",
+    "Unavailable",
     "measurable",
     "nonnegative",
     "one_of",
@@ -31,6 +32,10 @@ __all__ = [
 
 class BadInput(ValueError):
     """A setting or input cannot be used. The message says what is expected, what the user passed, and what to do."""
+
+
+class Unavailable(BadInput):
+    """A machine, a disk or a damaged file is at fault, and not the input: the same call may succeed later."""
 
 
 class Diverged(ArithmeticError):
@@ -143,6 +148,10 @@ def _check(holds: Callable[[Any], bool], expected: str, none: str | None, settin
     for name, value in ((name, scalar(value)) for name, value in settings.items()):
         if value is None and none is not None:
             continue
-        if isinstance(value, bool) or not holds(value):  # in Python True is also a number
+        try:
+            right = not isinstance(value, bool) and holds(value)  # in Python True is also a number
+        except OverflowError:  # a whole number that no float holds
+            right = False
+        if not right:
             other = "" if none is None else f", or None {none}".rstrip()
             raise BadInput(f"{name} must {expected}{other}, got {value!r}")

@@ -119,8 +119,8 @@ class Stream:
             key: the randomness of the method; `secret_key()` if the steps of the method carry the noise.
             noise_key: `secret_key()`, for the noise of the release. Default: a new one.
             trivial: as in `certify`.
-            id: the name of the request in the ledger of a run folder. The same id again gives the release again.
-                Default: a new one.
+            id: the name of the request in the ledger of a run folder. The same id again gives the release again, as
+                long as its files are here. Default: a new one.
 
         Raises: BadInput if the release would exceed the total of the account; the stream then stays as it was.
         """
@@ -137,12 +137,17 @@ class Stream:
         account = release.certificate.account
         if release.certificate.guarantee.restores:
             account = account.restarted()
-        run, shift = self.run.minus(ids, update.params), optax.tree.sub(update.params, self.run.params)
-        if self.shift is not None:
-            shift = optax.tree.add(self.shift, shift)
+        run = self.run.minus(ids, update.params)
         if rows is not None:
             prepared = rows.drop(np.unique(rows.owners[ids]))
-        after = replace(self, run=run, prepared=prepared, account=account, shift=shift)
+        return release, self._after(run, prepared, account)
+
+    def _after(self, run: Run, prepared: Any, account: Account, line: Line | None = None) -> "Stream":
+        """The stream with the state after a request. Warns if the remaining rows are stale."""
+        shift = optax.tree.sub(run.params, self.run.params)
+        if self.shift is not None:
+            shift = optax.tree.add(self.shift, shift)
+        after = replace(self, run=run, prepared=prepared, account=account, shift=shift, line=line)
         if after.staleness is not None and after.stale:
             logging.getLogger("certunl").warning(
                 "the statistics are stale: the parameters have moved %.4g since they were gathered, and the expected "
@@ -151,7 +156,7 @@ class Stream:
                 100 * after.staleness.share(after.moved),
                 100 * after.staleness.tolerance,
             )
-        return release, after
+        return after
 
     def _recorded(
         self, request: Any, budget: Budget, key: Any, noise_key: Any, trivial: bool, id: str | None
@@ -176,14 +181,19 @@ class Stream:
                 trivial=trivial,
             )
             entry = None if id is None else place.ledger.find(id)
-            if entry is None or entry.state == "refused":
+            if entry is None or entry.state in ("refused", "asked"):
                 order = order if isinstance(key, Secret) else order.with_key(key)
-                rows = place.rows(method, self.method)
-                [entry], line = line.answer(line.ask([(order, line.run.check(ids))]), self.method, rows)
+                entries = (
+                    [entry]
+                    if entry is not None and entry.state == "asked"
+                    else line.ask([(order, line.run.check(ids))])
+                )
+                [entry], line = line.answer(entries, self.method, place.rows(method, self.method))
             elif not entry.order.same(order, words=entry.ids is not None):
                 raise BadInput(f"the id {id} names another request ({entry.said()}); give this one an id of its own")
             release = line.release if line.release is not None else place.releases.release(entry.part)
-            return release, self._of(replace(line, release=None), self.method)
+            rows = place.rows(method, self.method)
+            return release, self._after(line.run, rows, line.account, replace(line, release=None))
 
     def repair(self, key: Key, **settings: Any) -> "Stream":
         """The stream after some more epochs of training on the retained examples (see `repair` of the method).

@@ -97,7 +97,8 @@ class Account:
         `Stream` and run folders call it, because they put the retrained parameters into the run. It is the account
         itself if other lines of the run still depend on the original training run.
         """
-        return self if self.shared else Account(total=self.total, before=self, secrets=self.secrets)
+        nothing = self.before is not None and not self.releases  # a second retraining begins nothing newer
+        return self if self.shared or nothing else Account(total=self.total, before=self, secrets=self.secrets)
 
     def charge(self, charge: Charge, *, exact: bool = False, from_training: bool = False) -> "Account":
         """The account after one more release.

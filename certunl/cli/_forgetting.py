@@ -76,19 +76,23 @@ def forget(
         reason=reason,
         total=None if total is None else Budget(epsilon=total, delta=delta),
         trivial=trivial,
+        seed=seed,
     )
     with opened(place, wait=wait) as finished:
-        if (entry := _before(place, order, id, finished)) is not None:
-            return _print(entry, place.splits)
+        entry, splits = _before(place, order, id, finished), place.splits
+        if entry is not None and entry.state != "asked":
+            return _print(entry, splits)
         line = place.line(order.line, method, settings)
         ask_key, forget_key = jax.random.split(jax.random.fold_in(key, line.count))
         order = order.with_key(forget_key)
-        splits = place.splits
-        ids = requests.parse(order.words, ask_key, line.run, place.built.mislabelled, place.owner_names, splits.rows)
+        known = place.built.mislabelled, place.owner_names, splits.rows
+        ids = requests.parse(order.words, ask_key, line.run, *known) if entry is None else entry.ids
+        assert ids is not None  # only those of finished requests are purged
         rows = place.rows(method, unlearner)
         how = "" if method != "hessian_free" or (rows is not None and rows.covers(ids)) else _UNPREPARED
         with progress(f"forgetting by {method}"):
-            [entry], _ = line.answer(line.ask([(order, ids)]), unlearner, rows)
+            entries = line.ask([(order, ids)]) if entry is None else [entry]
+            [entry], _ = line.answer(entries, unlearner, rows)
     _print(entry, splits, how)
 
 
@@ -96,7 +100,7 @@ _UNPREPARED = " (nothing prepared: one pass for this request)"
 
 
 def _before(folder: RunFolder, order: Order, id: str | None, finished: list[Entry]) -> Entry | None:
-    """The entry of the same request, if it was answered before; None for a new one, or one that was refused.
+    """The entry of the same request, if it was answered before or waits; None for a new one, or one that was refused.
 
     Without an id, an interrupted request that this call has just finished is the same if its words are.
     Raises: BadInput if the id names another request.

@@ -1,6 +1,7 @@
 """The service over HTTP, on the loopback and with a token. Needs uvicorn (the extra "serve")."""
 
 import asyncio
+import contextlib
 import hmac
 import json
 import secrets
@@ -39,7 +40,7 @@ def app(service: Service, token: str) -> Callable[..., Awaitable[None]]:
             body, more = body + message.get("body", b""), message.get("more_body", False)
             if len(body) > _LARGEST:
                 return await _send(send, 413, [{"error": f"a body has at most {_LARGEST} bytes"}])
-        texts = [line for line in body.decode(errors="replace").splitlines() if line.strip()]
+        texts = [line for line in body.decode(errors="replace").split("\n") if line.strip()]
         answers = asyncio.get_running_loop().run_in_executor(worker, lambda: list(service.answers(texts)))
         await _send(send, 200, await answers)
 
@@ -63,8 +64,10 @@ def listen(service: Service, port: int) -> None:
         raise BadInput(f"a port lies between 0 and 65535, got {port}")
     token = secrets.token_urlsafe(32)
     server = uvicorn.Server(uvicorn.Config(app(service, token), log_level="error", lifespan="off"))
+    server.capture_signals = contextlib.nullcontext  # those of this program end it within a second
     with socket.socket() as door:
         door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         door.bind(("127.0.0.1", port))
+        door.listen()
         say(json.dumps({"address": f"http://127.0.0.1:{door.getsockname()[1]}/requests", "token": token}))
         server.run([door])

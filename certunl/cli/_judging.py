@@ -4,12 +4,12 @@ import dataclasses
 from typing import Any
 
 from certunl import registry
-from certunl.cli._again import Again
+from certunl.cli._again import Again, reports_of
 from certunl.cli._words import Attacks, Folder, attacking, made_with, opened, paged, say, seeded
 from certunl.errors import BadInput
 from certunl.evaluation import evaluate_all
 from certunl.folders import RunFolder
-from certunl.report import from_json, to_json, write
+from certunl.report import to_json, write
 from certunl.report.console import progress, show
 
 __all__ = ["evaluate", "report"]
@@ -37,7 +37,7 @@ def evaluate(folder: Folder, /, attacks: Attacks = (), shadows: int = 16, seed: 
                 name: registry.build("methods", method, **settings) for name, (method, settings) in makers
             }
         with progress("retraining, for comparison" + (", and attacking" if attacks else "")):
-            again = Again(place, "evaluating", {"attacks": attacks, "shadows": shadows, "seed": seed})
+            again = Again(place, "evaluating", [attacks, shadows, seed, sorted(releases)])
             options["done"] = {int(number): reports[0] for number, reports in again.reports.items()}
             options["tell"] = lambda number, report: again.put(str(number), [report])
             reports = evaluate_all(run, releases, test=place.splits.test, **options)
@@ -60,7 +60,7 @@ def report(folder: Folder, /) -> None:
     if last.get("head") != place.ledger.head or not (folder / "evaluation.json").exists():
         evaluate(folder, tuple(last["attacks"]), last.get("shadows", 16), last.get("seed", 0))
     with opened(place):
-        reports = [from_json(facts) for facts in place.read("evaluation")]
+        reports = reports_of(place.read("evaluation", []), folder / "evaluation.json")
         printed = place.releases.certificates()
         shown = [{name: printed[name] for name in report.rows if name in printed} for report in reports]
         pages = paged([dataclasses.replace(r, certificates=c) for r, c in zip(reports, shown, strict=True)])

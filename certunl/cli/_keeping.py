@@ -1,6 +1,8 @@
 """ledger, verify and purge: what was asked, whether it is as it was written, and what can be removed."""
 
+import contextlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +11,7 @@ import tyro
 
 from certunl.base import width
 from certunl.cli._words import Folder, opened, say
+from certunl.disk import hold
 from certunl.errors import BadInput
 from certunl.folders import Entry, RunFolder
 from certunl.folders.checking import check_release, problems, residue
@@ -17,8 +20,15 @@ from certunl.folders.purging import purge as purge_folder
 __all__ = ["ledger", "purge", "verify"]
 
 
-def ledger(folder: Folder, /, verify: bool = False, residue: bool = False, json: bool = False) -> None:
-    """Lists every request, its state and its release, and changes nothing.
+def ledger(
+    folder: Folder,
+    /,
+    verify: bool = False,
+    residue: bool = False,
+    json: bool = False,
+    withdraw: str | None = None,
+) -> None:
+    """Lists every request, its state and its release. It changes nothing but by --withdraw.
 
     Args:
         folder: the run folder.
@@ -26,15 +36,20 @@ def ledger(folder: Folder, /, verify: bool = False, residue: bool = False, json:
             status is 1 if something is not as it was written.
         residue: list what still depends on the forgotten examples, or names them.
         json: print one JSON object in the place of lines.
+        withdraw: the id of a request that was asked and not applied, which is refused from now on.
     """
     place = RunFolder(folder)
     if not (folder / "run.json").is_file():
         raise BadInput(f"{folder} is no run folder, because it has no run.json; train into a new folder")
     if not verify:
         place.ledger.check()
-    wrong = problems(place) if verify else []
-    left = _residue(place) if residue else []
-    entries, head = place.ledger.entries(), place.ledger.head
+    if withdraw is not None:
+        _withdraw(place, withdraw)
+    # a writer in the middle of its work would look like damage; on a read-only disk there is none
+    with hold(folder) if os.access(folder, os.W_OK) else contextlib.nullcontext():
+        wrong = problems(place) if verify else []
+        left = _residue(place) if residue else []
+        entries, head = place.ledger.entries(), place.ledger.head
     if json:
         facts: dict[str, Any] = {"schema": 1, "head": head, "requests": [_facts(entry) for entry in entries]}
         facts |= ({"problems": wrong} if verify else {}) | ({"residue": left} if residue else {})
@@ -54,6 +69,15 @@ def ledger(folder: Folder, /, verify: bool = False, residue: bool = False, json:
 
 
 _residue = residue
+
+
+def _withdraw(folder: RunFolder, id: str) -> None:
+    """Refuses a request that was asked, without computing any that waits."""
+    with folder.locked():
+        entry = folder.ledger.entry(id)
+        if entry.state != "asked":
+            raise BadInput(f"request {id} is {entry.state}, and only one that was asked and not applied is withdrawn")
+        folder.ledger.add([entry], "refused", {"reason": "withdrawn"})
 
 
 def _json(facts: Any) -> str:

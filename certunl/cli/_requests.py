@@ -27,6 +27,8 @@ def fields(text: str) -> dict[str, Any]:
     if unknown := sorted({*facts} - {*_KNOWN}):
         raise BadInput(f"a request has no {unknown[0]!r}; it has {', '.join(_KNOWN)}")
     budget = {name: facts[name] for name in BUDGET if facts.get(name) is not None}
+    if not isinstance(facts.get("id", ""), str | None):
+        raise BadInput(f"an id is a text, got {facts['id']!r}")
     return {"id": facts.get("id"), "words": _words(facts), "reason": str(facts.get("reason", "")), "budget": budget}
 
 
@@ -50,13 +52,14 @@ def _words(facts: dict[str, Any]) -> str:
 
 def answer(entry: Entry) -> dict[str, Any]:
     """What became of a request."""
+    known = {"id": entry.order.id, "state": entry.state, "entry": entry.number}
     if entry.state == "refused":
-        return {"id": entry.order.id, "state": "refused", "reason": entry.facts["refused"]["reason"]}
+        return known | {"head": entry.events[-1].hash, "reason": entry.facts["refused"]["reason"]}
+    if entry.state != "erased":
+        return known | {"head": entry.events[-1].hash, "reason": "it is recorded and waits; it is answered later"}
     return {
-        "id": entry.order.id,
-        "state": entry.state,
+        **known,
         "examples": entry.size,
-        "entry": entry.number,
         "head": entry.head,
         "release": entry.facts["released"].get("place", f"releases/{entry.part}"),
         "certificate": entry.facts["applied"]["public"],

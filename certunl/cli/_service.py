@@ -12,8 +12,10 @@ from certunl import requests
 from certunl.base import Key
 from certunl.certificates.budget import Budget
 from certunl.cli._requests import answer, fields, refusal
+from certunl.cli._words import method_of
 from certunl.errors import BadInput, Diverged
 from certunl.folders import Line, Order, RunFolder, drawn_id
+from certunl.folders.settling import settled
 from certunl.rows import Store
 
 __all__ = ["Service"]
@@ -36,6 +38,7 @@ class Service:
         total: the budget of all releases, or None.
         trivial: as in `certify`.
         key: the randomness of requests that draw examples, and of the method.
+        broken: whether the disk refused something, so that the line must be taken anew.
     """
 
     folder: RunFolder
@@ -46,6 +49,7 @@ class Service:
     total: Budget | None
     trivial: bool
     key: Key
+    broken: bool = False
 
     def answers(self, texts: Sequence[str]) -> Iterator[dict[str, Any]]:
         """An answer for each line of JSON, in order. Where rows add up, one update answers all that can share it.
@@ -53,25 +57,28 @@ class Service:
         Each has the milliseconds since the call.
         """
         start = time.perf_counter()
+        self._mend()
         waiting: list[_Asked | dict[str, Any]] = []
         for text in texts:
             orders = [one[0] for one in waiting if isinstance(one, tuple)]
             item = self._item(text, {order.id for order in orders})
-            if orders and isinstance(item, tuple) and not self._joins(item, waiting):
+            if item is None or (orders and isinstance(item, tuple) and not self._joins(item, waiting)):
                 yield from self._answered(waiting, start)
                 waiting = []
                 item = self._item(text, set())  # the line has gone on since
+            assert item is not None
             waiting.append(item)
         yield from self._answered(waiting, start)
 
-    def _item(self, text: str, waiting: set[str]) -> _Asked | dict[str, Any]:
-        """The order that a line describes and its examples; or the answer, where nothing is to be done for it."""
+    def _item(self, text: str, waiting: set[str]) -> _Asked | dict[str, Any] | None:
+        """The order that a line describes and its examples; or the answer, where nothing is to be done for it; or None
+        if a request with its id waits."""
         identity = None
         try:
             said = fields(text)
             identity = said["id"]
             if identity in waiting:
-                raise BadInput("another request with this id waits; give each its own")
+                return None
             order = self._order(said)
             entry = self.folder.ledger.find(order.id)
             if entry is not None and entry.state != "refused":
@@ -120,21 +127,27 @@ class Service:
 
     def _answered(self, waiting: Sequence[_Asked | dict[str, Any]], start: float) -> Iterator[dict[str, Any]]:
         """The answers of what waits, after one update for it."""
-        asked = [one for one in waiting if isinstance(one, tuple)]
-        done = iter(self._update(asked) if asked else [])
+        orders = [one for one in waiting if isinstance(one, tuple)]
+        done = iter(self._update(orders) if orders else [])
         for one in waiting:
             facts = one if isinstance(one, dict) else next(done)
             yield facts | {"milliseconds": round(1000 * (time.perf_counter() - start), 3)}
 
-    def _update(self, asked: Sequence[_Asked]) -> list[dict[str, Any]]:
+    def _update(self, orders: Sequence[_Asked]) -> list[dict[str, Any]]:
         try:
-            entries = self.line.ask(asked)
+            entries = self.line.ask(orders)
         except BadInput as error:  # a full disk
-            return [refusal(order.id, error) for order, _ in asked]
+            return [refusal(order.id, error) for order, _ in orders]
         try:
             entries, self.line = self.line.answer(entries, self.method, self.rows)
-        except (BadInput, Diverged):
+        except (BadInput, Diverged, OSError):
             entries = [self.folder.ledger.entry(entry.number) for entry in entries]
-            if entries[0].state != "refused":
-                raise
+            self.broken = any(entry.state != "refused" for entry in entries)
         return [answer(entry) for entry in entries]
+
+    def _mend(self) -> None:
+        """After a fault of the disk: finishes what is open, and takes the line anew."""
+        if self.broken:
+            settled(self.folder, method_of)
+            self.line = self.folder.line(self.line.name, self.line.maker["method"], self.line.maker["settings"])
+            self.rows, self.broken = self.folder.rows(self.line.maker["method"], self.method), False

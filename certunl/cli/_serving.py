@@ -1,5 +1,6 @@
 """serve: requests as JSON lines, each answered with a line."""
 
+import io
 import json
 import queue
 import sys
@@ -56,8 +57,8 @@ def serve(
         name: the line of requests that is continued (default: the method's name).
         set: settings of the method.
         seed: decides random requests and the method's own randomness, never the noise.
-        http: a port of the loopback (0: any that is free) on which POST /requests takes the lines and gives the answers. The token that a
-            caller needs is printed first.
+        http: a port of the loopback (0: any that is free) on which POST /requests takes the lines and gives the
+            answers. The token that a caller needs is printed first.
         wait: wait until another certunl has left the folder.
     """
     place, settings = RunFolder(folder), as_json(registry.parse(set))
@@ -75,12 +76,12 @@ def serve(
         line = place.line(method if name is None else name, method, settings)
         rows = place.rows(method, unlearner)
         service = Service(place, line, unlearner, rows, budget, limit, trivial, seeded(seed))
+        for entry in finished:
+            _say(answer(entry) | {"interrupted": True})
         if http is not None:
             from certunl.cli._http import listen
 
             return listen(service, http)
-        for entry in finished:
-            _say(answer(entry) | {"interrupted": True})
         for texts in _waiting(input):
             for one in service.answers(texts):
                 _say(one)
@@ -93,16 +94,20 @@ def _say(facts: dict[str, Any]) -> None:
 def _waiting(path: Path | None) -> Iterator[list[str]]:
     """The lines of a file or of standard input: all that wait, as soon as there is one."""
     if path is not None:
-        texts = [line for line in path.read_text(errors="replace").splitlines() if line.strip()]
+        texts = [line for line in path.read_text(errors="replace").split("\n") if line.strip()]
         yield from (texts[i : i + 1024] for i in range(0, len(texts), 1024))
         return
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="replace")
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def read() -> None:
-        for line in sys.stdin:
-            if line.strip():
-                lines.put(line)
-        lines.put(None)
+        try:
+            for line in sys.stdin:
+                if line.strip():
+                    lines.put(line)
+        finally:
+            lines.put(None)
 
     threading.Thread(target=read, daemon=True).start()
     while (first := lines.get()) is not None:

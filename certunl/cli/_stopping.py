@@ -13,7 +13,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _ON = {
     "train": "nothing was written but checkpoints; the same command goes on from the last one",
     "prepare": "rows that are written stay; the same command computes the others",
-    "forget": "if the ledger has the request, the next verb finishes it: the same command, or certunl ledger RUN",
+    "forget": "if the ledger has the request, the next verb finishes it; certunl ledger RUN --withdraw ID withdraws it",
     "serve": "requests that the ledger has are finished by the next verb; send the others again with their ids",
     "purge": "what was begun is finished by the next verb; give the same command again",
 }

@@ -10,7 +10,7 @@ import tyro
 
 from certunl import registry
 from certunl.base import Key
-from certunl.errors import whole
+from certunl.errors import BadInput, whole
 from certunl.evaluation import Report
 from certunl.folders import Entry, RunFolder
 from certunl.membership.target import Attack
@@ -70,7 +70,10 @@ def opened(folder: RunFolder, *, wait: bool = False) -> Iterator[list[Entry]]:
 
 
 def method_of(name: str, settings: dict[str, Any]) -> Any:
-    """The method of a name, with its settings."""
+    """The method of a name, with its settings. Raises: BadInput for a method that is not registered: what a folder
+    says is not imported."""
+    if name not in registry.names("methods"):
+        raise BadInput(f"its method {name} is registered nowhere")
     return registry.build("methods", name, **settings)
 
 

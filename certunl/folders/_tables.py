@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from certunl.disk import flush, trouble
-from certunl.errors import BadInput
+from certunl.errors import BadInput, Unavailable
 
 __all__ = ["connected", "create"]
 
@@ -20,9 +20,8 @@ _TABLES = (
     "CREATE TABLE events (number INTEGER PRIMARY KEY, entry INTEGER NOT NULL, state TEXT NOT NULL, "
     "time TEXT NOT NULL, facts TEXT NOT NULL, before TEXT NOT NULL, hash TEXT NOT NULL)",
     "CREATE INDEX by_entry ON events (entry)",
-    "CREATE TABLE examples (entry INTEGER PRIMARY KEY, words TEXT NOT NULL, reason TEXT NOT NULL, "
-    "salt BLOB NOT NULL, ids BLOB NOT NULL)",
-    "CREATE TABLE forgotten (line TEXT PRIMARY KEY, ids BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE examples (entry INTEGER PRIMARY KEY, beside TEXT NOT NULL, salt BLOB NOT NULL, ids BLOB NOT NULL)",
+    "CREATE TABLE forgotten (line TEXT PRIMARY KEY, salt BLOB NOT NULL, ids BLOB NOT NULL) WITHOUT ROWID",
 )
 _SETTINGS = ("trusted_schema = OFF", "secure_delete = ON", "synchronous = EXTRA", "cell_size_check = ON")
 _VERSION = 1
@@ -57,14 +56,11 @@ def connected(place: Path, *, write: bool = False) -> Iterator[sqlite3.Connectio
     try:
         uri = f"file:{quote(str(place.absolute()))}?mode={mode}"
         with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30)) as connection:
-            for setting in (
-                "trusted_schema = OFF",
-                "secure_delete = ON",
-                "synchronous = EXTRA",
-                "cell_size_check = ON",
-            ):
+            for setting in _SETTINGS:
                 connection.execute(f"PRAGMA {setting}")
             connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+            if connection.execute("PRAGMA journal_mode").fetchone() != ("delete",):
+                raise BadInput(f"{place} has another journal than this program gives it; {_GONE}")
             tables = {row[0] for row in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")}
             if tables != {*_TABLES} or connection.execute("PRAGMA user_version").fetchone() != (_VERSION,):
                 raise BadInput(f"{place} is no ledger of this version; {_GONE}")
@@ -76,7 +72,7 @@ def connected(place: Path, *, write: bool = False) -> Iterator[sqlite3.Connectio
         raise BadInput(f"{place} is not as it was written ({type(error).__name__}: {error}); {_GONE}") from error
     except sqlite3.Error as error:
         if said := _trouble(error):
-            raise BadInput(f"{place}: {said}") from error
+            raise Unavailable(f"{place}: {said}") from error
         raise BadInput(f"{place} is damaged ({error}); {_GONE}") from error
 
 

@@ -13,20 +13,38 @@ import jax
 
 from certunl import disk
 from certunl.base import digest
-from certunl.errors import BadInput
+from certunl.errors import BadInput, Diverged
 from certunl.folders.arrays import save_arrays
 from certunl.folders.ledger import Ledger
 from certunl.folders.resuming import Checkpoints
 from certunl.folders.settings import Built, fingerprint
 from certunl.training.run import Run
 
-__all__ = ["FORMAT", "OWN", "TRAINING", "reserve", "training", "write_run"]
+__all__ = ["FORMAT", "OWN", "PAGES", "TRAINING", "check_plain", "reserve", "training", "write_run"]
 
 TRAINING = ".certunl-training"
 """The folder in RUN that says, until the run is whole, that everything in RUN is of this program."""
 
 FORMAT = 5  # 4 had no ledger
 OWN = ("run.json", "arrays", "model", "features", "prepared", "updates", "releases", "ledger.sqlite", "plan.json")
+
+PAGES = ("evaluation.json", "attacked.json", "audits.json", "comparison.json", "report.html", "report.md")
+PAGES += ("evaluating.json", "comparing.json", "comparison.html", "comparison.md", "report", "comparison")
+"""What verbs write about un-noised models."""
+
+
+def check_plain(path: Path) -> None:
+    """Raises BadInput for links, pipes and devices in the places of this program's files.
+
+    A folder that somebody else made might lead a reader or a writer elsewhere, or hold it up.
+    """
+    places = [path / name for name in (*OWN, *PAGES, TRAINING, "owners.json", "ledger.sqlite-journal")]
+    for inner in (path / name for name in ("prepared", "updates", "releases")):
+        if inner.is_dir() and not inner.is_symlink():
+            places += [Path(entry.path) for entry in os.scandir(inner)]
+    for place in places:
+        if place.is_symlink() or (place.exists() and not (place.is_file() or place.is_dir())):
+            raise BadInput(f"{place} is a link or no file, and nothing goes through it; put the real one there")
 
 
 def reserve(path: Path) -> None:
@@ -51,16 +69,19 @@ def training(path: Path, settings: dict[str, Any], built: Built) -> Iterator[Che
         checkpoints = Checkpoints(path / TRAINING, settings=identity)
         try:
             yield checkpoints
-        except Exception:
-            checkpoints.clear()
+        except Exception as error:
+            if isinstance(error, Diverged):  # it would do so again
+                checkpoints.clear()
             failed.callback(partial(_forsake, path))
             raise
 
 
 def _forsake(path: Path) -> None:
-    """Removes the folder of a training that failed, if it holds nothing."""
-    (path / ".lock").unlink(missing_ok=True)
-    if not any(path.iterdir()):
+    """Removes the folder of a training that failed, if it holds nothing. States of the training stay."""
+    with contextlib.suppress(OSError):
+        (path / TRAINING).rmdir()
+    if {entry.name for entry in path.iterdir()} == {".lock"}:
+        (path / ".lock").unlink()
         path.rmdir()
 
 
@@ -100,4 +121,5 @@ def write_run(path: Path, run: Run, settings: dict[str, Any], built: Built) -> N
         disk.remove(path / part.name)
         part.rename(path / part.name)
     disk.flush(path)
+    disk.flush(path.parent)
     disk.remove(path / TRAINING)

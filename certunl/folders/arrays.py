@@ -17,7 +17,7 @@ from jax.dtypes import canonicalize_dtype
 
 from certunl.base import Params
 from certunl.disk import trouble
-from certunl.errors import BadInput
+from certunl.errors import BadInput, Unavailable
 from certunl.training.memory import check_memory
 
 __all__ = ["load_arrays", "save_arrays"]
@@ -32,7 +32,7 @@ def save_arrays(path: Path, arrays: Params) -> str:
             _writer().save(path.absolute(), args=ocp.args.StandardSave(arrays))
     except Exception as error:  # tensorstore and orbax raise many kinds
         if said := trouble(error):
-            raise BadInput(f"{path.parent}: {said}") from error
+            raise Unavailable(f"{path.parent}: {said}") from error
         raise
     (path / "commit_success.txt").unlink(missing_ok=True)  # it names the owner's path
     return _digest(path)
@@ -105,4 +105,4 @@ def load_arrays(path: Path, digest: str | None = None) -> Params:
         raise
     except Exception as error:  # orbax and tensorstore raise many kinds for missing or damaged files
         cure = "restore them from a copy, or make them again"
-        raise BadInput(f"the arrays in {path} are missing or damaged ({type(error).__name__}); {cure}") from error
+        raise Unavailable(f"the arrays in {path} are missing or damaged ({type(error).__name__}); {cure}") from error

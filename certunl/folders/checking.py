@@ -10,17 +10,16 @@ import numpy as np
 from certunl.base import Params
 from certunl.disk import read_json
 from certunl.errors import BadInput
+from certunl.folders._writing import PAGES
 from certunl.folders.parts import Parts, ordered
 from certunl.rows.erasing import check_rows, kept
 
 if TYPE_CHECKING:
     from certunl.folders.run import RunFolder
 
-__all__ = ["PAGES", "check_release", "problems", "residue"]
+__all__ = ["check_release", "problems", "residue"]
 
-PAGES = ("evaluation.json", "attacked.json", "audits.json", "comparison.json", "report.html", "report.md")
-PAGES += ("evaluating.json", "comparing.json", "comparison.html", "comparison.md", "report", "comparison")
-"""What verbs write about un-noised models."""
+VERDICTS = ("PROVED", "CONDITIONAL", "VACUOUS", "NOT CERTIFIED")
 
 _SCHEMA = {
     "entry": int,
@@ -53,8 +52,12 @@ def check_release(place: Path) -> tuple[Params, dict[str, Any]]:
     if not isinstance(named, dict) or named["schema"] != 1:
         raise BadInput(f"{place} has facts of another schema, and this version reads 1; use the version that wrote it")
     for name, kind in _SCHEMA.items():
-        if not isinstance(named[name], kind) or isinstance(named[name], bool):
+        value = named[name]
+        odd = isinstance(value, bool) or (isinstance(value, str) and not value.isprintable())
+        if odd or not isinstance(value, kind) or (isinstance(value, int | float) and not abs(value) < 1e300):
             raise BadInput(f"{place} has no usable {name!r}: it was edited or damaged; ask its owner for another copy")
+    if named["verdict"] not in VERDICTS:
+        raise BadInput(f"{place} has the verdict {named['verdict']!r}, which certunl does not give; it was edited")
     parts = Parts(place.parent)
     facts = parts.facts(place.name, part=named["part"])
     if not re.fullmatch(r"[0-9a-f]{64}", facts["head"]):
@@ -98,8 +101,6 @@ def problems(folder: "RunFolder") -> list[str]:
                 sentences.append(f"{parts.place.name}/{name} is there, and the ledger does not know it")
     for store in sorted(store for store in (folder.path / "prepared").glob("*") if store.is_dir()):
         tried(lambda store=store: check_rows(store))
-    for entry in ledger.unfinished():
-        sentences.append(f"request {entry.order.id} is {entry.state} and not finished; the next verb finishes it")
     return sentences
 
 
@@ -141,6 +142,9 @@ def residue(folder: "RunFolder") -> list[str]:
     if any(entry.ids is not None for entry in ledger.entries()):
         sentences.append("ledger.sqlite says which request named which examples; purge removes that")
     sentences.append(f"ledger.sqlite keeps the numbers of {len(every)} forgotten examples, to refuse a second request")
+    if (path / "plan.json").exists():
+        sentences.append("plan.json has categories, classes and ranges of all the training data")
+    sentences.append("arrays/ has the schedule of the training, and every store the numbers of its erased rows")
     if folder.owner_names is not None:
         sentences.append("owners.json has names of owners; purge removes those of the forgotten")
     if (path / "features").exists():

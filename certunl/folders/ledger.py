@@ -1,30 +1,26 @@
 """The ledger: a SQLite file with every request to a run folder."""
 
-import datetime
 import json
-import secrets
-import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from certunl import disk
 from certunl.certificates.account import Account
-from certunl.certificates.budget import Budget
 from certunl.errors import BadInput
 from certunl.folders import _tables
-from certunl.folders.chain import Event, broken, link
+from certunl.folders._agreement import disagreement
+from certunl.folders._records import append, entry_of, head, purge, record
+from certunl.folders.chain import Event, broken
 from certunl.folders.decoding import decoded
-from certunl.folders.order import FINAL, Entry, Order, commitment
+from certunl.folders.order import FINAL, Entry, Order
 from certunl.folders.spending import Spent, account_of
 
 __all__ = ["Ledger"]
 
 _SHARED = ("part", "place", "public", "reason")
-_ANY = Budget(sigma=1.0, delta=0.5)  # of no meaning
 
 
 @dataclass(frozen=True)
@@ -60,8 +56,10 @@ class Ledger:
 
         Raises: BadInput if an id was used before.
         """
+        numbers: list[int] = []
         with _tables.connected(self.place, write=True) as connection:
-            numbers = [_record(connection, self.root, order, ids) for order, ids in orders]
+            for order, ids in orders:
+                numbers.append(record(connection, self.root, order, ids, numbers[0] if numbers else None))
         return [self.entry(number) for number in numbers]
 
     def add(self, entries: Sequence[Entry], state: str, facts: dict[str, Any]) -> list[Entry]:
@@ -72,7 +70,7 @@ class Ledger:
         with _tables.connected(self.place, write=True) as connection:
             for i, entry in enumerate(entries):
                 own = facts if i == 0 else {name: facts[name] for name in _SHARED if name in facts}
-                _append(connection, self.root, entry.number, state, own)
+                append(connection, self.root, entry.number, state, own)
                 connection.execute("UPDATE entries SET state = ? WHERE number = ?", (state, entry.number))
                 if "part" in own:
                     connection.execute("UPDATE entries SET part = ? WHERE number = ?", (own["part"], entry.number))
@@ -82,20 +80,7 @@ class Ledger:
         """Removes which request named which examples, and all words. The numbers of the forgotten examples stay, by
         line, because a second request for them must be refused. The number of requests purged."""
         with _tables.connected(self.place, write=True) as connection:
-            lines: dict[str, list[np.ndarray]] = {}
-            finished = "entry IN (SELECT number FROM entries WHERE state IN ('erased', 'refused'))"
-            query = f"SELECT line, ids, state FROM examples JOIN entries ON entry = number WHERE {finished}"
-            for line, ids, state in connection.execute(query):
-                if state == "erased":
-                    lines.setdefault(line, []).append(np.frombuffer(ids, np.int32))
-            for line, ids in connection.execute("SELECT line, ids FROM forgotten"):
-                lines.setdefault(line, []).append(np.frombuffer(ids, np.int32))
-            for line, every in lines.items():
-                row = line, np.unique(np.concatenate(every)).tobytes()
-                connection.execute("INSERT OR REPLACE INTO forgotten VALUES (?, ?)", row)
-            count = connection.execute(f"DELETE FROM examples WHERE {finished}").rowcount
-            _append(connection, self.root, 0, "purged", facts | {"requests": count})
-        return count
+            return purge(connection, self.root, facts)
 
     # --- reading
 
@@ -143,9 +128,11 @@ class Ledger:
         with _tables.connected(self.place) as connection:
             facts = [(at, json.loads(text)) for at, text in connection.execute(query)]
         facts = [(at, one) for at, one in facts if "spent" in one]
+        spent = [(at, decoded(Spent, one["spent"])) for at, one in facts]
         if until is not None:
-            facts = facts[: 1 + next(i for i, (_, one) in enumerate(facts) if one["part"] == until)]
-        return account_of(((at, decoded(Spent, one["spent"])) for at, one in facts), line)
+            spent = spent[: 1 + next(i for i, (_, one) in enumerate(facts) if one["part"] == until)]
+            spent[-1] = line, replace(spent[-1][1], restores=False)  # its own certificate begins no new account yet
+        return account_of(spent, line)
 
     def latest(self) -> int:
         """The number of the last event "applied"; 0 if there is none."""
@@ -157,7 +144,7 @@ class Ledger:
     def head(self) -> str:
         """The hash of the last event; the root if there is none."""
         with _tables.connected(self.place) as connection:
-            return _head(connection, self.root)[1]
+            return head(connection, self.root)[1]
 
     def events(self) -> list[Event]:
         """All events, in order."""
@@ -170,7 +157,8 @@ class Ledger:
             events = [Event(*row) for row in connection.execute("SELECT * FROM events ORDER BY number")]
             rows = {row[0]: row[1:] for row in connection.execute("SELECT * FROM entries")}
             beside = {row[0]: row[1:] for row in connection.execute("SELECT * FROM examples")}
-            wrong = broken(events, self.root) or _contradicted(events, rows, beside)
+            forgotten = {row[0]: row[1:] for row in connection.execute("SELECT * FROM forgotten")}
+            wrong = broken(events, self.root) or disagreement(events, rows, beside, forgotten)
         if wrong:
             raise BadInput(f"{self.place} is not as it was written ({wrong}); restore it from a copy, or train again")
 
@@ -184,68 +172,4 @@ class Ledger:
             numbers = [
                 row[0] for row in connection.execute(f"SELECT number FROM entries {where} ORDER BY number", values)
             ]
-            return [_entry(connection, number) for number in numbers]
-
-
-def _record(connection: sqlite3.Connection, root: str, order: Order, ids: np.ndarray) -> int:
-    """The number of the entry of `order`, after its event "asked"."""
-    row = connection.execute("SELECT number, state FROM entries WHERE id = ?", (order.id,)).fetchone()
-    if row is not None and row[1] != "refused":
-        raise BadInput(f"the id {order.id} names another request; give this one an id of its own")
-    if row is None:
-        number = connection.execute("SELECT coalesce(max(number), 0) + 1 FROM entries").fetchone()[0]
-        values = number, order.id, order.line, "asked", None
-        connection.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?)", values)
-    else:
-        number = row[0]
-        connection.execute("UPDATE entries SET state = 'asked', line = ? WHERE number = ?", (order.line, number))
-    salt, ids = secrets.token_bytes(16), np.asarray(ids, np.int32)
-    facts = asdict(order) | {"size": len(ids), "examples": commitment(salt, order, ids)}
-    _append(connection, root, number, "asked", {k: v for k, v in facts.items() if k not in ("words", "reason")})
-    row = number, order.words, order.reason, salt, ids.tobytes()
-    connection.execute("INSERT OR REPLACE INTO examples VALUES (?, ?, ?, ?, ?)", row)
-    return number
-
-
-def _head(connection: sqlite3.Connection, root: str) -> tuple[int, str]:
-    """(the number of the last event, its hash)."""
-    last = connection.execute("SELECT number, hash FROM events ORDER BY number DESC LIMIT 1").fetchone()
-    return last or (0, root)
-
-
-def _append(connection: sqlite3.Connection, root: str, entry: int, state: str, facts: dict[str, Any]) -> None:
-    number, before = _head(connection, root)
-    time = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-    event = link(number + 1, entry, state, time, json.dumps(disk.as_json(facts), allow_nan=False), before)
-    connection.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", event)
-
-
-def _entry(connection: sqlite3.Connection, number: int) -> Entry:
-    query = "SELECT * FROM events WHERE entry = ? ORDER BY number"
-    events = tuple(Event(*row) for row in connection.execute(query, (number,)))
-    facts = {event.state: json.loads(event.facts) for event in events}
-    query = "SELECT words, reason, ids FROM examples WHERE entry = ?"
-    words, reason, ids = connection.execute(query, (number,)).fetchone() or ("", "", None)
-    order = decoded(Order, facts["asked"] | {"words": words, "reason": reason})
-    ids = None if ids is None else np.frombuffer(ids, np.int32)
-    return Entry(number=number, order=order, size=facts["asked"]["size"], ids=ids, events=events, facts=facts)
-
-
-def _contradicted(events: Sequence[Event], rows: dict[int, Any], beside: dict[int, Any]) -> str | None:
-    """A sentence on the first entry that does not agree with the events; None if there is none."""
-    expected: dict[int, Any] = {}
-    examples: dict[int, str] = {}
-    for event in events:
-        if event.entry:
-            facts = json.loads(event.facts)
-            old = expected.get(event.entry, ("", "", "", None))
-            names = (facts["id"], facts["line"]) if event.state == "asked" else old[:2]
-            expected[event.entry] = (*names, event.state, facts.get("part", old[3]))
-            examples[event.entry] = facts.get("examples", examples.get(event.entry))
-    if wrong := sorted(n for n in expected.keys() | rows.keys() if expected.get(n) != rows.get(n)):
-        return f"request {wrong[0]} does not agree with its events"
-    for number, (words, reason, salt, ids) in beside.items():
-        order = Order(id="any", line="", method="", settings={}, budget=_ANY, words=words, reason=reason)
-        if commitment(salt, order, np.frombuffer(ids, np.int32)) != examples.get(number):
-            return f"the examples of request {number} were edited"
-    return None
+            return [entry_of(connection, number) for number in numbers]

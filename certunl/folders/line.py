@@ -13,7 +13,7 @@ from certunl.certificates.calibration import certify
 from certunl.certificates.certificate import Release
 from certunl.certificates.secret import secret_key
 from certunl.certificates.update import Unlearner
-from certunl.errors import BadInput, Diverged
+from certunl.errors import BadInput, Diverged, Unavailable
 from certunl.folders._guarantees import noted, published
 from certunl.folders.order import Entry, Order
 from certunl.folders.parts import RESTORE, number_of
@@ -78,7 +78,8 @@ class Line:
             method: the method of the line, with its settings.
             rows: its stored rows. They are used if they cover the request. Default: none.
 
-        Raises: BadInput or Diverged if a single one is refused. The ledger then has it as refused.
+        Raises: Unavailable if the machine or a damaged file is at fault; the request then stays asked. BadInput or
+        Diverged if a single one is refused; the ledger then has it as refused.
         """
         order, ids = entries[0].order, _joint(entries)
         prepared = rows if rows is not None and rows.covers(ids) else None
@@ -86,12 +87,14 @@ class Line:
             update = method.forget(self.run, prepared, ids, secret_key() if method.own_noise else order.jax_key)
             account = self.account.limited(order.total)
             release = certify(update, order.budget, trivial=order.trivial, account=account)
+        except Unavailable:  # the promise stands
+            raise
         except (BadInput, Diverged) as error:
             if len(entries) > 1:
                 return self._answer_each(entries, method, rows)
             self.folder.ledger.add(entries, "refused", {"reason": str(error)})
             raise
-        return self.save(entries, release)
+        return self.save(entries, release, rows)
 
     def _answer_each(
         self, entries: Sequence[Entry], method: Unlearner, rows: Store | None
@@ -107,13 +110,14 @@ class Line:
             done += answered
         return done, line
 
-    def save(self, entries: Sequence[Entry], release: Release) -> tuple[list[Entry], "Line"]:
+    def save(self, entries: Sequence[Entry], release: Release, rows: Store | None = None) -> tuple[list[Entry], "Line"]:
         """Writes the update (secret) and the release, counts it in the ledger, publishes it, and erases the rows of the
         forgotten, in this order. A later verb finishes what a crash interrupts.
 
         Args:
             entries: what `ask` returned.
             release: the release without the examples of all of them, certified with `account=line.account`.
+            rows: the open store of the method, if there is one.
 
         Raises: BadInput if another release was made meanwhile, or the certificate does not count the earlier ones.
         """
@@ -139,7 +143,7 @@ class Line:
         }
         facts = self.folder.releases.updates.save(name, update.params, facts, release.params)
         entries = self.folder.releases.applied(entries, facts)
-        entries = self.folder.releases.finished(entries)
+        entries = self.folder.releases.finished(entries, rows)
         after = {"run": self.run.minus(ids, update.params), "count": self.count + 1, "after": name}
         account = certificate.account.restarted() if certificate.guarantee.restores else certificate.account
         return entries, replace(self, **after, account=account, latest=self.folder.ledger.latest(), release=release)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import json
 import re
 import secrets
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from certunl.certificates.budget import Budget
 from certunl.errors import BadInput
 from certunl.folders.chain import Event
 
-__all__ = ["FINAL", "Entry", "Order", "commitment", "drawn_id"]
+__all__ = ["BESIDE", "FINAL", "Entry", "Order", "commitment", "drawn_id"]
 
 FINAL = ("erased", "refused")
 """The states after which nothing is left to do."""
@@ -46,6 +45,7 @@ class Order:
         trivial: whether output perturbation is used where there is no theorem. Default: no.
         key: the data of the JAX key from which the method draws its own randomness, so that an interrupted answer is
             computed again with the same result. Default: 0.
+        seed: the number from which a random request and the key were drawn. Default: 0.
     """
 
     id: str
@@ -58,8 +58,13 @@ class Order:
     total: Budget | None = None
     trivial: bool = False
     key: tuple[int, ...] = (0, 0)
+    seed: int = 0
 
     def __post_init__(self) -> None:
+        try:
+            f"{self.words}{self.reason}".encode()
+        except UnicodeEncodeError as error:
+            raise BadInput("the words and the reason of a request must be text that UTF-8 can write") from error
         if not (isinstance(self.id, str) and _ID.fullmatch(self.id)):
             raise BadInput(f"an id is 1 to 64 letters, digits, '_', '.', ':' or '-', got {self.id!r}")
 
@@ -79,14 +84,17 @@ class Order:
             other: another order.
             words: whether their texts are compared. After a purge they are not known.
         """
-        aside: dict[str, Any] = {"id": "any", "reason": "", "key": ()} | ({} if words else {"words": ""})
+        aside: dict[str, Any] = {"id": "any", "reason": "", "key": ()} | ({} if words else {"words": "", "seed": 0})
         return dataclasses.replace(self, **aside) == dataclasses.replace(other, **aside)
 
 
-def commitment(salt: bytes, order: Order, ids: np.ndarray) -> str:
+BESIDE = ("words", "reason", "key", "seed")
+"""The fields of an order that a purge removes. Whoever knows the others and the data could draw the examples anew."""
+
+
+def commitment(salt: bytes, beside: str, ids: bytes) -> str:
     """A hash that binds an entry to its examples, and tells nothing of them to who does not know the salt."""
-    said = json.dumps([order.words, order.reason]).encode()
-    return hashlib.sha256(salt + said + np.asarray(ids, np.int32).tobytes()).hexdigest()
+    return hashlib.sha256(salt + beside.encode() + b"\n" + ids).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,11 +15,11 @@ from certunl.disk import as_json, flush, permit, read_json, remove_leftovers, wh
 from certunl.errors import BadInput
 from certunl.folders.arrays import load_arrays, save_arrays
 
-__all__ = ["RESTORE", "Parts", "check_name", "number_of", "ordered"]
+__all__ = ["RESTORE", "Parts", "check_name", "is_name", "is_numbered", "number_of", "ordered"]
 
 RESTORE = "restore it from a copy, or begin a new line (--name)"
-_NAME = re.compile(r"[A-Za-z][\w.-]{0,63}")
-_NUMBERED = re.compile(r"([A-Za-z][\w.-]*)-(\d+)")
+_NAME = re.compile(r"[A-Za-z][\w.-]{0,63}", re.ASCII)
+_NUMBERED = re.compile(r"([A-Za-z][\w.-]*)-(\d{1,9})", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,9 @@ class Parts:
         return ordered(path.name for path in self.place.glob("*"))
 
     def _make(self) -> None:
-        self.place.mkdir(exist_ok=True, mode=0o755 if self.public else 0o700)
+        if not self.place.exists():
+            self.place.mkdir(mode=0o755 if self.public else 0o700)
+            flush(self.place.parent)
 
 
 def ordered(names: Iterable[str]) -> list[str]:
@@ -114,6 +116,16 @@ def ordered(names: Iterable[str]) -> list[str]:
 def number_of(name: str) -> int:
     """The number of a part in its line."""
     return int(name.rpartition("-")[2])
+
+
+def is_name(line: Any) -> bool:
+    """Whether `line` can name a line of requests."""
+    return isinstance(line, str) and _NAME.fullmatch(line) is not None
+
+
+def is_numbered(name: str) -> bool:
+    """Whether `name` can name a part, so that it leads nowhere else."""
+    return (match := _NUMBERED.fullmatch(name)) is not None and is_name(match[1])
 
 
 def check_name(line: str) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 
 from certunl import disk
 from certunl.errors import BadInput
-from certunl.folders.checking import PAGES
+from certunl.folders._writing import PAGES
 
 if TYPE_CHECKING:
     from certunl.folders.run import RunFolder
@@ -59,8 +59,11 @@ def _without_forgotten_owners(folder: "RunFolder") -> int:
     names, owners = folder.owner_names, folder.splits.train.owners
     if names is None or owners is None:
         return 0
-    present = np.ones(len(owners), bool)
-    present[folder.ledger.forgotten()] = False
+    lines = {name.rpartition("-")[0] for name in folder.ledger.parts()}
+    present = np.zeros(len(owners), bool)  # in any line, whose next request may name the owner
+    for line in lines:
+        present[np.setdiff1d(np.arange(len(owners)), folder.ledger.forgotten(line))] = True
+    present |= not lines
     left = {*np.asarray(owners)[present].tolist()}
     gone = [name for name, number in names.items() if number not in left]
     if gone:

@@ -15,6 +15,7 @@ from certunl.folders.ledger import Ledger
 from certunl.folders.order import Entry
 from certunl.folders.parts import Parts
 from certunl.rows.erasing import erase
+from certunl.rows.store import Store
 
 __all__ = ["Releases"]
 
@@ -66,11 +67,12 @@ class Releases:
         """Counts an update that is on the disk, with the facts that lie beside it."""
         return self.ledger.add(entries, "applied", facts)
 
-    def finished(self, entries: Sequence[Entry]) -> list[Entry]:
+    def finished(self, entries: Sequence[Entry], rows: Store | None = None) -> list[Entry]:
         """Publishes the release of applied entries, if that is not done, then erases the rows of the forgotten.
 
         Args:
             entries: all requests of one release, the one that was asked first at the front.
+            rows: an open store of the folder, which need not be opened again.
         """
         first = entries[0]
         if first.state == "applied":
@@ -78,7 +80,11 @@ class Releases:
             entries = self.ledger.add(entries, "released", {"part": first.part, "place": place})
         ids = np.concatenate([np.zeros(0, np.int32) if entry.ids is None else entry.ids for entry in entries])
         stores = sorted(path for path in (self.path / "prepared").glob("*") if path.is_dir())
-        return self.ledger.add(entries, "erased", {"rows": {store.name: erase(store, ids) for store in stores}})
+        erased = {}
+        for store in stores:
+            same = rows is not None and Path(rows.place).absolute() == store.absolute()
+            erased[store.name] = erase(rows if rows is not None and same else store, ids)
+        return self.ledger.add(entries, "erased", {"rows": erased})
 
     def _publish(self, entry: Entry) -> str:
         """Moves the release of an entry to its place and says where it is."""

@@ -16,7 +16,7 @@ from certunl.base import Progress
 from certunl.datasets import Splits
 from certunl.errors import BadInput
 from certunl.features import Features
-from certunl.folders._writing import FORMAT, OWN, TRAINING, reserve, training, write_run
+from certunl.folders._writing import FORMAT, TRAINING, check_plain, reserve, training, write_run
 from certunl.folders.arrays import load_arrays
 from certunl.folders.ledger import Ledger
 from certunl.folders.line import Line, begin
@@ -102,11 +102,7 @@ class RunFolder:
 
         Raises: BadInput if there is one, if this is no run folder, or if its ledger is not whole.
         """
-        for path in sorted(self.path.glob("*")) if self.path.is_dir() else []:
-            if path.name in OWN and (path.is_symlink() or not (path.is_file() or path.is_dir())):
-                raise BadInput(
-                    f"{path} is a link or no file, and nothing is read or written through it; put the real one"
-                )
+        check_plain(self.path)
         if (self.path / TRAINING).exists() and not (self.path / "run.json").exists():
             raise BadInput(f"the training into {self.path} did not end; the same certunl train command goes on with it")
         with disk.lock(self.path, wait=wait):
@@ -115,6 +111,7 @@ class RunFolder:
     @cached_property
     def facts(self) -> dict[str, Any]:
         """The contents of run.json. Raises: BadInput if they are missing, or of another format or precision."""
+        check_plain(self.path)
         facts = disk.read_json(self.path / "run.json", "it is no run folder, or a half-written one; train again")
         if facts["format"] != FORMAT:
             raise BadInput(f"{self.path} has format {facts['format']}, this version reads {FORMAT}; train again")
@@ -241,7 +238,12 @@ class RunFolder:
     def read(self, name: str, otherwise: Any = None) -> Any:
         """The contents of RUN/`name`.json; `otherwise` if there is none."""
         place = self.path / f"{name}.json"
-        return disk.read_json(place, "delete it and make it again") if place.exists() else otherwise
+        if not place.exists():
+            return otherwise
+        content = disk.read_json(place, "delete it and make it again")
+        if isinstance(content, list) != isinstance(otherwise, list):
+            raise BadInput(f"{place} has no usable content; delete it and make it again")
+        return content
 
     def write(self, name: str, contents: Any) -> None:
         """Writes RUN/`name`.json, readable by the owner alone."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -156,6 +157,7 @@ def _check_precision(dtype: Any) -> None:
 
 def build(settings: dict[str, Any], extractor: Features | None = None) -> Built:
     """The objects that `settings` describe; `extractor` turns the data into features."""
+    _check_modules(settings)
     splits = load(settings["dataset"], **tuples(settings["dataset_settings"]))
     source, ids = splits.train, np.zeros(0, np.int32)
     if "mislabel" in settings:
@@ -168,6 +170,14 @@ def build(settings: dict[str, Any], extractor: Features | None = None) -> Built:
         splits = splits._replace(train=extractor(source), test=extractor(splits.test))
     problem = _problem(settings, splits)
     return Built(problem, registry.fill(Recipe, settings["recipe"], "Recipe"), splits, source, extractor, ids)
+
+
+def _check_modules(settings: dict[str, Any]) -> None:
+    """Raises BadInput for functions of Python's own library, which a folder of somebody else might name."""
+    for name in (settings["dataset"], settings["model"], settings.get("loss") or ""):
+        module = str(name).partition(":")[0].partition(".")[0]
+        if ":" in str(name) and module in sys.stdlib_module_names:
+            raise BadInput(f"{name} belongs to Python itself, and is no data set, model or loss")
 
 
 def _problem(settings: dict[str, Any], splits: Splits) -> Problem:

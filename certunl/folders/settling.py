@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from certunl import disk
 from certunl.certificates.update import Unlearner
-from certunl.errors import BadInput, Diverged
+from certunl.errors import BadInput, warn
 from certunl.folders._writing import TRAINING
 from certunl.folders.order import Entry
 from certunl.folders.purging import finish_purges
@@ -20,12 +20,14 @@ Build = Callable[[str, dict[str, Any]], Unlearner]
 
 
 def settled(folder: "RunFolder", build: Build | None) -> list[Entry]:
-    """The requests that were open, after each was finished or refused. Every verb begins with this.
+    """The requests that were open, after each was finished or refused. A verb that locks the folder begins with this.
 
     An update that is whole is adopted, even if a crash came before the ledger counted it. Otherwise it is computed
-    again, with the same key. A release that was not published is published.
+    again, with the same key. A release that was not published is published. A request that cannot be computed now stays
+    asked, with a warning, and holds up no other.
 
-    Raises: BadInput if the ledger is damaged, or does not know an update or a release that is there.
+    Raises: BadInput if the ledger is damaged, or does not know an update or a release that is there, and if rows cannot
+    be erased.
     """
     folder.ledger.check()
     finish_purges(folder)
@@ -43,41 +45,45 @@ def settled(folder: "RunFolder", build: Build | None) -> list[Entry]:
     for entries in _groups([entry for entry in open_ if entry.number not in left]):
         if entries[0].state != "asked":
             done += releases.finished(entries)
-            continue
-        if build is None:
-            continue
-        order = entries[0].order
-        try:
-            method = build(order.method, order.settings)
-            line = folder.line(order.line, order.method, order.settings)
-            done += line.answer(entries, method, folder.rows(order.method, method))[0]
-        except (BadInput, Diverged):
-            again = folder.ledger.entry(entries[0].number)
-            if again.state != "refused":  # the folder is at fault, and not the request
-                raise
-            done.append(again)
+        elif build is not None:
+            done += _answered(folder, entries, build)
     return done
 
 
 _CUT = "the ledger was cut, or comes from another copy of the folder: restore the newest one, or move that away"
 
 
-def _adopted(folder: "RunFolder", name: str, open_: Sequence[Entry]) -> tuple[list[Entry], dict]:
+def _answered(folder: "RunFolder", entries: Sequence[Entry], build: Build) -> list[Entry]:
+    """The entries that were answered or refused; the others wait, with a warning."""
+    order = entries[0].order
+    try:
+        method = build(order.method, order.settings)
+        line = folder.line(order.line, order.method, order.settings)
+        return line.answer(entries, method, folder.rows(order.method, method))[0]
+    except Exception as error:  # whatever stops one request must stop no other
+        again = [folder.ledger.entry(entry.number) for entry in entries]
+        if waiting := [entry for entry in again if entry.state == "asked"]:
+            id = waiting[0].order.id
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            warn(f"request {id} waits ({reason}); certunl ledger RUN --withdraw {id} withdraws it")
+        return [entry for entry in again if entry.state == "refused"]
+
+
+def _adopted(folder: "RunFolder", name: str, open_: Sequence[Entry]) -> tuple[list[Entry], dict[str, Any]]:
     """(the open entries that the update `name` answers, its facts)."""
     waiting = {entry.number: entry for entry in open_ if entry.state == "asked"}
-    numbers = []
     if name in folder.releases.updates:
         facts = folder.releases.updates.load(name)[1]
-        numbers = facts.get("entries", [])
-        after = [part for part in folder.ledger.parts(name.rpartition("-")[0])]
-        if numbers and all(number in waiting for number in numbers) and facts["after"] == (after or [""])[-1]:
+        numbers, last = facts.get("entries", []), (folder.ledger.parts(name.rpartition("-")[0]) or [""])[-1]
+        if numbers and all(number in waiting for number in numbers) and facts["after"] == last:
             return [waiting[number] for number in numbers], {k: v for k, v in facts.items() if k != "digest"}
     raise BadInput(f"updates/{name} is there, and the ledger does not know it; {_CUT}")
 
 
 def _groups(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
-    """The open entries, those of one release together. What was asked and not applied is answered one by one."""
-    parts: dict[str, list[Entry]] = {}
+    """The open entries: those of one release together, and those that were asked to share an update."""
+    groups: dict[str, list[Entry]] = {}
     for entry in entries:
-        parts.setdefault(entry.part if entry.state != "asked" else f"asked {entry.number}", []).append(entry)
-    yield from parts.values()
+        together = f"asked {entry.facts['asked'].get('group', entry.number)}"
+        groups.setdefault(together if entry.state == "asked" else entry.part, []).append(entry)
+    yield from groups.values()

@@ -76,7 +76,7 @@ def account_of(spent: Iterable[tuple[str, Spent]], line: str) -> Account:
             since[:] = [[one for every in since for one in every]]
         if not one.restores:
             since[-1].append(one)
-        elif not shared:
+        elif not shared and since[-1]:
             since.append([])
         lines.add(name)
         secrets += [one.secret] * bool(one.secret)

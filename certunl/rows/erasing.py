@@ -9,13 +9,13 @@ from certunl.rows.store import Place, Store
 __all__ = ["check_rows", "erase", "kept"]
 
 
-def erase(place: Place, ids: np.ndarray) -> int:
-    """Erases the rows of the units of `ids` from the store at `place`, half filled or not. The number of rows erased.
+def erase(place: Place | Store, ids: np.ndarray) -> int:
+    """Erases the rows of the units of `ids` from the store at `place`, or from an open one. The number of rows erased.
 
-    Rows not yet written never will be.
+    The store may be half filled. Rows not yet written never will be.
     Raises: BadInput if the store is damaged, or has another writer; nothing says then whose rows it holds.
     """
-    store = _opened(place)
+    store = place if isinstance(place, Store) else _opened(place)
     if store is None:
         return 0
     before = len(store)

@@ -20,7 +20,7 @@ import numpy as np
 
 from certunl.base import digest
 from certunl.disk import hold, trouble
-from certunl.errors import BadInput
+from certunl.errors import BadInput, Unavailable
 
 __all__ = ["Shards"]
 
@@ -189,7 +189,7 @@ class Shards:
             raise
         except Exception as error:  # tensorstore raises many kinds
             if said := trouble(error):
-                raise BadInput(f"{self.place}: {said}; what is written stays") from error
-            raise BadInput(
+                raise Unavailable(f"{self.place}: {said}; what is written stays") from error
+            raise Unavailable(
                 f"{self.place} {problem} ({type(error).__name__}: {str(error).splitlines()[0][:200]})"
             ) from error

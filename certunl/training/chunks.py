@@ -57,7 +57,7 @@ def followed(
     schedule = jax.tree.map(np.asarray, problem.numbered(schedule))
     done, state, risks = 0, recipe.begin(start), np.zeros(0)
     if checkpoints is not None:
-        done, arrays = checkpoints.begin(digest(repr(recipe), (start, vars(schedule), problem.data.y)))
+        done, arrays = checkpoints.begin(_identity(problem, recipe, start, schedule, state))
         if done:
             leaves, structure = jax.tree.flatten(state)
             state = jax.tree.unflatten(structure, list(map(_as, leaves, arrays[1:])))
@@ -74,6 +74,12 @@ def followed(
             if report is not None:
                 report(end, len(schedule), float(risks[-1]))
     return state[0], jnp.asarray(risks)
+
+
+def _identity(problem: Problem, recipe: Recipe, start: Params, schedule: Schedule, state: Any) -> str:
+    """A digest of what fixes a training. Of a foreign optimizer it has the structure of the state alone."""
+    own = {name: value for name, value in vars(recipe).items() if isinstance(value, int | float | str | None)}
+    return digest([own, str(jax.tree.structure(state))], (start, vars(schedule), problem.data.y))
 
 
 def _plain(leaf: jax.Array) -> jax.Array:

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from certunl.errors import BadInput
+from certunl.errors import Unavailable
 
 __all__ = ["check_memory", "free_bytes"]
 
@@ -26,7 +26,7 @@ def check_memory(what: str, needed: float, cure: str, device: Any = None) -> Non
     free = free_bytes(device)
     if free is not None and needed > free:
         place = "" if device.platform == "cpu" else f" on {device}"
-        raise BadInput(f"{what} need {_size(needed)} of memory, and {_size(free)} are free{place}; {cure}")
+        raise Unavailable(f"{what} need {_size(needed)} of memory, and {_size(free)} are free{place}; {cure}")
 
 
 def free_bytes(device: Any) -> int | None:
