@@ -1,7 +1,6 @@
 """The service over HTTP, on the loopback and with a token. Needs uvicorn (the extra "serve")."""
 
 import asyncio
-import contextlib
 import hmac
 import json
 import secrets
@@ -55,7 +54,8 @@ async def _send(send: Callable[..., Any], status: int, lines: list[dict[str, Any
 
 
 def listen(service: Service, port: int) -> None:
-    """Serves on 127.0.0.1 until it is stopped. Prints the address and the token first."""
+    """Serves on 127.0.0.1 until a signal, which uvicorn takes: it answers what it has begun. Prints the address and the
+    token first."""
     try:
         import uvicorn
     except ImportError as error:
@@ -64,7 +64,6 @@ def listen(service: Service, port: int) -> None:
         raise BadInput(f"a port lies between 0 and 65535, got {port}")
     token = secrets.token_urlsafe(32)
     server = uvicorn.Server(uvicorn.Config(app(service, token), log_level="error", lifespan="off"))
-    server.capture_signals = contextlib.nullcontext  # those of this program end it within a second
     with socket.socket() as door:
         door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         door.bind(("127.0.0.1", port))
