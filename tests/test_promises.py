@@ -102,9 +102,14 @@ def test_every_verb_finishes_what_is_open_and_says_so(folder, capsys):
     assert len(RunFolder(folder).ledger.forgotten()) == 8 and problems(RunFolder(folder)) == []
 
 
+REQUESTS = int(os.environ.get("CERTUNL_REQUESTS", 48))
+"""How many requests eight processes give. 400 need the 142 examples of wine, some of them often, and ten minutes."""
+
+
 def test_eight_processes_answer_each_request_once(folder):
     certunl("prepare", folder)
-    lists = [[f"ORDER-{i}" for i in range(start, start + 6)] for start in (0, 3, 6, 9, 12, 15, 18, 0)]
+    each, distinct = REQUESTS // 8, min(REQUESTS // 2, 130)
+    lists = [[f"ORDER-{(process * each + i) % distinct}" for i in range(each)] for process in range(8)]
     code = "from certunl import cli; import sys\nfor i in sys.argv[2:]:\n    " + (
         "cli.main(['forget', sys.argv[1], '--wait', '--trivial', '--id', i, '--request', 'ids:' + i.split('-')[1]])"
     )
@@ -115,9 +120,9 @@ def test_eight_processes_answer_each_request_once(folder):
     entries = place.ledger.entries()
     assert sorted(entry.order.id for entry in entries) == sorted({i for ids in lists for i in ids})
     assert all(entry.state == "erased" and entry.ids.tolist() == [int(entry.order.id[6:])] for entry in entries)
-    assert place.ledger.forgotten().tolist() == list(range(24)) and problems(place) == []
-    assert place.ledger.account("hessian_free").releases == 24
-    assert [int(entry.part.split("-")[1]) for entry in entries] == list(range(1, 25))
+    assert place.ledger.forgotten().tolist() == list(range(distinct)) and problems(place) == []
+    assert place.ledger.account("hessian_free").releases == distinct
+    assert [int(entry.part.split("-")[1]) for entry in entries] == list(range(1, distinct + 1))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -133,86 +138,6 @@ def test_a_signal_ends_a_long_computation_with_a_sentence(folder, number):
         said = process.communicate()[1]
         assert time.perf_counter() - start < 10  # without the thread it takes hours
     assert process.returncode == 128 + number and said.splitlines()[-1].startswith("certunl: stopped; if the ledger")
-
-
-def test_a_hand_that_edits_the_ledger_is_noticed(folder, tmp_path, capsys):
-    import sqlite3
-
-    certunl("forget", folder, "--request", "ids:3", "--method", "finetune")
-    certunl("forget", folder, "--request", "ids:4", "--method", "finetune")
-    for number, edit in enumerate(
-        (
-            "UPDATE events SET facts = replace(facts, 'NOT CERTIFIED', 'PROVED') WHERE state = 'applied'",
-            "UPDATE events SET time = '2020-01-01' WHERE number = 2",
-            "DELETE FROM events WHERE number = 4",
-            "DELETE FROM events WHERE number > 4",
-            "UPDATE entries SET state = 'refused' WHERE number = 1",
-            "UPDATE entries SET part = 'finetune-9' WHERE number = 1",
-            "UPDATE examples SET ids = x'05000000' WHERE entry = 1",
-            "UPDATE examples SET beside = '{}' WHERE entry = 2",
-            "DELETE FROM examples WHERE entry = 1",
-            "INSERT INTO forgotten VALUES ('finetune', x'', x'05000000')",
-            "UPDATE events SET facts = json_set(facts, '$.part', '../../x-1') WHERE state = 'applied'",
-            "DELETE FROM entries",
-            "CREATE TRIGGER t AFTER INSERT ON events BEGIN DELETE FROM examples; END",
-            "PRAGMA user_version = 9",
-        )
-    ):
-        copy = tmp_path / str(number)
-        shutil.copytree(folder, copy)
-        connection = sqlite3.connect(copy / "ledger.sqlite")
-        with connection:
-            connection.execute(edit)
-        connection.close()
-        assert "ledger" in refused(capsys, "prepare", copy), edit
-        with pytest.raises(SystemExit) as stop:
-            certunl("ledger", copy, "--verify")
-        assert stop.value.code in (1, 2), edit
-
-
-def test_a_ledger_that_was_cut_or_belongs_to_another_run_is_refused(folder, trained, tmp_path, capsys):
-    certunl("forget", folder, "--request", "ids:3", "--method", "finetune")
-    early = (folder / "ledger.sqlite").read_bytes()
-    certunl("forget", folder, "--request", "ids:4", "--method", "finetune")
-    late = (folder / "ledger.sqlite").read_bytes()
-    shutil.copytree(folder / "releases" / "finetune-2", tmp_path / "published")
-    (folder / "ledger.sqlite").write_bytes(early)
-    assert "updates/finetune-2 is there, and the ledger does not know it" in refused(capsys, "prepare", folder)
-    for kind in ("updates", "releases"):
-        shutil.rmtree(folder / kind / "finetune-2")
-    certunl("prepare", folder)  # cut whole: only what others hold can show it
-    certunl("forget", folder, "--request", "ids:4", "--method", "finetune")
-    capsys.readouterr()
-    assert "was cut or written anew" in refused(capsys, "verify", tmp_path / "published", "--run", folder)
-    certunl("verify", tmp_path / "published")
-    assert "only its owner can compare" in capsys.readouterr().out
-    certunl("verify", folder / "releases" / "finetune-2", "--run", folder)
-    other = tmp_path / "other"
-    certunl("train", other, *SMALL, "--seed", "3")
-    (other / "ledger.sqlite").write_bytes(late)
-    assert "event 1 does not follow from this run" in refused(capsys, "forget", other)
-
-
-@pytest.mark.parametrize("change", ["verdict", "epsilon", "head", "entry", "bit", "schema", "facts", "arrays"])
-def test_a_release_that_was_edited_is_refused(folder, tmp_path, capsys, change):
-    from certunl.base import digest
-
-    certunl("forget", folder, "--request", "ids:3", "--method", "finetune")
-    place = tmp_path / "copy"
-    shutil.copytree(folder / "releases" / "finetune-1", place)
-    facts = json.loads((place / "facts.json").read_text())
-    if change == "facts":
-        (place / "facts.json").unlink()
-    elif change == "arrays":
-        shutil.rmtree(place / "arrays")
-    elif change == "bit":
-        file = next(path for path in (place / "arrays").rglob("*") if path.is_file() and path.name == "manifest.ocdbt")
-        file.write_bytes(bytes([file.read_bytes()[0] ^ 1]) + file.read_bytes()[1:])
-    else:
-        edit = {"verdict": "PROVED", "epsilon": 1.0, "head": "0" * 64, "entry": 7, "schema": 2}[change]
-        facts = {k: v for k, v in (facts | {change: edit}).items() if k != "digest"}
-        (place / "facts.json").write_text(json.dumps(facts | {"digest": digest(facts, ())}))  # with a fitting digest
-    assert refused(capsys, "verify", place, "--run", folder)
 
 
 def test_a_purge_leaves_no_word_and_no_id_and_still_refuses_a_second_request(folder, capsys):

@@ -128,6 +128,7 @@ def test_a_killed_verb_goes_on_and_leaves_the_folder_of_an_uninterrupted_one(tmp
     assert (place / ".certunl-training").stat().st_mode & 0o777 == 0o700
     assert "the same certunl train command goes on" in refused(capsys, "forget", place)
     assert "other settings" in refused(capsys, "train", place, *WORDS, "learning_rate=0.3")
+    assert [p.name for p in (place / ".certunl-training").iterdir()] == ["100"]  # a slip costs nothing
     certunl("train", place, *WORDS)
     one, two = RunFolder(tmp_path / "whole"), RunFolder(place)
     assert same(one.run, two.run) and one.facts["fingerprint"] == two.facts["fingerprint"]

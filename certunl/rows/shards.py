@@ -9,6 +9,7 @@ code works on object storage. Erasing rewrites a chunk (40 ms), where a memory m
 """
 
 import contextlib
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
-from certunl.base import digest
+from certunl.base import digest, plain
 from certunl.disk import hold, trouble
 from certunl.errors import BadInput, Unavailable
 
@@ -61,8 +62,10 @@ class Shards:
 
     def keep(self, name: str, facts: dict[str, Any]) -> None:
         """Stores `facts` under `name`, completely or not at all."""
+        text = json.dumps(facts, sort_keys=True, default=plain)
+        content = f'{text[:-1]}, "sha256": "{hashlib.sha256(text.encode()).hexdigest()}"}}'  # `digest` of the facts
         with self._refusing(f"cannot be written: {name}"):
-            self._files.write(name, json.dumps({**facts, "sha256": digest(facts, ())}).encode()).result()
+            self._files.write(name, content.encode()).result()
 
     def lay(self, shape: Sequence[int], chunk: int, dtype: str, new: bool = False) -> None:
         """Opens the array `dtype[shape]`, or creates it if `new`. The methods below need it to be called first."""
