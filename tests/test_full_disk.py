@@ -49,6 +49,7 @@ def filled(place, free):
     return filler
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # orbax leaves coroutines behind
 def test_a_disk_that_is_full_at_any_step_is_said_and_the_same_command_goes_on(prepared, small, monkeypatch, capsys):
     folder, ends = small / "run", set()
     for free in range(0, 480, STEP):
