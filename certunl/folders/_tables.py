@@ -78,7 +78,7 @@ def connected(place: Path, *, write: bool = False) -> Iterator[sqlite3.Connectio
 
 def _trouble(error: sqlite3.Error) -> str | None:
     """A sentence on a full disk, a missing permission or another writer; None for a damaged file."""
-    match getattr(error, "sqlite_errorname", "").split("_")[:2]:
+    match vars(error).get("sqlite_errorname", "").split("_")[:2]:
         case ["SQLITE", "FULL"]:
             return trouble(OSError(28, "No space left on device"))
         case ["SQLITE", "READONLY" | "CANTOPEN" | "PERM"]:

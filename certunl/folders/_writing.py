@@ -80,9 +80,10 @@ def _forsake(path: Path) -> None:
     """Removes the folder of a training that failed, if it holds nothing. States of the training stay."""
     with contextlib.suppress(OSError):
         (path / TRAINING).rmdir()
-    if {entry.name for entry in path.iterdir()} == {".lock"}:
-        (path / ".lock").unlink()
-        path.rmdir()
+    if not (path / TRAINING).exists():
+        (path / ".lock").unlink(missing_ok=True)
+        if not any(path.iterdir()):
+            path.rmdir()
 
 
 def write_run(path: Path, run: Run, settings: dict[str, Any], built: Built) -> None:

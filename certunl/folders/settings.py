@@ -114,7 +114,9 @@ def by_plan(settings: dict[str, Any], plan: Path) -> dict[str, Any]:
     """The settings of a run that reads its file by `plan`, the copy that training kept, and infers nothing anew.
 
     Whatever became of the plan that was given then has no effect.
+    Raises: BadInput for settings that name a function of Python itself.
     """
+    _check_modules(settings)
     if not (plan.is_file() and _is_path(settings["dataset"])):
         return settings
     others = {name: value for name, value in settings["dataset_settings"].items() if name not in _OF_PLAN}
@@ -157,7 +159,6 @@ def _check_precision(dtype: Any) -> None:
 
 def build(settings: dict[str, Any], extractor: Features | None = None) -> Built:
     """The objects that `settings` describe; `extractor` turns the data into features."""
-    _check_modules(settings)
     splits = load(settings["dataset"], **tuples(settings["dataset_settings"]))
     source, ids = splits.train, np.zeros(0, np.int32)
     if "mislabel" in settings:

@@ -48,8 +48,8 @@ def followed(
 
     Args:
         problem, recipe, start, schedule: as in `follow`.
-        progress: called with (steps done, steps in all) after each chunk, and with the loss of its last batch if it has
-            a third parameter.
+        progress: called after each chunk, about a hundred times in all, with (steps done, steps in all) and with the
+            loss of the last batch if it has a third parameter.
         checkpoints: what keeps the state between chunks. Default: nothing does.
     """
     if progress is None and checkpoints is None:
@@ -71,8 +71,9 @@ def followed(
             done = end
             if checkpoints is not None:
                 checkpoints.save(done, [risks, *map(_plain, jax.tree.leaves(state))])
-            if report is not None:
-                report(end, len(schedule), float(risks[-1]))
+            for at in range(first + 1, end + 1):
+                if report is not None and at % max(1, len(schedule) // 100) == 0:
+                    report(at, len(schedule), float(risks[at - 1]))
     return state[0], jnp.asarray(risks)
 
 
