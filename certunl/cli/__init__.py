@@ -59,7 +59,7 @@ def _price(network: Path, head: Path) -> str:
     """Verdict and test accuracy of the released network and of the released linear model."""
     sentences = []
     for place, name, model in ((network, "newton-1", "the network"), (head, "certified_removal-1", "the linear model")):
-        for facts in RunFolder(place).read("evaluation"):
+        for facts in RunFolder(place).read("evaluation", []):
             released = f"{name} + noise" if f"{name} + noise" in facts["rows"] else name
             if released in facts["rows"]:
                 accuracy = 100 * facts["rows"][released]["test_accuracy"]

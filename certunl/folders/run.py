@@ -174,7 +174,7 @@ class RunFolder:
     @property
     def owner_names(self) -> dict[str, int] | None:
         """The number of each owner by name (secret); None if the data name owners by numbers alone."""
-        return self.read("owners")
+        return self.read("owners", {}) or None
 
     @property
     def ledger(self) -> Ledger:
@@ -241,7 +241,7 @@ class RunFolder:
         if not place.exists():
             return otherwise
         content = disk.read_json(place, "delete it and make it again")
-        if isinstance(content, list) != isinstance(otherwise, list):
+        if otherwise is not None and isinstance(content, list) != isinstance(otherwise, list):
             raise BadInput(f"{place} has no usable content; delete it and make it again")
         return content
 
