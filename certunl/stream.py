@@ -24,11 +24,24 @@ from certunl.rows import Statistics, Store
 from certunl.rows.staleness import Staleness, measure_staleness
 from certunl.training.run import Run
 
-__all__ = ["Stream"]
+__all__ = ["Stream", "method_of"]
 
 
-def _built(name: str, settings: dict[str, Any]) -> Unlearner:
+def method_of(name: str, settings: dict[str, Any]) -> Unlearner:
+    """The method of a name, with its settings. Raises: BadInput for a method that is not registered: what a folder
+    says is not imported."""
+    if name not in registry.names("methods"):
+        raise BadInput(f"its method {name} is registered nowhere")
+    if ":" in "".join(_texts(settings)):
+        raise BadInput(f"the settings of its method {name} name an object of a module")
     return registry.build("methods", name, **settings)
+
+
+def _texts(settings: Any) -> list[str]:
+    """All texts in nested settings."""
+    if isinstance(settings, dict):
+        return [text for value in settings.values() for text in _texts(value)]
+    return [settings] if isinstance(settings, str) else []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +91,8 @@ class Stream:
         Raises: BadInput if another certunl works on the folder, or it is damaged; the errors of `RunFolder.line`.
         """
         place, settings = RunFolder(Path(folder)), settings or {}
-        with place.locked(build=_built):
-            return cls._of(place.line(name or method, method, settings), _built(method, settings))
+        with place.locked(build=method_of):
+            return cls._of(place.line(name or method, method, settings), method_of(method, settings))
 
     @classmethod
     def _of(cls, line: Line, method: Unlearner) -> "Stream":
@@ -167,7 +180,7 @@ class Stream:
         if noise_key is not None:
             raise BadInput("a run folder draws the noise of a release itself; leave noise_key out")
         place, (method, settings) = line.folder, (line.maker["method"], line.maker["settings"])
-        with place.locked(build=_built):
+        with place.locked(build=method_of):
             line = place.line(line.name, method, settings)
             ids = np.unique(np.atleast_1d(np.asarray(request)))
             order = Order(
@@ -177,20 +190,16 @@ class Stream:
                 settings=settings,
                 budget=budget,
                 words="ids:" + ",".join(map(str, ids.tolist())),
-                total=self.account.total,
                 trivial=trivial,
             )
             entry = None if id is None else place.ledger.find(id)
-            if entry is None or entry.state in ("refused", "asked"):
+            if entry is None or entry.state == "refused":
                 order = order if isinstance(key, Secret) else order.with_key(key)
-                entries = (
-                    [entry]
-                    if entry is not None and entry.state == "asked"
-                    else line.ask([(order, line.run.check(ids))])
-                )
-                [entry], line = line.answer(entries, self.method, place.rows(method, self.method))
+                [entry] = line.ask([(order, line.run.check(ids))])
             elif not entry.order.same(order, words=entry.ids is not None):
                 raise BadInput(f"the id {id} names another request ({entry.said()}); give this one an id of its own")
+            if entry.state == "asked":
+                [entry], line = line.answer([entry], self.method, place.rows(method, self.method))
             release = line.release if line.release is not None else place.releases.release(entry.part)
             rows = place.rows(method, self.method)
             return release, self._after(line.run, rows, line.account, replace(line, release=None))

@@ -11,12 +11,14 @@ import warnings
 
 import pytest
 
+import certunl as cu
 from certunl.certificates.account import Account
 from certunl.folders import RunFolder
 from certunl.folders._records import append
 from certunl.folders.checking import problems
 from certunl.folders.spending import Spent, account_of
 from certunl.methods.finetune import FineTune
+from certunl.stream import method_of
 from tests.verbs import SMALL, certunl, refused
 
 CODE = """
@@ -136,6 +138,14 @@ def test_functions_of_python_itself_are_no_data_set_of_a_folder(folder, capsys):
     (folder / "run.json").write_text(json.dumps(facts))
     assert "belongs to Python itself" in refused(capsys, "prepare", folder)
     assert not (folder / "ran").exists()
+
+
+@pytest.mark.parametrize("settings", [{"solver": {"": "os:system", "command": "true"}}, {"solver": "os:system"}])
+def test_settings_of_a_folder_s_method_import_nothing(settings):
+    with pytest.raises(cu.BadInput, match="name an object of a module"):
+        method_of("newton", settings)
+    with pytest.raises(cu.BadInput, match="registered nowhere"):
+        method_of("os:system", {"command": "true"})
 
 
 def test_thousands_of_exact_retrainings_end_no_folder():

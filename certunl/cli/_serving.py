@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from certunl import registry
 from certunl.certificates.budget import Budget
+from certunl.cli._http import listen
 from certunl.cli._requests import answer
 from certunl.cli._service import Service
 from certunl.cli._words import Folder, Settings, listed, method_of, say, seeded
@@ -79,8 +80,6 @@ def serve(
         for entry in finished:
             _say(answer(entry) | {"interrupted": True})
         if http is not None:
-            from certunl.cli._http import listen
-
             return listen(service, http)
         for texts in _waiting(input):
             for one in service.answers(texts):

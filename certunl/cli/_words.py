@@ -10,10 +10,11 @@ import tyro
 
 from certunl import registry
 from certunl.base import Key
-from certunl.errors import BadInput, whole
+from certunl.errors import whole
 from certunl.evaluation import Report
 from certunl.folders import Entry, RunFolder
 from certunl.membership.target import Attack
+from certunl.stream import method_of
 
 __all__ = [
     "Attacks",
@@ -67,14 +68,6 @@ def opened(folder: RunFolder, *, wait: bool = False) -> Iterator[list[Entry]]:
         for entry in finished:
             say(f"an interrupted request comes first: {answered(entry)}")
         yield finished
-
-
-def method_of(name: str, settings: dict[str, Any]) -> Any:
-    """The method of a name, with its settings. Raises: BadInput for a method that is not registered: what a folder
-    says is not imported."""
-    if name not in registry.names("methods"):
-        raise BadInput(f"its method {name} is registered nowhere")
-    return registry.build("methods", name, **settings)
 
 
 def answered(entry: Entry, how: str = "") -> str:
