@@ -113,9 +113,9 @@ def remove(place: Path) -> None:
 
 def remove_leftovers(folder: Path) -> None:
     """Removes what a killed writer left in `folder` and in its folders. Links are neither followed nor removed."""
-    folders = [folder, *(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())]
-    for path in [path for place in folders for path in place.iterdir() if _PARTIAL.fullmatch(path.name)]:
-        if not path.is_symlink():
+    inner = [path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()]
+    for place in (folder, *(path for path in inner if not _PARTIAL.fullmatch(path.name))):
+        for path in [path for path in place.iterdir() if _PARTIAL.fullmatch(path.name) and not path.is_symlink()]:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 

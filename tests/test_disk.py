@@ -37,6 +37,7 @@ def test_leftovers_of_killed_writers_are_removed_and_nothing_else(folder, tmp_pa
     (folder / ".linked.certunl-3").symlink_to(outside, target_is_directory=True)
     before = below(folder)
     (folder / ".run.json.certunl-12").touch()
+    (folder / ".run.certunl-6/.run.json.certunl-6").mkdir(parents=True)  # one half-written within another
     (folder / "updates/.newton-1.certunl-5/arrays").mkdir(parents=True)
     (folder / "updates/.newton-1.certunl-5/arrays/d").touch()
     with disk.lock(folder):

@@ -54,9 +54,9 @@ def test_another_store_is_refused(tmp_path):
     with pytest.raises(cu.BadInput, match="other owners"):
         Store.create(tmp_path / "s", LIKE, UNITS, OWNERS[::-1], fingerprint="f", chunk=CHUNK)
     notes = make(tmp_path / "s")._shards
-    notes.keep("store.json", {**notes.note("store.json"), "format": 1})  # whose fingerprints held module paths
+    notes.keep("store.json", {**notes.note("store.json"), "format": 2})  # which listed the erased rows
     for again in (lambda: Store.open(tmp_path / "s", LIKE, "f"), lambda: make(tmp_path / "s")):
-        with pytest.raises(cu.BadInput, match="has format 1, this version reads 2; remove it, prepare again"):
+        with pytest.raises(cu.BadInput, match="has format 2, this version reads 3; remove it, prepare again"):
             again()
     (tmp_path / "s" / "store.json").unlink()
     with pytest.raises(cu.BadInput, match="holds rows, but no store"):

@@ -85,7 +85,7 @@ class Account:
 
     def _composed(self, delta: float, gaussian: Callable[[float, float], float]) -> float:
         """The pairs' epsilons plus gaussian(joint ratio, the delta that failures and pairs leave)."""
-        ratio, added = math.sqrt(sum(r**2 for r in self.ratios)), sum(epsilon for epsilon, _ in self.pairs)
+        ratio, added = math.hypot(*self.ratios), sum(epsilon for epsilon, _ in self.pairs)
         left = delta - self.least_delta
         if math.isinf(ratio) or left < 0 or (left == 0 and (ratio or not self.pairs)):
             return math.inf

@@ -9,7 +9,7 @@ from certunl.rows.shards import Shards
 
 __all__ = ["facts_of", "identity"]
 
-_FORMAT = 2  # 1 had fingerprints that contained the module paths of this package's functions
+_FORMAT = 3  # 2 listed the erased rows
 
 
 def identity(like: Params, fingerprint: str, form: str) -> dict[str, Any]:
