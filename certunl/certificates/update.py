@@ -13,6 +13,7 @@ from certunl.certificates.secret import Secret
 from certunl.errors import BadInput
 
 if TYPE_CHECKING:
+    from certunl.training.chunks import Keeper
     from certunl.training.run import Run
 
 
@@ -84,6 +85,10 @@ class Unlearner:
     def forget(self, run: "Run", prepared: Any, request: Any, key: Key | Secret) -> Update:
         """The update of `run` without `request`, with the result of `prepare` or None. `run` itself is not changed."""
         raise NotImplementedError(f"{type(self).__name__} does not define forget; define it as in certunl.Unlearner")
+
+    def resumable(self, checkpoints: "Keeper") -> "Unlearner":
+        """This method, which keeps its state in `checkpoints` while it works. By default it has none to keep."""
+        return self
 
     def repair(self, run: "Run", prepared: Any, key: Key, **settings: Any) -> tuple["Run", Any]:
         """(the run trained further, its rows continued). Raises: BadInput for a method without rows of its own."""

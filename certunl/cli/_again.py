@@ -1,13 +1,13 @@
-"""Reports of a long verb, kept while it works, so that it goes on after a kill."""
+"""What a long verb has made, kept while it works, so that it goes on after a kill."""
 
 from pathlib import Path
 from typing import Any
 
+from certunl import disk
 from certunl.base import digest
-from certunl.disk import as_json
 from certunl.errors import BadInput
 from certunl.evaluation import Report
-from certunl.folders import RunFolder
+from certunl.folders import Checkpoints, RunFolder
 from certunl.report import from_json, to_json
 
 __all__ = ["Again", "reports_of"]
@@ -22,27 +22,35 @@ def reports_of(facts: Any, place: Path) -> list[Report]:
 
 
 class Again:
-    """The reports that an interrupted call of the same verb with the same settings has made, by name.
+    """The reports that an interrupted call of the same verb with the same settings has made, by name, and the models
+    that it has trained.
 
-    They lie in RUN/NAME.json. Those of other settings, or before another request, are not taken.
+    They lie in the folder RUN/NAME (secret). Those of other settings, or before another request, are removed.
     """
 
     def __init__(self, folder: RunFolder, name: str, settings: Any):
-        self.folder, self.name = folder, name
-        self.identity = digest([as_json(settings), folder.ledger.head], ())
-        earlier = folder.read(name, {})
-        same = earlier.get("identity") == self.identity
+        self.folder, self.name, place = folder, name, folder.path / name
+        self.identity = digest([disk.as_json(settings), folder.ledger.head], ())
         self.reports: dict[str, list[Report]] = {}
-        if same:
-            place = folder.path / f"{name}.json"
-            self.reports = {key: reports_of(several, place) for key, several in earlier["reports"].items()}
+        earlier = folder.read(f"{name}/reports", {})
+        if earlier.get("identity") == self.identity:
+            reports = earlier["reports"].items()
+            self.reports = {key: reports_of(several, place / "reports.json") for key, several in reports}
+        else:
+            disk.remove(place)
+            place.mkdir(mode=0o700)
+            self._write()
+        self.checkpoints = Checkpoints(place / "models", settings=self.identity)
 
     def put(self, key: str, reports: list[Report]) -> None:
         """Keeps the reports of one part of the work."""
         self.reports[key] = reports
-        facts = {key: [to_json(one) for one in several] for key, several in self.reports.items()}
-        self.folder.write(self.name, {"identity": self.identity, "reports": facts})
+        self._write()
 
     def done(self) -> None:
         """Forgets them, when the verb has written its own file."""
-        (self.folder.path / f"{self.name}.json").unlink(missing_ok=True)
+        disk.remove(self.folder.path / self.name)
+
+    def _write(self) -> None:
+        facts = {key: [to_json(one) for one in several] for key, several in self.reports.items()}
+        self.folder.write(f"{self.name}/reports", {"identity": self.identity, "reports": facts})

@@ -39,6 +39,7 @@ def evaluate(folder: Folder, /, attacks: Attacks = (), shadows: int = 16, seed: 
         with progress("retraining, for comparison" + (", and attacking" if attacks else "")):
             again = Again(place, "evaluating", [attacks, shadows, seed, sorted(releases)])
             options["done"] = {int(number): reports[0] for number, reports in again.reports.items()}
+            options["checkpoints"] = again.checkpoints
             options["tell"] = lambda number, report: again.put(str(number), [report])
             reports = evaluate_all(run, releases, test=place.splits.test, **options)
         place.write("evaluation", [to_json(report) for report in reports])

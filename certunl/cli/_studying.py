@@ -93,6 +93,7 @@ def compare(
                     methods=chosen,
                     budget=budget,
                     attacks=by_name,
+                    checkpoints=again.checkpoints.within(str(i)),
                     tell=lambda sentence: print(sentence, file=sys.stderr, flush=True),
                     **options,
                 )

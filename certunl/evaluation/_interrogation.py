@@ -18,6 +18,7 @@ from certunl.membership.attack import attack_all
 from certunl.membership.relearning import relearn_epochs
 from certunl.membership.target import Attack
 from certunl.methods.retrain import Retrain
+from certunl.training.chunks import Keeper
 from certunl.training.problem import Dataset
 from certunl.training.run import Run
 
@@ -36,6 +37,7 @@ def interrogated(
     attacks: dict[str, Attack],
     shadows: int,
     methods: Mapping[str, Unlearner] | None,
+    checkpoints: Keeper | None,
 ) -> Report:
     """`report` with attacks, controls, epochs of relearning and the accuracy at each noise level."""
     attack_key, relearn_key, noise_key = jax.random.split(key, 3)
@@ -49,7 +51,16 @@ def interrogated(
     noise = {name: row["sigma"] for name, row in report.rows.items() if "sigma" in row}
     try:
         attacked, controls, missing = attack_all(
-            run, request, models, test, attack_key, attacks, shadows=shadows, methods=by_row, noise=noise
+            run,
+            request,
+            models,
+            test,
+            attack_key,
+            attacks,
+            shadows=shadows,
+            methods=by_row,
+            noise=noise,
+            checkpoints=checkpoints and checkpoints.within("shadows"),
         )
     except BadInput as error:  # too few examples for any attack; the rest of the report is still of use
         attacked, controls, missing = {}, {}, {"attacks": str(error)}

@@ -20,6 +20,7 @@ from certunl.evaluation.counterfactuals import klom_splits, leave_one_out
 from certunl.evaluation.judging import evaluate
 from certunl.evaluation.report import Report
 from certunl.requests import random
+from certunl.training.chunks import Keeper
 from certunl.training.problem import Dataset
 from certunl.training.run import Run
 
@@ -63,6 +64,7 @@ def compare(
     models: int = 0,
     single: int = 0,
     patience: float = 60.0,
+    checkpoints: Keeper | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> list[Report]:
     """One Report for each request. Every method forgets the request, is certified, evaluated and attacked.
@@ -87,6 +89,8 @@ def compare(
         single: number of random examples for `leave_one_out`, at least 3; 0 leaves it out.
         patience: seconds. If forgetting `shadows`, `models` or `single` times takes a method longer than that, the
             method is left out of U-LiRA, `klom_splits` or `leave_one_out`.
+        checkpoints: `Checkpoints(folder)`, which keeps the retraining, the shadow models and those of the seeds, so
+            that the same call does not train them again after a kill. Default: none.
         tell: called with a sentence about each step.
     """
     methods, tell = every_method() if methods is None else methods, tell or _ignored
@@ -101,7 +105,10 @@ def compare(
     requests = {title: run.check(ids) for title, ids in requests.items()}
     reports = []
     for number, (title, request) in enumerate(requests.items()):
-        keys = jax.random.split(jax.random.fold_in(key, number), 6)
+        keys, kept = (
+            jax.random.split(jax.random.fold_in(key, number), 6),
+            checkpoints and checkpoints.within(str(number)),
+        )
         releases: dict[str, Release] = {}
         able: dict[str, Unlearner] = {}
         missing: dict[str, str] = {}
@@ -132,11 +139,13 @@ def compare(
             attacks=attacks,
             shadows=shadows,
             methods=quick(shadows),
+            checkpoints=kept,
         )
         columns: dict[str, dict[str, float]] = {name: {} for name in report.rows}
         if models:
             seeds = list(jax.random.split(keys[3], models))
-            for name, percentiles in klom_splits(run, quick(models), request, test, seeds).items():
+            percent = klom_splits(run, quick(models), request, test, seeds, checkpoints=kept)
+            for name, percentiles in percent.items():
                 columns[name] |= percentiles
         if single:
             each = random(keys[4], run, single)

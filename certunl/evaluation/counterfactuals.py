@@ -11,9 +11,11 @@ from certunl.base import Key, Params, Progress, nth, stacked, vector
 from certunl.certificates.update import Unlearner
 from certunl.errors import BadInput, Diverged
 from certunl.metrics import correlations
+from certunl.training.chunks import Keeper
 from certunl.training.ensemble import ensemble, retrainings, seeds
 from certunl.training.problem import Dataset
 from certunl.training.run import Run
+from certunl.training.schedule import Schedule
 
 __all__ = ["LeaveOneOut", "klom", "klom_splits", "leave_one_out"]
 
@@ -136,6 +138,7 @@ def klom_splits(
     keys: Sequence[Key],
     *,
     progress: Progress | None = None,
+    checkpoints: Keeper | None = None,
 ) -> dict[str, dict[str, float]]:
     """{method: {"klom_forget", "klom_retain", "klom_test"}}, 95th percentiles of `klom` over the examples of a split.
 
@@ -151,6 +154,7 @@ def klom_splits(
         test: the examples of the split "test"; of this split and of "retain" only the first 1,000 are used.
         keys: one key for each of the N models, at least ten.
         progress: called with the number of finished and of all models, for each of the three ensembles.
+        checkpoints: `Checkpoints(folder)`, which keeps the models that are trained. Default: none.
 
     Raises: BadInput for fewer than ten keys.
     """
@@ -162,9 +166,14 @@ def klom_splits(
     present, without = (np.repeat(a[None], len(triples), axis=0) for a in (np.asarray(run.present), retained))
     starts, schedules = seeds(run, [triple[0] for triple in triples])
     oracle_starts, oracle_schedules = seeds(run, [triple[1] for triple in triples])
-    trained = ensemble(run, present, starts=starts, schedules=schedules, progress=progress)
-    models = {"retrain": ensemble(run, without, starts=starts, schedules=schedules, progress=progress)}
-    oracle = ensemble(run, without, starts=oracle_starts, schedules=oracle_schedules, progress=progress)
+
+    def many(name: str, here: np.ndarray, starts: Params, schedules: Schedule) -> Params:
+        kept = checkpoints and checkpoints.within(name)
+        return ensemble(run, here, starts=starts, schedules=schedules, progress=progress, checkpoints=kept)
+
+    trained = many("trained", present, starts, schedules)
+    models = {"retrain": many("retrained", without, starts, schedules)}
+    oracle = many("oracle", without, oracle_starts, oracle_schedules)
     for name, method in methods.items():
         unlearned = []
         for i, triple in enumerate(triples):

@@ -11,7 +11,7 @@ from certunl.audits.refutation import audit_release
 from certunl.base import Key, Params
 from certunl.certificates.certificate import Release
 from certunl.certificates.guarantee import AFRESH
-from certunl.certificates.update import Unlearner, Update
+from certunl.certificates.update import Unlearner, Update, declared
 from certunl.errors import BadInput, typed_key
 from certunl.evaluation._attacks import chosen_attacks
 from certunl.evaluation._interrogation import interrogated
@@ -19,6 +19,7 @@ from certunl.evaluation._judge import Judge
 from certunl.evaluation._own_reference import distances
 from certunl.evaluation.report import Report
 from certunl.methods.retrain import Retrain
+from certunl.training.chunks import Keeper
 from certunl.training.problem import Dataset
 from certunl.training.run import Run
 
@@ -45,6 +46,7 @@ def evaluate(
     attacks: Any = None,
     shadows: int = 16,
     methods: Mapping[str, Unlearner] | None = None,
+    checkpoints: Keeper | None = None,
 ) -> Report:
     """The Report of one or several updates or releases of the same request, compared with retraining.
 
@@ -69,6 +71,8 @@ def evaluate(
         attacks: names of attacks, or attacks by name; default: all.
         shadows: number of shadow models, even and at least 4; 0 leaves out the attacks that need them.
         methods: the methods of releases, by the names of the releases. With them the shadow models forget too (U-LiRA).
+        checkpoints: `Checkpoints(folder)`, which keeps the retraining and the shadow models, so that the same call goes
+            on after a kill. Default: none.
 
     Raises: BadInput for settings that contradict one another, or parameters of another model.
     """
@@ -84,7 +88,8 @@ def evaluate(
             "reference=Retrain(afresh=Recipe(...)), or the Update of a model retrained elsewhere"
         )
     if not isinstance(truth, Update):
-        truth = truth.forget(run, None, request, jax.random.key(0))
+        method = truth if checkpoints is None else declared(truth).resumable(checkpoints.within("retraining"))
+        truth = method.forget(run, None, request, jax.random.key(0))
     if key is not None and test is None:
         raise BadInput("attacks compare forgotten examples with unseen ones; give a test set, or no key")
     if key is None and (attacks is not None or methods is not None):
@@ -131,7 +136,8 @@ def evaluate(
     report = Report(rows=rows, forgotten=len(request), verdicts=verdicts, audits=audits, left_out=absent)
     if key is None or test is None:
         return report
-    return interrogated(report, run, request, models, test, key, chosen_attacks(attacks, shadows), shadows, methods)
+    chosen = chosen_attacks(attacks, shadows)
+    return interrogated(report, run, request, models, test, key, chosen, shadows, methods, checkpoints)
 
 
 def evaluate_all(
@@ -143,6 +149,7 @@ def evaluate_all(
     methods: Mapping[str, Unlearner] | None = None,
     done: Mapping[int, Report] | None = None,
     tell: Callable[[int, Report], None] | None = None,
+    checkpoints: Keeper | None = None,
     **settings: Any,
 ) -> list[Report]:
     """One Report for each set of forgotten examples.
@@ -155,6 +162,7 @@ def evaluate_all(
         test, key, methods: as in `evaluate`.
         done: reports of an earlier call by the number of the set, which are not made again. Default: none.
         tell: called with (number of the set, its Report) after each. Default: nothing is.
+        checkpoints: as in `evaluate`, in a folder of its own for each set. Default: none.
         settings: other keyword arguments of `evaluate`.
     """
     if key is not None:
@@ -171,7 +179,9 @@ def evaluate_all(
         own = None if key is None else jax.random.fold_in(key, number)
         request = np.frombuffer(ids, np.int32)
         theirs = None if methods is None else {name: methods[name] for name in group if name in methods}
-        reports.append(evaluate(run, request, group, test=test, reference=truth, key=own, methods=theirs, **settings))
+        given: dict[str, Any] = {"test": test, "reference": truth, "key": own, "methods": theirs}
+        kept = checkpoints and checkpoints.within(str(number))
+        reports.append(evaluate(run, request, group, checkpoints=kept, **given, **settings))
         if tell is not None:
             tell(number, reports[-1])
     return reports

@@ -20,16 +20,19 @@ from certunl.folders.resuming import Checkpoints
 from certunl.folders.settings import Built, fingerprint
 from certunl.training.run import Run
 
-__all__ = ["FORMAT", "OWN", "PAGES", "TRAINING", "check_plain", "reserve", "training", "write_run"]
+__all__ = ["FORMAT", "OWN", "PAGES", "RETRAINING", "TRAINING", "check_plain", "reserve", "training", "write_run"]
 
 TRAINING = ".certunl-training"
 """The folder in RUN that says, until the run is whole, that everything in RUN is of this program."""
+
+RETRAINING = "retraining"
+"""The folder in RUN with the state of each retraining that answers a request; gone when the request is answered."""
 
 FORMAT = 5  # 4 had no ledger
 OWN = ("run.json", "arrays", "model", "features", "prepared", "updates", "releases", "ledger.sqlite", "plan.json")
 
 PAGES = ("evaluation.json", "attacked.json", "audits.json", "comparison.json", "report.html", "report.md")
-PAGES += ("evaluating.json", "comparing.json", "comparison.html", "comparison.md", "report", "comparison")
+PAGES += ("evaluating", "comparing", "comparison.html", "comparison.md", "report", "comparison")
 """What verbs write about un-noised models."""
 
 
@@ -38,7 +41,7 @@ def check_plain(path: Path) -> None:
 
     A folder that somebody else made might lead a reader or a writer elsewhere, or hold it up.
     """
-    places = [path / name for name in (*OWN, *PAGES, TRAINING, "owners.json", "ledger.sqlite-journal")]
+    places = [path / name for name in (*OWN, *PAGES, RETRAINING, TRAINING, "owners.json", "ledger.sqlite-journal")]
     for inner in (path / name for name in ("prepared", "updates", "releases")):
         if inner.is_dir() and not inner.is_symlink():
             places += [Path(entry.path) for entry in os.scandir(inner)]

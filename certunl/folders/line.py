@@ -1,7 +1,9 @@
 """A line of requests in a run folder: each request starts from the un-noised state that the one before it left."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,11 +14,13 @@ from certunl.certificates.account import Account
 from certunl.certificates.calibration import certify
 from certunl.certificates.certificate import Release
 from certunl.certificates.secret import secret_key
-from certunl.certificates.update import Unlearner
+from certunl.certificates.update import Unlearner, declared
 from certunl.errors import BadInput, Diverged, Unavailable
 from certunl.folders._guarantees import noted, published
+from certunl.folders._writing import RETRAINING
 from certunl.folders.order import Entry, Order
 from certunl.folders.parts import RESTORE, number_of
+from certunl.folders.resuming import Checkpoints
 from certunl.folders.spending import Spent
 from certunl.rows.store import Store
 from certunl.training.run import Run
@@ -83,6 +87,8 @@ class Line:
         """
         order, ids = entries[0].order, _joint(entries)
         prepared = rows if rows is not None and rows.covers(ids) else None
+        states = self.folder.path / RETRAINING / str(entries[0].number)
+        method = declared(method).resumable(Checkpoints(states))
         try:
             update = method.forget(self.run, prepared, ids, secret_key() if method.own_noise else order.jax_key)
             account = self.account.limited(order.total)
@@ -92,9 +98,12 @@ class Line:
         except (BadInput, Diverged) as error:
             if len(entries) > 1:
                 return self._answer_each(entries, method, rows)
+            _clear(states)
             self.folder.ledger.add(entries, "refused", {"reason": str(error)})
             raise
-        return self.save(entries, release, rows)
+        answered = self.save(entries, release, rows)
+        _clear(states)
+        return answered
 
     def _answer_each(
         self, entries: Sequence[Entry], method: Unlearner, rows: Store | None
@@ -147,6 +156,14 @@ class Line:
         after = {"run": self.run.minus(ids, update.params), "count": self.count + 1, "after": name}
         account = certificate.account.restarted() if certificate.guarantee.restores else certificate.account
         return entries, replace(self, **after, account=account, latest=self.folder.ledger.latest(), release=release)
+
+
+def _clear(states: Path) -> None:
+    """Removes the state of a retraining, if one was kept, and the folder of all if it was the last."""
+    if states.exists():
+        disk.remove(states)
+        with contextlib.suppress(OSError):
+            states.parent.rmdir()
 
 
 def _joint(entries: Sequence[Entry]) -> np.ndarray:

@@ -31,8 +31,9 @@ _SECRET = (
     "audits.json",
     "attacked.json",
     "comparison.json",
-    "evaluating.json",
-    "comparing.json",
+    "retraining",
+    "evaluating",
+    "comparing",
 )
 _SECRET += tuple(f"{page}{end}" for page in ("report", "comparison") for end in ("", ".html", ".md"))
 

@@ -2,7 +2,7 @@
 
 import re
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +28,29 @@ class Checkpoints:
         seconds: the least time between two states. Default: 30. The newest state is kept, the others are removed.
         settings: what else must be the same for a training to go on, ready for JSON. Default: start, schedule, recipe
             and targets alone are compared.
+
+    After `begin`, `spent` is the time in seconds that earlier calls took to reach the state; 0 without one.
     """
 
     place: Path | str
     seconds: float = 30.0
     settings: Any = None
+    spent: float = field(default=0.0, init=False, repr=False)
+    _began: float = field(default=0.0, init=False, repr=False)
     _identity: str = field(default="", init=False, repr=False)
     _last: float = field(default=0.0, init=False, repr=False)
+
+    def within(self, name: str) -> "Checkpoints":
+        """Those of another training, in the folder `name` within this one."""
+        return replace(self, place=Path(self.place) / name)
 
     def begin(self, identity: str) -> tuple[int, list[Any]]:
         """(the number of steps that are done, the arrays after them); (0, []) without a state.
 
         Raises: BadInput if there is a state of another training, or a damaged one.
         """
-        self._identity, self._last = digest([identity, disk.as_json(self.settings)], ()), time.monotonic()
+        self._identity = digest([identity, disk.as_json(self.settings)], ())
+        self._began = self._last = time.monotonic()
         Path(self.place).mkdir(parents=True, exist_ok=True, mode=0o700)
         disk.remove_leftovers(Path(self.place))
         if not (states := self._states()):
@@ -51,6 +60,7 @@ class Checkpoints:
         if facts["identity"] != self._identity:
             raise BadInput(f"{self.place} holds the state of a training with other settings or data; {cure}")
         arrays = load_arrays(states[-1] / "arrays", facts["arrays"])
+        self.spent = facts["seconds"]
         return facts["steps"], [arrays[f"{i:04d}"] for i in range(len(arrays))]
 
     def save(self, steps: int, arrays: list[Any]) -> None:
@@ -60,7 +70,9 @@ class Checkpoints:
         earlier = self._states()
         with disk.whole(Path(self.place) / str(steps), private=True) as partial:
             written = save_arrays(partial / "arrays", {f"{i:04d}": array for i, array in enumerate(arrays)})
-            disk.write_json(partial / "facts.json", {"identity": self._identity, "steps": steps, "arrays": written})
+            facts = {"identity": self._identity, "steps": steps, "arrays": written}
+            facts["seconds"] = self.spent + time.monotonic() - self._began
+            disk.write_json(partial / "facts.json", facts)
         for state in earlier:
             disk.remove(state)
         self._last = time.monotonic()

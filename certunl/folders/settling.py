@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from certunl import disk
 from certunl.certificates.update import Unlearner
 from certunl.errors import BadInput, warn
-from certunl.folders._writing import TRAINING
+from certunl.folders._writing import RETRAINING, TRAINING
 from certunl.folders.order import Entry
 from certunl.folders.purging import finish_purges
 
@@ -47,6 +47,8 @@ def settled(folder: "RunFolder", build: Build | None) -> list[Entry]:
             done += releases.finished(entries)
         elif build is not None:
             done += _answered(folder, entries, build)
+    if not folder.ledger.unfinished():
+        disk.remove(folder.path / RETRAINING)
     return done
 
 

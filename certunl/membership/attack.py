@@ -14,6 +14,7 @@ from certunl.errors import BadInput, Diverged
 from certunl.membership.roc import Attacked, judge
 from certunl.membership.shadows import Suspects, Trained, suspects, train_shadows
 from certunl.membership.target import Attack, Shadows, Target
+from certunl.training.chunks import Keeper
 from certunl.training.problem import Dataset
 from certunl.training.run import Run
 
@@ -31,13 +32,14 @@ def attack_all(
     shadows: int = 16,
     methods: Mapping[str, Unlearner] | None = None,
     noise: Mapping[str, float] | None = None,
+    checkpoints: Keeper | None = None,
 ) -> tuple[dict[str, dict[str, Attacked]], dict[str, Attacked], dict[str, str]]:
     """(attacks[model][attack], controls[attack], reasons for missing attacks).
 
     One set of `shadows` models serves all attacks. Attacks that need unlearned shadow models run only on models whose
     method is in `methods`. If `noise` has the name of the model, noise of that standard deviation is added to each of
     these shadow models. A control is the attack on the retrained model (or on the only model) with shuffled bits
-    `member`, with a 99.9% interval.
+    `member`, with a 99.9% interval. `checkpoints` keep the shadow models that are trained.
     """
     methods, noise = methods or {}, noise or {}
     suspects_key, train_key, forget_key, attack_key, shuffle_key = jax.random.split(key, 5)
@@ -45,7 +47,7 @@ def attack_all(
     needs = {attack.needs for attack in attacks.values()}
     trained, before = None, None
     if needs - {"model"}:
-        trained = train_shadows(run, request, lineup, train_key, shadows)
+        trained = train_shadows(run, request, lineup, train_key, shadows, checkpoints=checkpoints)
         before = trained.seen()
     results: dict[str, dict[str, Attacked]] = {}
     controls: dict[str, Attacked] = {}

@@ -11,6 +11,7 @@ from certunl.base import Key, Params, Progress, nth, stacked
 from certunl.certificates.update import Unlearner
 from certunl.errors import BadInput
 from certunl.membership.target import Shadows
+from certunl.training.chunks import Keeper
 from certunl.training.dataset import Dataset, end_to_end, rowwise
 from certunl.training.ensemble import ensemble
 from certunl.training.run import Run
@@ -116,14 +117,21 @@ class Trained:
 
 
 def train_shadows(
-    run: Run, request: np.ndarray, lineup: Suspects, key: Key, count: int, *, progress: Progress | None = None
+    run: Run,
+    request: np.ndarray,
+    lineup: Suspects,
+    key: Key,
+    count: int,
+    *,
+    progress: Progress | None = None,
+    checkpoints: Keeper | None = None,
 ) -> Trained:
     """`count` shadow models (an even number), trained together by the run's recipe along its own schedule.
 
     Every model is trained on the run's present examples that are no candidates. It is also trained on half of the
     members and half of the other candidates; models 2j and 2j + 1 get complementary halves. Each model therefore has
     as many examples as the run, of the same classes. Each model has its own initial parameters. Each test candidate
-    is added to the batches of one member.
+    is added to the batches of one member. `progress` and `checkpoints` are as in `ensemble`.
     """
     run.need_history("shadow models")
     n, m = len(run.present), len(lineup.inside)
@@ -145,7 +153,7 @@ def train_shadows(
         schedule=_beside(run.schedule, lineup.inside, n),
         present=jnp.ones(len(data), bool),
     )
-    params = ensemble(pool, present, starts=starts, progress=progress)
+    params = ensemble(pool, present, starts=starts, progress=progress, checkpoints=checkpoints)
     others = np.setdiff1d(request, lineup.inside)
     return Trained(run=pool, suspects=lineup, present=present, starts=starts, params=params, ids=ids, others=others)
 

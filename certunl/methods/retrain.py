@@ -1,6 +1,6 @@
 """Retraining, exactly: along the run's own schedule without the request, or afresh on the retained examples."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -13,6 +13,7 @@ from certunl.certificates.update import Unlearner, Update
 from certunl.errors import BadInput
 from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
+from certunl.training.chunks import Keeper, followed
 from certunl.training.loop import check_finite, replay
 from certunl.training.recipe import Recipe
 from certunl.training.run import Run, train
@@ -32,13 +33,19 @@ class Retrain(Unlearner):
 
     Args:
         afresh: the recipe of training afresh. Default: a replay, which needs the history of the run.
+        checkpoints: `Checkpoints(folder)`, so that the same retraining goes on after a kill, with the same result to
+            the bit. Its cost counts the time before. Default: none.
     """
 
     afresh: Recipe | None = None
+    checkpoints: Keeper | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not (self.afresh is None or isinstance(self.afresh, Recipe)):
             raise BadInput(f"afresh must be a Recipe(...), or None for a replay, got {self.afresh!r}")
+
+    def resumable(self, checkpoints: Keeper) -> "Retrain":
+        return replace(self, checkpoints=checkpoints)
 
     def forget(self, run: Run, prepared: Any, request: Any, key: Key) -> Update:
         """The model trained again without `request` and all examples forgotten before.
@@ -54,18 +61,29 @@ class Retrain(Unlearner):
                 "this run was adopted without the steps of its training, so nothing can be replayed; train afresh with "
                 "Retrain(afresh=Recipe(...)), also as the reference of evaluate"
             )
+        retained = run.retained(request)
         with Stopwatch() as watch:
-            params, risks = jax.block_until_ready(replay(run, run.retained(request)))
+            if self.checkpoints is None:
+                params, risks = jax.block_until_ready(replay(run, retained))
+            else:
+                schedule = run.schedule.masked(~retained[run.schedule.indices])
+                params, risks = followed(run.problem, run.recipe, run.start, schedule, None, self.checkpoints)
         check_finite(risks, params, run.recipe)
         exact = Guarantee(says=Distance(0.0, exact=True), reference=REPLAY, every_request=True)
-        return updated(run, params, watch, "retrain", exact)
+        return updated(run, params, watch, "retrain", exact, cost=self._cost(watch))
 
     def _afresh(self, run: Run, request: np.ndarray, recipe: Recipe, key: Key) -> Update:
         """The update of training on the retained examples alone."""
         rows = np.flatnonzero(run.retained(request))
         problem = replace(run.problem, data=run.problem.data.subset(rows))
         with Stopwatch() as watch:
-            fresh = jax.block_until_ready(train(problem, recipe, key))
+            fresh = jax.block_until_ready(train(problem, recipe, key, checkpoints=self.checkpoints))
         exact = Guarantee(says=Distance(0.0, exact=True), reference=AFRESH, every_request=True)
         # of the run it takes the number of examples alone; what is unchecked is that of the new training
-        return updated(replace(fresh, present=run.present), fresh.params, watch, "retrain", exact)
+        return updated(
+            replace(fresh, present=run.present), fresh.params, watch, "retrain", exact, cost=self._cost(watch)
+        )
+
+    def _cost(self, watch: Stopwatch) -> dict[str, float]:
+        """The seconds, with those before a kill."""
+        return {"seconds": watch.seconds + (0.0 if self.checkpoints is None else self.checkpoints.spent)}

@@ -15,11 +15,20 @@ from certunl.training.problem import Problem
 from certunl.training.recipe import Recipe
 from certunl.training.schedule import Schedule
 
-__all__ = ["Keeper", "followed"]
+__all__ = ["Keeper", "followed", "identity"]
 
 
 class Keeper(Protocol):
-    """The contract of `Checkpoints`: it keeps the state of a training between two chunks."""
+    """The contract of `Checkpoints`: it keeps the state of a training between two chunks.
+
+    `spent` is the time in seconds that earlier calls took to reach the state, once `begin` has found one.
+    """
+
+    spent: float
+
+    def within(self, name: str) -> "Keeper":
+        """One of another training, which belongs to the same work."""
+        ...
 
     def begin(self, identity: str) -> tuple[int, list[Any]]:
         """(the number of steps that are done, the arrays that `save` got), or (0, []) for a training without any.
@@ -57,7 +66,7 @@ def followed(
     schedule = jax.tree.map(np.asarray, problem.numbered(schedule))
     done, state, risks = 0, recipe.begin(start), np.zeros(0)
     if checkpoints is not None:
-        done, arrays = checkpoints.begin(_identity(problem, recipe, start, schedule, state))
+        done, arrays = checkpoints.begin(identity(problem, recipe, start, schedule, state))
         if done:
             leaves, structure = jax.tree.flatten(state)
             state = jax.tree.unflatten(structure, list(map(_as, leaves, arrays[1:])))
@@ -77,7 +86,7 @@ def followed(
     return state[0], jnp.asarray(risks)
 
 
-def _identity(problem: Problem, recipe: Recipe, start: Params, schedule: Schedule, state: Any) -> str:
+def identity(problem: Problem, recipe: Recipe, start: Params, schedule: Schedule, state: Any) -> str:
     """A digest of what fixes a training. Of a foreign optimizer it has the structure of the state alone."""
     own = {name: value for name, value in vars(recipe).items() if isinstance(value, int | float | str | None)}
     return digest([own, str(jax.tree.structure(state))], (start, vars(schedule), problem.data.y))

@@ -8,10 +8,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
-from certunl.base import Key, Params, Progress, outputs_first, outputs_last, reporter, stacked
+from certunl.base import Key, Params, Progress, digest, outputs_first, outputs_last, reporter, stacked
 from certunl.errors import BadInput, Diverged, typed_key, whole
+from certunl.training.chunks import Keeper, identity
+from certunl.training.coupling import coupled
 from certunl.training.loop import step
 from certunl.training.recipe import Recipe
 from certunl.training.run import Run
@@ -56,6 +57,7 @@ def ensemble(
     schedules: Schedule | None = None,
     chunk: int | None = None,
     progress: Progress | None = None,
+    checkpoints: Keeper | None = None,
 ) -> Params:
     """The parameters of m models trained by the run's recipe: a pytree like params with leading axis m.
 
@@ -71,8 +73,11 @@ def ensemble(
         chunk: the number of models trained together on each core or device; by default as many as its cache or memory
             holds.
         progress: called with (models done, models in all) after each chunk; None reports nothing.
+        checkpoints: `Checkpoints(folder)`, which keeps the models that are done, so that the same call goes on after a
+            kill, with the same result to the bit. Default: none.
 
-    Raises: BadInput for shapes that disagree and for a model without examples; Diverged if the loss or parameters of a
+    Raises: BadInput for shapes that disagree, for a model without examples, and if the checkpoints are those of other
+    models; Diverged if the loss or parameters of a
     model become NaN or infinite. The message names the model.
     """
     if schedules is None:
@@ -90,11 +95,16 @@ def ensemble(
             "example that is not forgotten"
         )
     whole("", chunk=chunk)
-    apart = schedules is not None or _coupled(run)
+    apart = schedules is not None or coupled(run)
     size = min(len(present), chunk or chunk_size(run, len(present)))
-    # the last part repeats its last model, so that all parts have one shape and one compiled program
-    parts = [np.minimum(np.arange(i, i + size), len(present) - 1) for i in range(0, len(present), size)]
     copies = {}
+    done, blocks = 0, []
+    if checkpoints is not None:
+        same = identity(run.problem, run.recipe, run.start, run.schedule, run.recipe.begin(run.start))
+        done, leaves = checkpoints.begin(digest([same, apart], (present, starts, schedules)))
+        blocks = [jax.tree.unflatten(jax.tree.structure(run.params), leaves)] if done else []
+    # the last part repeats its last model, so that all parts have one shape and one compiled program
+    parts = [np.minimum(np.arange(i, i + size), len(present) - 1) for i in range(done, len(present), size)]
 
     def work(part: np.ndarray, device: Device) -> tuple[Params, jax.Array]:
         if device not in copies:
@@ -106,13 +116,17 @@ def ensemble(
             result = _together(copies[device], *inputs, apart=True)
         return result
 
-    home, blocks = jax.tree.leaves(run.params)[0].devices().pop(), []
+    home = jax.tree.leaves(run.params)[0].devices().pop()
     for part, (params, risks) in zip(parts, spread(work, parts), strict=True):
         count = len(np.unique(part))
         _check_finite(params, np.asarray(risks), part[:count], run.recipe)
         blocks.append(jax.device_put(jax.tree.map(lambda leaf, k=count: leaf[:k], params), home))
+        done = int(part[count - 1]) + 1
+        if checkpoints is not None:
+            blocks = [jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *blocks)]
+            checkpoints.save(done, jax.tree.leaves(blocks[0]))
         if progress is not None:
-            reporter(progress)(int(part[count - 1]) + 1, len(present))
+            reporter(progress)(done, len(present))
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *blocks)
 
 
@@ -169,22 +183,6 @@ def _together(
 
 
 _SHARED: Any = Schedule(indices=None, weights=None, rates=None, divisors=None)
-
-
-def _coupled(run: Run) -> bool:
-    """Whether an example's loss depends on the other examples of its batch.
-
-    The losses of a mixed batch are compared with those of batches of one repeated example. That happens at the start,
-    at the current parameters and at random parameters, because some couplings vanish at zero.
-    """
-    few, data = np.arange(min(8, len(run.problem.data))), run.problem.data
-    noise = optax.tree.random_like(jax.random.key(0), run.params)
-    for params in (run.start, run.params, jax.tree.map(lambda p, z: p + 0.5 * z, run.params, noise)):
-        together = np.asarray(run.problem.per_example(params, data[few]))
-        alone = [np.asarray(run.problem.per_example(params, data[np.full_like(few, i)]))[0] for i in few[:3]]
-        if not np.allclose(together[:3], alone, rtol=1e-4, atol=1e-6, equal_nan=True):
-            return True
-    return False
 
 
 def _check_finite(params: Params, risks: np.ndarray, models: np.ndarray, recipe: Recipe) -> None:
