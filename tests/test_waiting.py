@@ -83,6 +83,28 @@ def test_a_request_that_cannot_be_computed_waits_and_holds_up_no_other(folder, m
     assert RunFolder(folder).ledger.entry("A").state == "erased"
 
 
+def test_a_request_that_is_answered_late_is_in_every_later_state_of_its_line(folder):
+    words = ("--method", "finetune", "--trivial")
+    asked("forget", folder, "--request", "ids:3", "--id", "A", *words)
+    certunl("ledger", folder, "--withdraw", "A")
+    for id, ids in (("B", "9"), ("A", "3"), ("C", "27")):
+        certunl("forget", folder, "--request", f"ids:{ids}", "--id", id, *words)
+    place = RunFolder(folder)
+    assert [entry.order.id for entry in place.ledger.entries()] == ["A", "B", "C"]
+    assert [place.ledger.entry(id).part for id in "BAC"] == ["finetune-1", "finetune-2", "finetune-3"]
+    assert place.ledger.parts("finetune") == ["finetune-1", "finetune-2", "finetune-3"]
+    facts = {id: place.ledger.entry(id).facts["applied"] for id in "ABC"}
+    assert facts["C"]["after"] == "finetune-2" and facts["C"]["before"] == facts["A"]["params"]
+    releases = place.releases.load()
+    assert {name: ids.tolist() for name, (ids, _) in releases.items()} == {
+        "finetune-1": [9],
+        "finetune-2": [3, 9],
+        "finetune-3": [3, 9, 27],
+    }
+    certunl("purge", folder)
+    assert place.releases.updates.names() == ["finetune-3"] and problems(place) == []
+
+
 def test_a_group_is_answered_as_a_group_after_a_kill(folder):
     lines = "".join(json.dumps({"id": f"O-{i}", "ids": [i]}) + "\n" for i in (3, 9, 27))
     asked("serve", folder, "--trivial", text=lines)

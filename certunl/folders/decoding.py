@@ -1,6 +1,7 @@
 """Dataclasses from JSON, by the types that their fields declare."""
 
 import dataclasses
+import functools
 import math
 import re
 import types
@@ -38,7 +39,7 @@ def decoded(kind: Any, value: Any, *, null: float = math.inf) -> Any:
             choices = [choice_of[value["kind"]]]
         return decoded(choices[0], value, null=null)
     if dataclasses.is_dataclass(kind):
-        hints = typing.get_type_hints(kind)
+        hints = _hints(kind)
         names = [f.name for f in dataclasses.fields(kind) if f.name in value or _required(f)]
         return typing.cast(Any, kind)(**{name: decoded(hints[name], value[name], null=null) for name in names})
     if origin is tuple:
@@ -50,6 +51,11 @@ def decoded(kind: Any, value: Any, *, null: float = math.inf) -> Any:
     if kind is float:
         return null if value is None else float(value) if isinstance(value, str) else value
     return value
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
 
 
 def _required(field: "dataclasses.Field[Any]") -> bool:

@@ -1,7 +1,7 @@
 """The ledger: a SQLite file with every request to a run folder."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -104,12 +104,39 @@ class Ledger:
         return self._entries("WHERE state NOT IN (?, ?)", *FINAL)
 
     def parts(self, line: str | None = None) -> list[str]:
-        """The names of all updates, in the order in which they were made; or those of one line."""
-        return list(dict.fromkeys(name for name, at in self._parts() if line in (None, at)))
+        """The names of all updates, in the order in which they were made; or those of one line.
+
+        That is not the order of the entries: one that waits, or that is asked again, is answered after later ones.
+        """
+        query = (
+            "SELECT part, line FROM events JOIN entries ON entry = entries.number "
+            "WHERE events.state = 'applied' ORDER BY events.number"
+        )
+        with _tables.connected(self.place) as connection:
+            made = connection.execute(query).fetchall()
+        return list(dict.fromkeys(name for name, at in made if line in (None, at)))
+
+    def makers(self, line: str) -> dict[str, dict[str, Any]]:
+        """update -> {"method": its name, "settings": its settings}, in the order in which the line's were made."""
+        query = (
+            "SELECT part, facts FROM entries JOIN events ON entry = entries.number "
+            "WHERE events.state = 'asked' AND line = ? AND part IS NOT NULL ORDER BY entries.number, events.number"
+        )
+        with _tables.connected(self.place) as connection:
+            asked = [(part, json.loads(facts)) for part, facts in connection.execute(query, (line,))]
+        makers = {part: {"method": facts["method"], "settings": facts["settings"]} for part, facts in asked}
+        return {part: makers[part] for part in self.parts(line)}
 
     def leaders(self) -> list[Entry]:
         """The entries whose facts tell of a release. Of a group of requests with one release, that is the first."""
         return [entry for entry in self.entries() if "certificate" in entry.facts.get("applied", {})]
+
+    def leader(self, part: str) -> Entry:
+        """The one of them that tells of the release `part`. Raises: BadInput if there is none."""
+        for entry in self._entries("WHERE part = ?", part):
+            if "certificate" in entry.facts["applied"]:
+                return entry
+        raise BadInput(f"the ledger knows no release {part}; certunl ledger lists them")
 
     def forgotten(self, line: str | None = None) -> np.ndarray:
         """i32[k]: all examples that were forgotten, or those that one line has forgotten."""
@@ -122,7 +149,7 @@ class Ledger:
     def account(self, line: str, until: str | None = None) -> Account:
         """What all releases spent, as the next release of `line` must count it; `until` names the last one counted."""
         query = (
-            "SELECT line, facts FROM events JOIN entries ON entries.number = entry "
+            "SELECT line, facts FROM events JOIN entries ON entry = entries.number "
             "WHERE events.state = 'applied' ORDER BY events.number"
         )
         with _tables.connected(self.place) as connection:
@@ -161,11 +188,6 @@ class Ledger:
             wrong = broken(events, self.root) or disagreement(events, rows, beside, forgotten)
         if wrong:
             raise BadInput(f"{self.place} is not as it was written ({wrong}); restore it from a copy, or train again")
-
-    def _parts(self) -> Iterable[tuple[str, str]]:
-        with _tables.connected(self.place) as connection:
-            query = "SELECT part, line FROM entries WHERE part IS NOT NULL ORDER BY number"
-            return connection.execute(query).fetchall()
 
     def _entries(self, where: str, *values: Any) -> list[Entry]:
         with _tables.connected(self.place) as connection:

@@ -174,18 +174,17 @@ def _joint(entries: Sequence[Entry]) -> np.ndarray:
 def begin(folder: "RunFolder", name: str, maker: dict[str, Any]) -> Line:
     """The line `name` of a run folder, after all its requests. Raises: as `RunFolder.line`."""
     ledger, updates = folder.ledger, folder.releases.updates
-    answered = [entry for entry in ledger.entries(name) if "certificate" in entry.facts.get("applied", {})]
-    for entry in answered:
-        earlier = {"method": entry.order.method, "settings": entry.order.settings}
+    makers = ledger.makers(name)
+    for earlier in makers.values():
         if "retrain" not in (earlier["method"], maker["method"]) and earlier != maker:
             raise BadInput(f"the line {name!r} was begun with {earlier}; give the new one its own --name")
-    parts = [entry.part for entry in answered]
-    if not answered:
+    parts = [*makers]
+    if not parts:
         run = folder.untrained if maker["method"] == "retrain" and folder.purged else folder.run
     else:
         if not (updates.place / parts[-1]).exists():
             raise BadInput(f"updates/{parts[-1]} is gone, so the state of its line is unknown; {RESTORE}")
-        params = updates.arrays(parts[-1], answered[-1].facts["applied"]["arrays"])
+        params = updates.arrays(parts[-1], ledger.leader(parts[-1]).facts["applied"]["arrays"])
         run = folder.untrained.minus(ledger.forgotten(name), params)
     return Line(
         folder=folder,

@@ -106,21 +106,21 @@ class Releases:
         A release that was moved away, and one whose update was purged, is left out.
         """
         releases: dict[str, tuple[np.ndarray, Release]] = {}
-        forgotten: dict[str, np.ndarray | None] = {}
-        every = self.ledger.entries()
-        last = {entry.order.line: entry.part for entry in every if entry.part}
-        for entry in every:
-            if not entry.part:
-                continue
-            line = entry.order.line
-            before = forgotten.get(line, np.zeros(0, np.int32))
-            gone = None if before is None or entry.ids is None else np.union1d(before, entry.ids).astype(np.int32)
-            forgotten[line] = gone
-            if gone is None and entry.part == last[line]:
+        forgotten: dict[str, list[np.ndarray | None]] = {}
+        every: dict[str, list[Entry]] = {}
+        for entry in self.ledger.entries():
+            every.setdefault(entry.part, []).append(entry)
+        last = {every[name][0].order.line: name for name in self.ledger.parts()}
+        for name in self.ledger.parts():
+            line = every[name][0].order.line
+            ids = forgotten.setdefault(line, [np.zeros(0, np.int32)])
+            ids += [entry.ids for entry in every[name]]
+            known = [one for one in ids if one is not None]
+            gone = np.unique(np.concatenate(known)) if len(known) == len(ids) else None
+            if gone is None and name == last[line]:
                 gone = self.ledger.forgotten(line)
-            if gone is not None and entry.part in self.published and entry.part in self.updates:
-                facts = next(e for e in every if e.part == entry.part).facts["applied"]
-                releases[entry.part] = gone, self._release(entry.part, line, facts)
+            if gone is not None and name in self.published and name in self.updates:
+                releases[name] = gone, self.release(name)
         return releases
 
     def _release(self, name: str, line: str, facts: dict[str, Any]) -> Release:
@@ -136,10 +136,8 @@ class Releases:
 
     def release(self, name: str) -> Release:
         """One release. Raises: BadInput if the ledger does not know it, or its files are gone or damaged."""
-        for entry in self.ledger.leaders():
-            if entry.part == name:
-                return self._release(name, entry.order.line, entry.facts["applied"])
-        raise BadInput(f"the ledger knows no release {name}; certunl ledger lists them")
+        entry = self.ledger.leader(name)
+        return self._release(name, entry.order.line, entry.facts["applied"])
 
     def certificates(self) -> dict[str, str]:
         """name -> the certificate as it was printed when the release was made, for releases still here."""

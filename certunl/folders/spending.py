@@ -63,17 +63,21 @@ def account_of(spent: Iterable[tuple[str, Spent]], line: str) -> Account:
     retrained: set[str] = set()
     total = None
 
+    def join() -> None:
+        if len(since) > 1:
+            since[:] = [[one for every in since for one in every]]
+
     def turn(name: str) -> bool:
         """Whether other lines have releases. Everything counts again if so, or if the line was never retrained."""
         shared = bool(lines - {name})
         if shared or name not in retrained:
-            since[:] = [[one for every in since for one in every]]
+            join()
         return shared
 
     for name, one in spent:
         shared = turn(name)
         if one.from_training and not one.restores:
-            since[:] = [[one for every in since for one in every]]
+            join()
         if not one.restores:
             since[-1].append(one)
         elif not shared and since[-1]:
