@@ -112,7 +112,7 @@ def edit_ledger(rng, folder):
     table, column = rng.choice(
         [("events", c) for c in ("number", "entry", "state", "time", "facts", "before", "hash")]
         + [("entries", c) for c in ("number", "id", "line", "state", "part")]
-        + [("examples", c) for c in ("entry", "words", "reason", "salt", "ids")]
+        + [("examples", c) for c in ("entry", "beside", "salt", "ids")]
     )
     value = rng.choice([None, -1, 10**12, "", "x", b"", b"\x01\x02\x03", "{}", "[]", "erased", "asked", '{"part": 3}'])
     verb = rng.choice(["update", "update", "delete", "schema"])
