@@ -109,9 +109,20 @@ def test_points_stand_at_their_numbers():
     assert [label.get_text() for label in axes.get_yticklabels()] == names and axes.get_xscale() == "log"
 
 
+@pytest.mark.parametrize("span", [1.0, 1.03, 1.5, 4, 30, 1e3, 1e7, 1e12])
+@pytest.mark.parametrize("low", [1e-9, 0.07, 0.98, 2.3, 1e5])
+def test_labels_of_logarithmic_axes_never_cover_one_another(low, span):
+    names = ["retrain", "newton", "finetune"]
+    rows = {name: {"seconds": s} for name, s in zip(names, (low, low * span, low * span**0.4), strict=True)}
+    figure = next(figure for name, _, figure in figures(Report(rows, 1, {})) if name == "time")
+    shown = ticks(figure.axes[0].xaxis)
+    assert faults(figure) == [] and 1 <= len(shown) <= 8
+    assert len({label.get_text() for label in shown}) == len(shown)
+
+
 def test_a_certified_noise_level_is_marked_on_its_curve():
     rows = {name: dict(row) for name, row in FULL.rows.items()}
-    rows["newton"]["sigma"] = 0.1
+    rows["newton"]["sigma"] = rows["newton + noise"]["sigma"] = 0.1
     tradeoffs = {"newton": {0.0: 0.9, 0.01: 0.8, 1.0: 0.4}}
     axes = one("tradeoff", dataclasses.replace(FULL, rows=rows, tradeoffs=tradeoffs))
     star = next(line for line in axes.lines if line.get_marker() == "*")
@@ -121,6 +132,10 @@ def test_a_certified_noise_level_is_marked_on_its_curve():
     few = one("tradeoff", dataclasses.replace(FULL, rows=rows, tradeoffs={"newton": {0.0: 0.9, 0.012: 0.8}}))
     assert not any(line.get_marker() == "*" for line in few.lines) and len(ticks(few.xaxis)) == 3
     assert next(line.get_xdata() for line in few.lines if line.get_linestyle() == ":") == [0.1, 0.1]
+    apart = rows | {"newton": {}, "newton + noise": {"sigma": 0.1}}  # as `evaluate` names them
+    again = one("tradeoff", dataclasses.replace(FULL, rows=apart, tradeoffs=tradeoffs))
+    star = next(line for line in again.lines if line.get_marker() == "*")
+    assert star.get_xydata()[0] == pytest.approx([0.1, 0.6])
     bare = one("tradeoff", dataclasses.replace(FULL, rows={"newton": {}}, tradeoffs={"newton": {0.0: 0.9, 0.012: 0.8}}))
     assert [label.get_text() for label in ticks(bare.xaxis)] == ["none", "0.012"]
     assert axes.get_xticklabels()[0].get_text() == "none" and axes.get_xticks()[0] == pytest.approx(curve[0][0])

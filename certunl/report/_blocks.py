@@ -82,8 +82,8 @@ def _one(report: Report, certificates: list[str], figures: list[Picture]) -> Ite
     if report.attacks or report.controls:
         yield Heading(3, "Attacks")
         yield areas(report)
-        if report.attacks:
-            yield power(report)
+        if len((rates := power(report)).header) > 1:
+            yield rates
         yield Pictures([picture for picture in figures if _of_attacks(picture)])
     if report.left_out:
         yield Heading(3, "Left out")

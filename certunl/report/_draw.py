@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from certunl.evaluation import Report
 from certunl.report._attacked import areas, curves
 from certunl.report._findings import attacked
-from certunl.report._looks import blank, fits, looks, methods, named
+from certunl.report._looks import blank, decades, fits, looks, methods, named
 from certunl.report._tables import by_class, number
 from certunl.report._tradeoff import tradeoffs
 
@@ -95,7 +95,11 @@ def _dots(report: Report, column: str, names: list[str], label: str) -> tuple[Fi
     values = [report.rows[name].get(column, np.nan) for name in names]
     places = [value for value in values if fits(value)]
     low, high = min(places), max(places)
-    axes.set_xlim(low / 1.6, high * (high / low) ** 0.22 * 1.6)  # room at the right for the number of the last dot
+    left, right = low / 1.6, high * (high / low) ** 0.22 * 1.6  # room at the right for the number of the last dot
+    axes.set_xlim(left, right)
+    axes.minorticks_off()
+    ticks = decades(left, right)
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     white = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5}
     for place, (name, value) in enumerate(zip(names, values, strict=True)):
         x = value if fits(value) else low / 1.6

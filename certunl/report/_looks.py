@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 
 from certunl.evaluation import Report
 
-__all__ = ["GRID", "WIDTH", "Look", "blank", "fits", "legend", "looks", "methods", "named"]
+__all__ = ["GRID", "WIDTH", "Look", "blank", "decades", "fits", "legend", "looks", "methods", "named"]
 
 WIDTH = 5.6
 """The width of every figure in inches; its text stays legible on a phone."""
@@ -73,6 +73,22 @@ def named(name: str, most: int = 26) -> str:
 def fits(value: float) -> bool:
     """Whether a logarithmic axis can show `value`."""
     return bool(np.isfinite(value)) and value > 0
+
+
+def decades(low: float, high: float) -> list[float]:
+    """Ticks for a logarithmic axis from `low` to `high`: few enough that their labels do not overlap."""
+    powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    ticks: list[float] = []
+    for steps in ((1,), (1, 3), (1, 2, 5), tuple(range(1, 10)), tuple(np.arange(10, 100) / 10)):
+        every = [float(f"{step}e{power}") for power in powers for step in steps]
+        ticks = [tick for tick in every if low <= tick <= high]
+        if len(ticks) > 2:
+            break
+    apart, kept = (np.log(high) - np.log(low)) / 7, []
+    for tick in ticks:
+        if not kept or np.log(tick) - np.log(kept[-1]) >= apart:
+            kept.append(tick)
+    return kept or [low]
 
 
 def blank(height: float) -> tuple[Figure, Any]:

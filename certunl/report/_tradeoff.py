@@ -25,7 +25,8 @@ def tradeoffs(report: Report) -> Figure:
         look, x = styles[name], [sigma or nothing for sigma in curve]
         y = list(curve.values())
         axes.plot(x, y, color=look.colour, linewidth=look.width, linestyle=look.dash, zorder=look.order)
-        sigma = report.rows.get(name, {}).get("sigma", np.nan)
+        noised = report.rows.get(f"{name} + noise", report.rows.get(name, {}))
+        sigma = noised.get("sigma", np.nan)
         if fits(sigma) and not min(curve) <= sigma <= max(curve):  # no accuracy was measured there
             axes.axvline(sigma, color=look.colour, linestyle=":", linewidth=1.5)
         elif fits(sigma):
