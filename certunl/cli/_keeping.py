@@ -41,15 +41,14 @@ def ledger(
     place = RunFolder(folder)
     if not (folder / "run.json").is_file():
         raise BadInput(f"{folder} is no run folder, because it has no run.json; train into a new folder")
-    if not verify:
-        place.ledger.check()
     if withdraw is not None:
         _withdraw(place, withdraw)
     # a writer in the middle of its work would look like damage; on a read-only disk there is none
     with hold(folder) if os.access(folder, os.W_OK) else contextlib.nullcontext():
         wrong = problems(place) if verify else []
-        left = _residue(place) if residue else []
-        entries, head = place.ledger.entries(), place.ledger.head
+        whole = _whole(place, verify)
+        left = _residue(place) if residue and whole else []
+        entries, head = (place.ledger.entries(), place.ledger.head) if whole else ([], "")
     if json:
         facts: dict[str, Any] = {"schema": 1, "head": head, "requests": [_facts(entry) for entry in entries]}
         facts |= ({"problems": wrong} if verify else {}) | ({"residue": left} if residue else {})
@@ -69,6 +68,17 @@ def ledger(
 
 
 _residue = residue
+
+
+def _whole(folder: RunFolder, verify: bool) -> bool:
+    """Whether the ledger is whole. In another one anything may stand. Raises: BadInput without `verify`."""
+    try:
+        folder.ledger.check()
+    except BadInput:
+        if not verify:
+            raise
+        return False
+    return True
 
 
 def _withdraw(folder: RunFolder, id: str) -> None:
