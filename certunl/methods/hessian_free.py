@@ -42,9 +42,13 @@ class HessianFree(Unlearner):
     the curvature of the whole request and costs twice as much. Rows add up in both forms. The vectors of two requests
     add up to the vector of both only in the form "first_order".
 
+    The form "reference" is the order of the authors' code, a' = (dF/ds) (a − (dF/dpresence) 1_u): an injection is
+    multiplied by the factor of its own step too. It is there to reproduce published distances. It is less exact, and
+    has no theorem. Their clipping of single gradients in the injection is not reproduced.
+
     Args:
         units: ids of the examples whose rows `prepare` gathers, or of the owners if the data have owners. Default: all.
-        form: "first_order" (default) or "retained".
+        form: "first_order" (default), "retained" or "reference".
         gather: `Forward(chunk=...)` (default) or `Backward()`, which give the same rows.
         assumed: the constants of the theorem (`bounds.HessianFreeConstants`), or "linear" for those in closed form
             (softmax and least-squares regression). Default, and for any recipe but plain SGD: no theorem.
@@ -74,6 +78,8 @@ class HessianFree(Unlearner):
         one_of(FORMS, form=self.form)
         object.__setattr__(self, "gather", chosen(self.gather, self.form, order, chunk))
         check_assumed(self.assumed)
+        if self.form == "reference" and self.assumed is not None:
+            raise BadInput('the form "reference" has no theorem; leave assumed out, or use the form "first_order"')
         whole("", capacity=self.capacity)
         if self.capacity is not None and self.assumed is None:
             raise BadInput(

@@ -43,12 +43,15 @@ def _derivative(run: Run, slot: Schedule, state: Any, form: str) -> tuple[Any, T
 
     floats = [leaf for leaf in leaves if _floating(leaf)]
     everyone = jnp.ones_like(slot.weights)
-    if form == "first_order":
+    if form != "retained":
         # one linearisation serves every unit: the caller maps `linear` over them, and the step is computed once
         _, linear, after = jax.linearize(forward, floats, everyone, has_aux=True)
 
         def advance(a: list[jax.Array], mask: jax.Array) -> list[jax.Array]:
-            return linear(a, -mask)
+            if form == "first_order":
+                return linear(a, -mask)
+            injected = linear([jnp.zeros_like(leaf) for leaf in a], -mask)
+            return linear([leaf + more for leaf, more in zip(a, injected, strict=True)], jnp.zeros_like(mask))
     else:
         with_unit, after = forward(floats, everyone)
 
@@ -71,12 +74,15 @@ def block(
     """(rows of `units i32[c]`, a pytree like params with leading axis c; the parameters after training).
 
     A unit −1 owns no example. `rows` are the rows before the first step, by default 0. With F the step, s the state and
-    F_u the step without unit u, the two forms are
+    F_u the step without unit u, the forms are
 
         "first_order"    a' = (dF/ds) a − (dF/dpresence) 1_u
         "retained"       a' = (dF_u/ds) a + F_u(s) − F(s)
+        "reference"      a' = (dF/ds) (a − (dF/dpresence) 1_u)
 
     The first linearises both the presence of u and the change of the state, the second only the change of the state.
+    The third is the order of the authors' code, in which an injection is multiplied by the factor of its own step. It
+    is no derivative of training.
     """
     run.need_history("the derivative of training")
     state = run.recipe.begin(run.start)
@@ -166,5 +172,5 @@ def check_finite(rows: Params) -> None:
         )
 
 
-FORMS = ("first_order", "retained")
+FORMS = ("first_order", "retained", "reference")
 """The forms of a Hessian-free row, explained in `block`."""
