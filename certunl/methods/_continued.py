@@ -6,10 +6,11 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from certunl.base import Key, Params
 from certunl.certificates.update import Unlearner, Update
-from certunl.errors import plain_numbers, positive, whole
+from certunl.errors import plain_numbers, positive, warn, whole
 from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
 from certunl.training.continuing import continuation
@@ -33,7 +34,11 @@ class Lesson(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Continued(Unlearner):
-    """A method that trains for a few more epochs from the run's parameters. A subclass defines `lesson`."""
+    """A method that trains for a few more epochs from the run's parameters. A subclass defines `lesson`.
+
+    The default rate is the mean of those of training, so that an epoch is as long as an average one of training. The
+    last rate would be useless after a schedule that falls to 0.
+    """
 
     name: ClassVar[str]
 
@@ -43,7 +48,7 @@ class Continued(Unlearner):
     def __post_init__(self) -> None:
         plain_numbers(self)
         whole(epochs=self.epochs, most=10**7 - 1)
-        positive("for the run's last rate", learning_rate=self.learning_rate)
+        positive("for the run's mean rate", learning_rate=self.learning_rate)
 
     def lesson(self, run: Run, request: np.ndarray, key: Key) -> Lesson:
         """The loop that unlearns the checked `request`; `key` draws its batches."""
@@ -63,11 +68,33 @@ class Continued(Unlearner):
             lesson = self.lesson(run, request, key)
             params, risks = jax.block_until_ready(self.follow(run, request, lesson))
         check_finite(risks, params, lesson.recipe)
+        if self.rate(run) < _SLOW * _mean_rate(run) and (moved := _distance(params, run.params)) < _LEAST:
+            warn(
+                f"{self.name} moved the parameters by {moved:.1g} of their norm, which forgets nothing; give it a "
+                "larger learning_rate"
+            )
         return updated(run, params, watch, self.name)
+
+    def rate(self, run: Run) -> float:
+        """The rate of every step."""
+        return _mean_rate(run) if self.learning_rate is None else self.learning_rate
 
     def own_loop(self, run: Run, rows: np.ndarray, key: Key) -> Lesson:
         """`epochs` more of the run's own loop on the examples `rows`."""
-        return Lesson(run.problem, *continuation(run, rows, self.epochs, self.learning_rate, key))
+        return Lesson(run.problem, *continuation(run, rows, self.epochs, self.rate(run), key))
+
+
+_SLOW, _LEAST = 1e-3, 1e-6
+"""A rate of less than this share of training's is warned of if it moves the parameters by less than that share."""
+
+
+def _mean_rate(run: Run) -> float:
+    """The mean rate of training's steps. Without a history it is the recipe's learning rate."""
+    return float(np.mean(run.schedule.rates, dtype=np.float64)) if run.history else run.recipe.learning_rate
+
+
+def _distance(a: Params, b: Params) -> float:
+    return float(optax.tree.norm(optax.tree.sub(a, b)) / optax.tree.norm(b))
 
 
 def relabelled(method: Continued, run: Run, request: np.ndarray, key: Key) -> Lesson:

@@ -21,7 +21,7 @@ class FineTune(Continued):
 
     Args:
         epochs: passes over the retained examples.
-        learning_rate: the step size of every step. Default: the rate of the run's last step.
+        learning_rate: the step size of every step. Default: the mean rate of training.
     """
 
     name: ClassVar[str] = "finetune"

@@ -29,8 +29,9 @@ class DiagonalInfluence(Unlearner):
     are NOT CERTIFIED, because the diagonal is no bound on the Hessian.
 
     Args:
-        damping: added to each entry of the diagonal. A larger one gives a shorter step. Default: a hundredth of the
-            largest |h|.
+        damping: added to each entry of the diagonal. A larger one gives a shorter step. Default: the largest |h|, with
+            which no parameter moves farther than by a gradient step of rate 1/largest |h|. A tenth of it forgets a
+            class, and can destroy the model.
         probes: number of products. More of them give a less noisy h.
         operator: the curvature, "hessian", "ggn" or "fisher".
 
@@ -67,7 +68,7 @@ def _step(run: Run, retained: jax.Array, key: Key, damping: Any, probes: int, op
     diagonal = hutchinson_diagonal(product, run.params, key, probes)
     if damping is None:
         largest: Any = optax.tree.norm(diagonal, ord="inf")
-        damping = 1e-2 * jnp.where(largest > 0, largest, 1)
+        damping = jnp.where(largest > 0, largest, 1)
     v = risk.sum_gradient(run.params, risk.shares(retained) - risk.shares(run.present))
     moved = jax.tree.map(lambda p, g, h: p - g / (jnp.maximum(h, 0) + damping), run.params, v, diagonal)
     return moved if run.recipe.radius is None else projection_l2_ball(moved, run.recipe.radius)

@@ -20,7 +20,7 @@ class NegGrad(Continued):
 
     Args:
         epochs: passes over the forgotten examples.
-        learning_rate: the step size of every step. Default: the rate of the run's last step.
+        learning_rate: the step size of every step. Default: the mean rate of training.
     """
 
     name: ClassVar[str] = "neggrad"

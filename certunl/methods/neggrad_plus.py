@@ -27,7 +27,7 @@ class NegGradPlus(Continued):
 
     Args:
         epochs: passes over the retained examples.
-        learning_rate: the step size of every step. Default: the rate of the run's last step.
+        learning_rate: the step size of every step. Default: the mean rate of training.
         retain_share: the weight of the retained loss, from 0 (negative gradient) to 1 (fine-tuning).
 
     Source: Kurmanji, Triantafillou, Hayes, Triantafillou 2023, NegGrad+.  Differs: the run's own optimizer and batch
@@ -48,7 +48,7 @@ class NegGradPlus(Continued):
         steps = len(lesson.schedule)
         # enough epochs over the forgotten examples to give every step a batch of them; the rest is cut off
         times = -(-steps // -(-len(request) // lesson.recipe.batch_size))
-        _, forgotten = continuation(run, request, times, self.learning_rate, forget_key)
+        _, forgotten = continuation(run, request, times, self.rate(run), forget_key)
         forgotten = jax.tree.map(lambda array: array[:steps], forgotten)
         return lesson._replace(schedule=_opposed(lesson.schedule, forgotten, self.retain_share))
 

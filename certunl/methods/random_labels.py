@@ -21,7 +21,7 @@ class RandomLabels(Continued):
 
     Args:
         epochs: passes over all examples that are present.
-        learning_rate: the step size of every step. Default: the rate of the run's last step.
+        learning_rate: the step size of every step. Default: the mean rate of training.
 
     Source: Golatkar, Achille, Soatto 2020, section 6 (random labels); the baseline of Fan et al. 2024.  Differs: the
     right label is never drawn, labels are drawn once, and forgotten and retained examples share batches.

@@ -35,7 +35,7 @@ class SalUn(Continued):
 
     Args:
         epochs: passes over all examples that are present.
-        learning_rate: the step size of every step. Default: the rate of the run's last step.
+        learning_rate: the step size of every step. Default: the mean rate of training.
         quantile: the share of the weights that stay fixed, from 0 to 1, over all weights together. The
             round((1 − quantile) d) weights with the largest gradient move; ties go to the earlier weight.
 

@@ -33,10 +33,9 @@ class SCRUB(Continued):
     Args:
         epochs: passes over the retained examples.
         max_epochs: passes over the forgotten examples, one before each of the first `max_epochs` passes over the
-            retained ones. At most `epochs`.
-        learning_rate: the step size over the retained examples. Default: the rate of the run's last step.
-        max_learning_rate: the step size over the forgotten examples. Default: 2 · `learning_rate` divided by the number
-            of steps in one pass over them.
+            retained ones. At most `epochs`. Default: half of `epochs`, rounded up.
+        learning_rate: the step size over the retained examples. Default: the mean rate of training.
+        max_learning_rate: the step size over the forgotten examples. Default: 5e-4, as in the authors' code.
         alpha: the weight of the KL divergence over the retained examples.
         gamma: the weight of their loss.
 
@@ -46,15 +45,17 @@ class SCRUB(Continued):
 
     name: ClassVar[str] = "scrub"
 
-    epochs: int = 5
-    max_epochs: int = 3
-    max_learning_rate: float | None = None
+    epochs: int = 10
+    max_epochs: int | None = None
+    max_learning_rate: float = 5e-4
     alpha: float = 0.5
     gamma: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        positive("to derive it from learning_rate", max_learning_rate=self.max_learning_rate)
+        positive(max_learning_rate=self.max_learning_rate)
+        if self.max_epochs is None:
+            object.__setattr__(self, "max_epochs", (self.epochs + 1) // 2)
         whole(max_epochs=self.max_epochs, least=0, most=self.epochs)
         nonnegative(alpha=self.alpha, gamma=self.gamma)
 
@@ -74,8 +75,6 @@ class SCRUB(Continued):
         if not self.max_epochs:
             return recipe, down
         _, up = continuation(run, request, self.max_epochs, self.max_learning_rate, forget_key)
-        if self.max_learning_rate is None:
-            up = replace(up, rates=jnp.full_like(up.rates, 2 * recipe.learning_rate * self.max_epochs / len(up)))
         # one schedule holds all steps of ascent, then all of descent; `order` deals them out epoch by epoch
         ups = np.arange(len(up)).reshape(self.max_epochs, -1)
         downs = len(up) + np.arange(len(down)).reshape(self.epochs, -1)

@@ -1,5 +1,6 @@
 """The heuristics by hand: the loop on other rows or with another sign, Fisher noise, a diagonal, a few units."""
 
+import warnings
 from dataclasses import replace
 
 import jax
@@ -25,14 +26,34 @@ def test_one_step_over_all_rows_by_hand(method, sign, rows):
 
 
 @pytest.mark.parametrize("method", [cu.FineTune, cu.NegGrad])
-def test_the_rate_goes_on_where_training_ended(method):
+def test_the_rate_is_the_mean_of_training_s(method):
     run = trained(ridge(), decay=0.8)
-    last = float(run.schedule.rates[-1])
-    by_default, given = (m.forget(run, None, IDS, KEY).params for m in (method(), method(learning_rate=last)))
+    mean = float(np.mean(run.schedule.rates, dtype=float))
+    by_default, given = (m.forget(run, None, IDS, KEY).params for m in (method(), method(learning_rate=mean)))
+    assert (by_default["w"] == given["w"]).all()
+    adopted = cu.adopt(run.problem, run.params, recipe=cu.Recipe(learning_rate=0.03))
+    by_default, given = (m.forget(adopted, None, IDS, KEY).params for m in (method(), method(learning_rate=0.03)))
     assert (by_default["w"] == given["w"]).all()
     for settings in ({"epochs": 0}, {"learning_rate": -1.0}):
         with pytest.raises(cu.BadInput):
             method(**settings)
+
+
+def test_a_model_that_stays_where_it_was_is_warned_of():
+    run = trained(ridge(), epochs=40, decay=0.8)  # the last rate is 1e-15 of the first
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        moved = cu.FineTune().forget(run, None, IDS, KEY)
+    assert gap(moved.params, run.params) > 1e-5
+    with pytest.warns(UserWarning, match="finetune moved the parameters by .* give it a larger learning_rate"):
+        cu.FineTune(learning_rate=1e-12).forget(run, None, IDS, KEY)
+
+
+def test_no_parameter_moves_farther_by_influence_than_by_a_gradient_step():
+    run = trained(network(hidden=(6,)))
+    update = cu.DiagonalInfluence().forget(run, None, IDS, KEY)
+    longest = cu.DiagonalInfluence(damping=1e-9).forget(run, None, IDS, KEY)
+    assert gap(update.params, run.params) < 0.3 * gap(longest.params, run.params)
 
 
 def test_they_never_touch_who_is_already_gone():
