@@ -50,6 +50,7 @@ def compare(
     models: int = 0,
     single: int = 0,
     patience: float = 60.0,
+    tune: bool = False,
     seed: int = 0,
 ) -> None:
     """Compares methods on the same requests and writes RUN/comparison.html and comparison.md. It releases nothing.
@@ -66,9 +67,12 @@ def compare(
         models: the number of seeds whose margins are compared (KLoM). 0 leaves that out.
         single: the number of examples forgotten one at a time, for the correlation of loss changes. 0 leaves that out.
         patience: the seconds that a method may take to forget for all shadow models, seeds or single deletions.
+        tune: choose the settings of each method on another request of the same kind, by tug of war. Settings that are
+            given are among those tried.
         seed: the randomness of requests, attacks and methods. The noise comes from secrets.
     """
     ask_key, judge_key = jax.random.split(seeded(seed))
+    tune_key = jax.random.fold_in(judge_key, 2**31)
     chosen, budget = every_method(_by_method(set), methods or None), Budget(epsilon=epsilon, delta=delta)
     by_name = attacking(attacks)
     place = RunFolder(folder)
@@ -80,9 +84,13 @@ def compare(
             word: requesting.parse(word, jax.random.fold_in(ask_key, i), run, *known) for i, word in enumerate(words)
         }
         reports: list[Report] = []
+        tuning = {
+            word: requesting.another(word, jax.random.fold_in(tune_key, i), run, ids[word], known[0])
+            for i, word in enumerate(ids if tune else ())
+        }
         options: dict[str, Any] = {"shadows": shadows, "models": models, "single": single, "patience": patience}
         choices = (words, sorted(chosen), set, epsilon, delta, attacks, seed)
-        again = Again(place, "comparing", [choices, options])
+        again = Again(place, "comparing", [choices, options, tune])
         for i, word in enumerate(ids):  # results are written after each request, in case a later one fails
             if word not in again.reports:
                 compared = compare_all(
@@ -93,6 +101,7 @@ def compare(
                     methods=chosen,
                     budget=budget,
                     attacks=by_name,
+                    tuning=tuning,
                     checkpoints=again.checkpoints.within(str(i)),
                     tell=lambda sentence: print(sentence, file=sys.stderr, flush=True),
                     **options,

@@ -4,6 +4,7 @@ judging            evaluate, evaluate_all: the releases of one request, or all r
 report             Report: the results of an evaluation as tables
 comparison         compare, every_method: every method on the same requests
 counterfactuals    predicted against true changes of the loss; distributions of margins over many seeds
+tuning             tune: the settings of each method, chosen on a request that is not judged
 tradeoff           accuracy at every noise level
 """
 
@@ -11,10 +12,12 @@ from certunl.evaluation.comparison import compare, every_method
 from certunl.evaluation.counterfactuals import LeaveOneOut, klom, klom_splits, leave_one_out
 from certunl.evaluation.judging import evaluate, evaluate_all
 from certunl.evaluation.report import Report
+from certunl.evaluation.tuning import Tuned, tune
 
 __all__ = [
     "LeaveOneOut",
     "Report",
+    "Tuned",
     "compare",
     "evaluate",
     "evaluate_all",
@@ -22,4 +25,5 @@ __all__ = [
     "klom",
     "klom_splits",
     "leave_one_out",
+    "tune",
 ]

@@ -19,6 +19,7 @@ from certunl.evaluation._attacks import chosen_attacks
 from certunl.evaluation.counterfactuals import klom_splits, leave_one_out
 from certunl.evaluation.judging import evaluate
 from certunl.evaluation.report import Report
+from certunl.evaluation.tuning import apart
 from certunl.requests import random
 from certunl.training.chunks import Keeper
 from certunl.training.problem import Dataset
@@ -64,6 +65,7 @@ def compare(
     models: int = 0,
     single: int = 0,
     patience: float = 60.0,
+    tuning: Mapping[str, Any] | None = None,
     checkpoints: Keeper | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> list[Report]:
@@ -89,6 +91,9 @@ def compare(
         single: number of random examples for `leave_one_out`, at least 3; 0 leaves it out.
         patience: seconds. If forgetting `shadows`, `models` or `single` times takes a method longer than that, the
             method is left out of U-LiRA, `klom_splits` or `leave_one_out`.
+        tuning: the ids of another request of the same kind, by the name of a request. Each method then has the best of
+            a few settings on that one (`tune`), and the column "tuning_seconds". Default: no method is tuned, and
+            `Report.settings` says so.
         checkpoints: `Checkpoints(folder)`, which keeps the retraining, the shadow models and those of the seeds, so
             that the same call does not train them again after a kill. Default: none.
         tell: called with a sentence about each step.
@@ -112,7 +117,10 @@ def compare(
         releases: dict[str, Release] = {}
         able: dict[str, Unlearner] = {}
         missing: dict[str, str] = {}
+        other = tuning.get(title) if tuning else None
+        tuned = {} if other is None else apart(run, methods, request, other, keys[0], test, reference, tell, title)
         for name, method in methods.items():
+            method = tuned[name].method if name in tuned else method
             tell(f"{title}: forgetting by {name}")
             try:
                 releases[name], able[name] = _loud_enough(run, request, method, budget, keys[0])
@@ -142,6 +150,9 @@ def compare(
             checkpoints=kept,
         )
         columns: dict[str, dict[str, float]] = {name: {} for name in report.rows}
+        for name in report.rows:
+            if (choice := tuned.get(name.removesuffix(" + noise"))) is not None:
+                columns[name]["tuning_seconds"] = choice.seconds
         if models:
             seeds = list(jax.random.split(keys[3], models))
             percent = klom_splits(run, quick(models), request, test, seeds, checkpoints=kept)
@@ -162,10 +173,15 @@ def compare(
                 request=title,
                 certificates={name: str(release.certificate) for name, release in releases.items()},
                 left_out=missing | report.left_out,
-                settings=report.settings | {f"method {name}": repr(method) for name, method in able.items()},
+                settings=report.settings
+                | {f"method {name}": repr(method) for name, method in able.items()}
+                | ({f"tuning of {name}": str(choice) for name, choice in tuned.items()} or {"tuning": _UNTUNED}),
             )
         )
     return reports
+
+
+_UNTUNED = "untuned: every method ran once, with the settings named here"
 
 
 def _ignored(sentence: str) -> None:
