@@ -25,6 +25,7 @@ __all__ = [
     "hold",
     "leftover",
     "lock",
+    "make",
     "permit",
     "read_json",
     "remove",
@@ -63,6 +64,13 @@ def check_room(folder: Path, needed: int) -> None:
             f"{folder} needs about {needed / 2**20:.3g} MiB, and the disk has {free / 2**20:.3g} MiB free; nothing was "
             "done: free some, then give the same command again"
         )
+
+
+def make(folder: Path) -> None:
+    """Makes a folder and its parents, if necessary. Nobody else may write to it, whatever the umask says."""
+    if not folder.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(folder.stat().st_mode & 0o755)
 
 
 _LARGEST = 2**28
@@ -127,12 +135,14 @@ def hold(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """
     if not folder.is_dir():
         raise BadInput(f"there is no folder {folder}")
-    file_lock = filelock.FileLock(folder / ".lock", timeout=-1 if wait else 0, poll_interval=0.02)
+    file_lock = filelock.FileLock(folder / ".lock", timeout=-1 if wait else 0, poll_interval=0.02, mode=0o644)
     try:
         file_lock.acquire()
     except filelock.Timeout:
         raise Unavailable(f"another certunl is working on {folder}; wait until it ends, then try again") from None
     except (OSError, NotImplementedError) as error:
+        if said := trouble(error):
+            raise Unavailable(f"{folder}: {said}") from error
         raise Unavailable(
             f"{folder} cannot be locked against a second writer ({error}); choose a folder on a file system with locks"
         ) from error
@@ -203,9 +213,9 @@ def read_json(path: Path, otherwise: str) -> Any:
             raise BadInput(f"{path} has no {key!r}; {otherwise}")
 
     try:
-        if not path.is_file() or path.stat().st_size > _LARGEST:
-            raise BadInput(f"{path} is no file, or one of more than {_LARGEST >> 20} MiB; {otherwise}")
-        content = json.loads(path.read_text(), object_hook=Facts)
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > _LARGEST:
+            raise BadInput(f"{path} is no file, a link, or of more than {_LARGEST >> 20} MiB; {otherwise}")
+        content = json.loads(path.read_text("utf-8"), object_hook=Facts)
         if not content or not isinstance(content, Facts | list):
             raise BadInput(f"{path} has no usable content; {otherwise}")
         return content

@@ -19,6 +19,7 @@ from certunl.certificates.update import Unlearner, declared
 from certunl.errors import BadInput
 from certunl.folders.line import Line
 from certunl.folders.order import Order, drawn_id
+from certunl.folders.repeating import earlier
 from certunl.folders.run import RunFolder
 from certunl.rows import Statistics, Store
 from certunl.rows.staleness import Staleness, measure_staleness
@@ -192,12 +193,10 @@ class Stream:
                 words="ids:" + ",".join(map(str, ids.tolist())),
                 trivial=trivial,
             )
-            entry = None if id is None else place.ledger.find(id)
-            if entry is None or entry.state == "refused":
+            entry = None if id is None else earlier(place, order)
+            if entry is None:
                 order = order if isinstance(key, Secret) else order.with_key(key)
                 [entry] = line.ask([(order, line.run.check(ids))])
-            elif not entry.order.same(order, words=entry.ids is not None):
-                raise BadInput(f"the id {id} names another request ({entry.said()}); give this one an id of its own")
             if entry.state == "asked":
                 [entry], line = line.answer([entry], self.method, place.rows(method, self.method))
             release = line.release if line.release is not None else place.releases.release(entry.part)

@@ -95,8 +95,8 @@ def test_the_retry_of_a_random_request_forgets_the_same_people(folder, capsys, a
 
 
 def test_every_verb_finishes_what_is_open_and_says_so(folder, capsys):
-    for verb in (("prepare", folder), ("evaluate", folder), ("purge", folder), ("report", folder)):
-        interrupted(folder, "--request", "random:2", "--method", "finetune")
+    for number, verb in enumerate((("prepare", folder), ("evaluate", folder), ("purge", folder), ("report", folder))):
+        interrupted(folder, "--request", "random:2", "--method", "finetune", "--id", f"ORDER-{number}")
         capsys.readouterr()
         certunl(*verb)
         assert "an interrupted request comes first: forgot 2 examples" in capsys.readouterr().out

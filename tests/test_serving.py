@@ -5,9 +5,11 @@ import io
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import urllib.request
+from subprocess import PIPE
 
 import jax
 import numpy as np
@@ -141,7 +143,7 @@ def test_the_server_answers_on_the_loopback(folder):
     code = "from certunl import cli; import sys; cli.main(sys.argv[1:])"
     call = [sys.executable, "-c", code, "serve", str(folder), "--http", "0"]
     environment = os.environ | {"JAX_ENABLE_X64": "1"}
-    with subprocess.Popen(call, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen(call, stdout=PIPE, stderr=PIPE, text=True, env=environment) as process:
         try:
             assert process.stdout is not None
             door = json.loads(process.stdout.readline())
@@ -150,9 +152,17 @@ def test_the_server_answers_on_the_loopback(folder):
             call = urllib.request.Request(door["address"], b'{"id": "A", "ids": [3]}\n{"ids": [3]}\n', headers)
             with urllib.request.urlopen(call, timeout=60) as answer:
                 said = [json.loads(line) for line in answer.read().decode().splitlines()]
+            port = int(door["address"].split(":")[2].split("/")[0])
+            with socket.create_connection(("127.0.0.1", port)) as slow:  # a caller that never ends holds nothing up
+                head = f"POST /requests HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {door['token']}\r\n"
+                slow.sendall(f"{head}Content-Length: 100\r\n\r\nabc".encode())
+                process.terminate()
+                process.wait(timeout=10)
         finally:
-            process.terminate()
-    assert [one["state"] for one in said] == ["erased", "refused"] and process.returncode == 0
+            process.kill()
+        assert process.stderr is not None
+        assert "certunl: stopped; requests that the ledger has are finished" in process.stderr.read()
+    assert [one["state"] for one in said] == ["erased", "refused"] and process.returncode == 143
     assert RunFolder(folder).ledger.entry("A").state == "erased" and problems(RunFolder(folder)) == []
 
 

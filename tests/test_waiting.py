@@ -129,7 +129,7 @@ def test_a_group_is_answered_as_a_group_after_a_kill(folder):
 def test_a_ledger_of_somebody_hostile_leads_nowhere(folder, tmp_path, capsys, facts):
     (tmp_path / "outside-1").mkdir()
     (tmp_path / "outside-1" / "file").touch()
-    root = RunFolder(folder).facts["fingerprint"]
+    root = RunFolder(folder).ledger.root
     connection = sqlite3.connect(folder / "ledger.sqlite")
     with connection:
         append(connection, root, 0, "purged", facts | {"requests": [], "forgotten": {}})

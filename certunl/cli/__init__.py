@@ -1,5 +1,6 @@
 """certunl: train, plan, prepare, forget, evaluate, compare, audit, report, ledger, verify, purge, serve: the verbs."""
 
+import io
 import os
 import sys
 import tempfile
@@ -75,6 +76,9 @@ def main(args: list[str] | None = None) -> None:
     one and 130 or 143."""
     verbs: dict[str, Any] = {f.__name__: f for f in _VERBS}
     words = sys.argv[1:] if args is None else args
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not end a verb
+            stream.reconfigure(errors="backslashreplace")
     if words == ["--version"]:
         return say(f"certunl {certunl.__version__}")
     about = "Certified machine unlearning. certunl VERB --help explains a verb, certunl --version prints the version."

@@ -1,5 +1,6 @@
 """What a long verb has made, kept while it works, so that it goes on after a kill."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,12 @@ __all__ = ["Again", "reports_of"]
 def reports_of(facts: Any, place: Path) -> list[Report]:
     """Reports from JSON. Raises: BadInput if `place` holds none that this program wrote."""
     try:
-        return [from_json(one) for one in facts]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        reports = [from_json(one) for one in facts]
+        numbers = [value for one in reports for row in one.rows.values() for value in row.values()]
+        if wrong := [value for value in numbers if not isinstance(value, int | float) or 1e300 < abs(value) < math.inf]:
+            raise ValueError(wrong[0])
+        return reports
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BadInput(f"{place} is damaged ({type(error).__name__}); delete it and make it again") from error
 
 
@@ -32,11 +37,15 @@ class Again:
         self.folder, self.name, place = folder, name, folder.path / name
         self.identity = digest([disk.as_json(settings), folder.ledger.head], ())
         self.reports: dict[str, list[Report]] = {}
-        earlier = folder.read(f"{name}/reports", {})
-        if earlier.get("identity") == self.identity:
-            reports = earlier["reports"].items()
-            self.reports = {key: reports_of(several, place / "reports.json") for key, several in reports}
-        else:
+        try:
+            earlier = folder.read(f"{name}/reports", {})
+            same = not place.is_symlink() and earlier.get("identity") == self.identity
+            reports = earlier["reports"].items() if same else ()
+            self.reports = {str(key): reports_of(several, place) for key, several in reports}
+        except (BadInput, AttributeError, KeyError):  # what was kept is of no use
+            same = False
+        if not same:
+            self.reports = {}
             disk.remove(place)
             place.mkdir(mode=0o700)
             self._write()

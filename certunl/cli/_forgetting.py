@@ -7,11 +7,11 @@ import numpy as np
 
 from certunl import registry, requests
 from certunl.certificates.budget import Budget
-from certunl.cli._words import Folder, Settings, answered, listed, opened, say, seeded
+from certunl.cli._words import Folder, Settings, answered, listed, opened, say, seeded, unlearner_of
 from certunl.datasets import Splits
 from certunl.disk import as_json
-from certunl.errors import BadInput
 from certunl.folders import Entry, Order, RunFolder, drawn_id
+from certunl.folders.repeating import earlier, interrupted
 from certunl.report.console import progress
 
 __all__ = ["forget"]
@@ -60,9 +60,7 @@ def forget(
         wait: wait until another certunl has left the folder.
     """
     place, settings = RunFolder(folder), as_json(registry.parse(set))
-    unlearner = registry.build("methods", method, **settings)
-    if unlearner.serves_once:
-        raise BadInput(f"{method} is for the library: what it prepares is a secret that no run folder keeps")
+    unlearner = unlearner_of(method, settings)
     key = seeded(seed)
     if epsilon is None and sigma is None:
         epsilon = 1.0
@@ -78,51 +76,36 @@ def forget(
         trivial=trivial,
         seed=seed,
     )
-    with opened(place, wait=wait) as finished:
-        entry, splits = _before(place, order, id, finished), place.splits
+    with opened(place, wait=wait):
+        entry = interrupted(place, order) if id is None else earlier(place, order)
+        splits = place.splits
         if entry is not None and entry.state != "asked":
-            return _print(entry, splits)
+            return _print(place, entry, splits)
         line = place.line(order.line, method, settings)
         ask_key, forget_key = jax.random.split(jax.random.fold_in(key, line.count))
         order = order.with_key(forget_key)
-        known = place.built.mislabelled, place.owner_names, splits.rows
-        ids = requests.parse(order.words, ask_key, line.run, *known) if entry is None else entry.ids
+        ids = line.examples(order.words, ask_key) if entry is None else entry.ids
         assert ids is not None  # only those of finished requests are purged
         rows = place.rows(method, unlearner)
         how = "" if method != "hessian_free" or (rows is not None and rows.covers(ids)) else _UNPREPARED
         with progress(f"forgetting by {method}"):
-            entries = line.ask([(order, ids)]) if entry is None else [entry]
+            entries = line.ask([(order, ids)], told=id is not None) if entry is None else [entry]
             [entry], _ = line.answer(entries, unlearner, rows)
-    _print(entry, splits, how)
+        _print(place, entry, splits, how)
 
 
 _UNPREPARED = " (nothing prepared: one pass for this request)"
 
 
-def _before(folder: RunFolder, order: Order, id: str | None, finished: list[Entry]) -> Entry | None:
-    """The entry of the same request, if it was answered before or waits; None for a new one, or one that was refused.
-
-    Without an id, an interrupted request that this call has just finished is the same if its words are.
-    Raises: BadInput if the id names another request.
-    """
-    if id is None:
-        return next((entry for entry in finished if entry.state == "erased" and entry.order.same(order)), None)
-    entry = folder.ledger.find(id)
-    if entry is None or entry.state == "refused":
-        return None
-    if not entry.order.same(order, words=entry.ids is not None):
-        raise BadInput(f"the id {id} names another request ({entry.said()}); give this one an id of its own")
-    return entry
-
-
-def _print(entry: Entry, splits: Splits, how: str = "") -> None:
-    """What was done, the meaning of the words, and the certificate."""
+def _print(folder: RunFolder, entry: Entry, splits: Splits, how: str = "") -> None:
+    """What was done, the meaning of the words, and the certificate. Then the ledger says that it was told."""
     say(answered(entry, how))
     if entry.ids is not None:
         for sentence in _meant(entry.order.words, entry.ids, splits):
             say(sentence)
     if printed := entry.facts["applied"].get("printed"):
         say(printed)
+    folder.ledger.tell(entry)
 
 
 def _meant(request: str, ids: np.ndarray, splits: Splits) -> list[str]:

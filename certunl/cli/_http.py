@@ -5,6 +5,7 @@ import hmac
 import json
 import secrets
 import socket
+import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -54,8 +55,11 @@ async def _send(send: Callable[..., Any], status: int, lines: list[dict[str, Any
 
 
 def listen(service: Service, port: int) -> None:
-    """Serves on 127.0.0.1 until a signal, which uvicorn takes: it answers what it has begun. Prints the address and the
-    token first."""
+    """Serves on 127.0.0.1 until a signal ends the process, as it may at any moment. Prints the address and the token
+    first.
+
+    Raises: BadInput without uvicorn, and for a port that cannot be opened.
+    """
     try:
         import uvicorn
     except ImportError as error:
@@ -66,7 +70,15 @@ def listen(service: Service, port: int) -> None:
     server = uvicorn.Server(uvicorn.Config(app(service, token), log_level="error", lifespan="off"))
     with socket.socket() as door:
         door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        door.bind(("127.0.0.1", port))
-        door.listen()
+        try:
+            door.bind(("127.0.0.1", port))
+            door.listen()
+        except OSError as error:
+            raise BadInput(
+                f"port {port} cannot be opened ({error.strerror}); choose another, or 0 for a free one"
+            ) from error
         say(json.dumps({"address": f"http://127.0.0.1:{door.getsockname()[1]}/requests", "token": token}))
-        server.run([door])
+        # not in the main thread, where uvicorn would take the signals, and wait for callers that never end
+        thread = threading.Thread(target=server.run, args=([door],), daemon=True)
+        thread.start()
+        thread.join()

@@ -1,6 +1,9 @@
 """evaluate and report: the releases of a run folder against true retraining."""
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from certunl import registry
@@ -38,7 +41,7 @@ def evaluate(folder: Folder, /, attacks: Attacks = (), shadows: int = 16, seed: 
             }
         with progress("retraining, for comparison" + (", and attacking" if attacks else "")):
             again = Again(place, "evaluating", [attacks, shadows, seed, sorted(releases)])
-            options["done"] = {int(number): reports[0] for number, reports in again.reports.items()}
+            options["done"] = {int(n): reports[0] for n, reports in again.reports.items() if n.isdecimal() and reports}
             options["checkpoints"] = again.checkpoints
             options["tell"] = lambda number, report: again.put(str(number), [report])
             reports = evaluate_all(run, releases, test=place.splits.test, **options)
@@ -60,7 +63,7 @@ def report(folder: Folder, /) -> None:
     last: dict[str, Any] = place.read("attacked", {"attacks": ()})
     if last.get("head") != place.ledger.head or not (folder / "evaluation.json").exists():
         evaluate(folder, tuple(last["attacks"]), last.get("shadows", 16), last.get("seed", 0))
-    with opened(place):
+    with opened(place), _readable(folder / "evaluation.json"):
         reports = reports_of(place.read("evaluation", []), folder / "evaluation.json")
         printed = place.releases.certificates()
         shown = [{name: printed[name] for name in report.rows if name in printed} for report in reports]
@@ -77,6 +80,17 @@ def report(folder: Folder, /) -> None:
     say(f"wrote {folder / 'report.html'}, and the same as report.md")
     for sentence in warnings:
         say(f"warning: {sentence}")
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turns errors of numbers that no evaluation wrote into a sentence."""
+    try:
+        yield
+    except BadInput:
+        raise
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise BadInput(f"{path} is damaged ({type(error).__name__}); delete it and evaluate again") from error
 
 
 def _audits(folder: RunFolder) -> tuple[dict[str, str], list[str]]:

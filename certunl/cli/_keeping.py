@@ -14,7 +14,7 @@ from certunl.cli._words import Folder, opened, say
 from certunl.disk import hold
 from certunl.errors import BadInput
 from certunl.folders import Entry, RunFolder
-from certunl.folders.checking import check_release, problems, residue
+from certunl.folders.checking import check_known, check_release, problems, residue
 from certunl.folders.purging import purge as purge_folder
 
 __all__ = ["ledger", "purge", "verify"]
@@ -43,10 +43,12 @@ def ledger(
         raise BadInput(f"{folder} is no run folder, because it has no run.json; train into a new folder")
     if withdraw is not None:
         _withdraw(place, withdraw)
-    # a writer in the middle of its work would look like damage; on a read-only disk there is none
-    with hold(folder) if os.access(folder, os.W_OK) else contextlib.nullcontext():
+    # what a writer is in the middle of would look like damage; on a read-only disk there is no writer
+    alone = (verify or residue) and os.access(folder, os.W_OK)
+    with hold(folder) if alone else contextlib.nullcontext():
         wrong = problems(place) if verify else []
-        whole = _whole(place, verify)
+        if (whole := _whole(place, verify)) and not verify:
+            check_known(place)
         left = _residue(place) if residue and whole else []
         entries, head = (place.ledger.entries(), place.ledger.head) if whole else ([], "")
     if json:
@@ -117,7 +119,7 @@ def _facts(entry: Entry) -> dict[str, Any]:
         "examples": None if entry.ids is None else entry.ids.tolist(),
         "part": entry.part or None,
         "times": {event.state: event.time for event in entry.events},
-        "refused": entry.facts.get("refused", {}).get("reason"),
+        "refused": entry.facts["refused"]["reason"] if entry.state == "refused" else None,
         "public": applied.get("public"),
         "before": applied.get("before"),
         "params": applied.get("params"),

@@ -8,9 +8,8 @@ import jax
 
 from certunl import registry
 from certunl.base import width
-from certunl.cli._words import Folder, Settings, listed, opened, say, seeded
+from certunl.cli._words import Folder, Settings, listed, opened, say, seeded, unlearner_of
 from certunl.datasets import plan_lines
-from certunl.errors import BadInput
 from certunl.folders import LOSSES, RunFolder, build, compose
 from certunl.planning import plan as make_plan
 from certunl.report.console import progress
@@ -109,10 +108,8 @@ def prepare(folder: Folder, /, method: str = "hessian_free", set: Settings = ())
         method: hessian_free. Every other method prepares during forget.
         set: settings of the method.
     """
-    place, unlearner = RunFolder(folder), registry.build("methods", method, **registry.parse(set))
+    place, unlearner = RunFolder(folder), unlearner_of(method, registry.parse(set))
     with opened(place):
-        if unlearner.serves_once:
-            raise BadInput(f"{method} is for the library: what it prepares is a secret that no run folder keeps")
         if not unlearner.stores_rows:
             say(f"only rows of hessian_free are kept here: {method} prepares what it needs when it forgets")
             return

@@ -7,10 +7,19 @@ from certunl.errors import BadInput
 from certunl.folders import Entry
 from certunl.requests import listed
 
-__all__ = ["BUDGET", "answer", "fields", "refusal"]
+__all__ = ["BUDGET", "answer", "fields", "id_of", "refusal"]
 
 BUDGET = ("epsilon", "delta", "distance", "sigma")
 _KNOWN = ("id", "ids", "owner", "request", "reason", *BUDGET)
+
+
+def id_of(text: str) -> str | None:
+    """The id that a request names, whatever else is wrong with it."""
+    try:
+        facts = json.loads(text)
+        return facts["id"] if isinstance(facts["id"], str) else None
+    except (ValueError, RecursionError, TypeError, LookupError):
+        return None
 
 
 def fields(text: str) -> dict[str, Any]:
@@ -29,7 +38,7 @@ def fields(text: str) -> dict[str, Any]:
     budget = {name: facts[name] for name in BUDGET if facts.get(name) is not None}
     if not isinstance(facts.get("id", ""), str | None):
         raise BadInput(f"an id is a text, got {facts['id']!r}")
-    return {"id": facts.get("id"), "words": _words(facts), "reason": str(facts.get("reason", "")), "budget": budget}
+    return {"id": facts.get("id"), "words": _words(facts), "reason": str(facts.get("reason") or ""), "budget": budget}
 
 
 def _words(facts: dict[str, Any]) -> str:
@@ -66,6 +75,6 @@ def answer(entry: Entry) -> dict[str, Any]:
     }
 
 
-def refusal(identity: Any, error: Exception) -> dict[str, Any]:
+def refusal(identity: str | None, error: Exception) -> dict[str, Any]:
     """The answer to a request that was not recorded."""
-    return {"id": identity if isinstance(identity, str) else None, "state": "refused", "reason": str(error)}
+    return {"id": identity, "state": "refused", "reason": str(error)}

@@ -8,13 +8,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from certunl import requests
 from certunl.base import Key
 from certunl.certificates.budget import Budget
-from certunl.cli._requests import answer, fields, refusal
+from certunl.cli._requests import answer, fields, id_of, refusal
 from certunl.cli._words import method_of
 from certunl.errors import BadInput, Diverged
 from certunl.folders import Line, Order, RunFolder, drawn_id
+from certunl.folders.repeating import earlier
 from certunl.folders.settling import settled
 from certunl.rows import Store
 
@@ -73,24 +73,20 @@ class Service:
     def _item(self, text: str, waiting: set[str]) -> _Asked | dict[str, Any] | None:
         """The order that a line describes and its examples; or the answer, where nothing is to be done for it; or None
         if a request with its id waits."""
-        identity = None
+        identity = id_of(text)
         try:
             said = fields(text)
-            identity = said["id"]
             if identity in waiting:
                 return None
             order = self._order(said)
-            entry = self.folder.ledger.find(order.id)
-            if entry is not None and entry.state != "refused":
-                if entry.order.same(order, words=entry.ids is not None):
-                    return answer(entry)
-                raise BadInput(f"the id {order.id} names another request ({entry.said()}); give this one its own")
+            if (entry := earlier(self.folder, order)) is not None:
+                return answer(entry)
             self.key, key = jax.random.split(self.key)
-            built = self.folder.built
-            known = built.mislabelled, self.folder.owner_names, built.splits.rows
-            return order, requests.parse(order.words, key, self.line.run, *known)
+            return order, self.line.examples(order.words, key)
         except BadInput as error:
             return refusal(identity, error)
+        except Exception as error:  # the line of one caller must not end those of others
+            return refusal(identity, BadInput(f"it cannot be read ({type(error).__name__})"))
 
     def _order(self, said: dict[str, Any]) -> Order:
         self.key, key = jax.random.split(self.key)

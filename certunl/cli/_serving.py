@@ -14,7 +14,7 @@ from certunl.certificates.budget import Budget
 from certunl.cli._http import listen
 from certunl.cli._requests import answer
 from certunl.cli._service import Service
-from certunl.cli._words import Folder, Settings, listed, method_of, say, seeded
+from certunl.cli._words import Folder, Settings, listed, method_of, say, seeded, unlearner_of
 from certunl.disk import as_json
 from certunl.errors import BadInput
 from certunl.folders import RunFolder
@@ -63,9 +63,7 @@ def serve(
         wait: wait until another certunl has left the folder.
     """
     place, settings = RunFolder(folder), as_json(registry.parse(set))
-    unlearner = registry.build("methods", method, **settings)
-    if unlearner.serves_once:
-        raise BadInput(f"{method} is for the library: what it prepares is a secret that no run folder keeps")
+    unlearner = unlearner_of(method, settings)
     budget: dict[str, Any] = {"epsilon": epsilon, "delta": delta, "distance": distance, "sigma": sigma}
     if epsilon is None and sigma is None:
         budget["epsilon"] = 1.0
@@ -93,7 +91,7 @@ def _say(facts: dict[str, Any]) -> None:
 def _waiting(path: Path | None) -> Iterator[list[str]]:
     """The lines of a file or of standard input: all that wait, as soon as there is one."""
     if path is not None:
-        texts = [line for line in path.read_text(errors="replace").split("\n") if line.strip()]
+        texts = [line for line in path.read_text("utf-8", errors="replace").split("\n") if line.strip()]
         yield from (texts[i : i + 1024] for i in range(0, len(texts), 1024))
         return
     if isinstance(sys.stdin, io.TextIOWrapper):

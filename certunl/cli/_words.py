@@ -10,7 +10,8 @@ import tyro
 
 from certunl import registry
 from certunl.base import Key
-from certunl.errors import whole
+from certunl.certificates.update import Unlearner, declared
+from certunl.errors import BadInput, Unavailable, whole
 from certunl.evaluation import Report
 from certunl.folders import Entry, RunFolder
 from certunl.membership.target import Attack
@@ -30,6 +31,7 @@ __all__ = [
     "paged",
     "say",
     "seeded",
+    "unlearner_of",
 ]
 
 
@@ -58,7 +60,24 @@ def seeded(seed: int) -> Key:
 
 def say(text: str) -> None:
     """Prints one line, or a certificate, on stdout."""
-    print(text, flush=True)
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        done = "what was done stays done, and certunl ledger RUN lists the requests"
+        raise Unavailable(f"the output cannot be written ({error.strerror}); {done}") from error
+
+
+def unlearner_of(name: str, settings: dict[str, Any]) -> Unlearner:
+    """The method of a name, with its settings. Raises: BadInput if the name is not that of a method, or of one whose
+    preparation no run folder keeps."""
+    method = registry.build("methods", name, **settings)
+    if not callable(getattr(method, "forget", None)):
+        raise BadInput(f"{name} is no method: it has no forget (see certunl.Unlearner)")
+    if (method := declared(method)).serves_once:
+        raise BadInput(f"{name} is for the library: what it prepares is a secret that no run folder keeps")
+    return method
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ run            RunFolder: a run on disk, its stored rows and lines
 line           Line: requests one after another; each is asked, applied, released, erased
 order          Order, Entry: a request as it was asked, and as the ledger has it
 ledger         Ledger: every request, in SQLite; chain, spending: its hashes, and the account that follows from it
+repeating      the rule of an id: which request repeats an earlier one
 resuming       Checkpoints: a training that goes on after a kill
 settling       what is done first about requests that a crash interrupted
 releases       Releases: the updates and releases of all lines

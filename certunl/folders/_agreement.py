@@ -24,18 +24,24 @@ _OF_A_RELEASE = ("arrays", "release", "spent", "certificate", "guarantee", "prin
 
 
 def disagreement(
-    events: Sequence[Event], rows: dict[int, Any], beside: dict[int, Any], forgotten: dict[str, Any]
+    events: Sequence[Event],
+    rows: dict[int, Any],
+    beside: dict[int, Any],
+    forgotten: dict[str, Any],
+    reasons: dict[int, Any],
 ) -> str | None:
     """A sentence on the first thing that is not as it should be; None if there is none.
 
     Args:
         events: all events.
-        rows: number -> (id, line, state, part) of the table of entries.
+        rows: number -> (id, line, state, part, told) of the table of entries.
         beside: number -> (text, salt, ids) of the table of examples.
         forgotten: line -> (salt, ids) of the table of forgotten examples.
+        reasons: number of the event -> (salt, text) of the table of reasons.
     """
     expected: dict[int, Any] = {}
     examples: dict[int, str] = {}
+    refused: dict[int, str] = {}
     gone: set[int] = set()
     lines: dict[str, str] = {}
     for event in events:
@@ -45,20 +51,26 @@ def disagreement(
         if event.state == "purged":
             gone |= {*facts["requests"]}
             lines = facts["forgotten"]
+            refused.clear()
             continue
+        if event.state == "refused":
+            refused[event.number] = facts["reason"]
         old = expected.get(event.entry, ("", "", "", None))
         if event.state == "asked":
             old = (facts["id"], facts["line"], "", old[3])
             examples[event.entry] = facts["examples"]
             gone -= {event.entry}  # refused, purged, and asked again
         expected[event.entry] = (*old[:2], event.state, facts.get("part", old[3]))
-    if wrong := sorted(n for n in expected.keys() | rows.keys() if expected.get(n) != rows.get(n)):
+    there = {number: row[:4] for number, row in rows.items()}  # whether it was told is no event
+    if wrong := sorted(n for n in expected.keys() | there.keys() if expected.get(n) != there.get(n)):
         return f"request {wrong[0]} does not agree with its events"
     if wrong := sorted({*beside} ^ ({*expected} - gone)):
         return f"the examples of request {wrong[0]} are missing, or too many"
     for number, (text, salt, ids) in beside.items():
         if commitment(salt, text, ids) != examples[number]:
             return f"the examples of request {number} were edited"
+    if refused != {number: commitment(salt, text, b"") for number, (salt, text) in reasons.items()}:
+        return "the reason of a refusal was edited"
     if lines != {line: commitment(salt, line, ids) for line, (salt, ids) in forgotten.items()}:
         return "the forgotten examples of purged requests were edited"
     return None

@@ -28,20 +28,26 @@ def head(connection: sqlite3.Connection, root: str) -> tuple[int, str]:
 def append(connection: sqlite3.Connection, root: str, entry: int, state: str, facts: dict[str, Any]) -> None:
     """Adds an event."""
     number, before = head(connection, root)
+    if state == "refused":  # the sentence may name an example, so it lies beside the event
+        salt, reason = secrets.token_bytes(16), facts["reason"].encode(errors="replace").decode()
+        facts = facts | {"reason": commitment(salt, reason, b"")}
+        connection.execute("INSERT INTO reasons VALUES (?, ?, ?)", (number + 1, salt, reason))
     time = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
     event = link(number + 1, entry, state, time, json.dumps(disk.as_json(facts), allow_nan=False), before)
     connection.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", event)
 
 
-def record(connection: sqlite3.Connection, root: str, order: Order, ids: np.ndarray, group: int | None) -> int:
+def record(
+    connection: sqlite3.Connection, root: str, order: Order, ids: np.ndarray, group: int | None, told: bool
+) -> int:
     """The number of the entry of `order`, after its event "asked". `group` is that of the first of several."""
     row = connection.execute("SELECT number, state FROM entries WHERE id = ?", (order.id,)).fetchone()
     if row is not None and row[1] != "refused":
         raise BadInput(f"the id {order.id} names another request; give this one an id of its own")
     if row is None:
         number = connection.execute("SELECT coalesce(max(number), 0) + 1 FROM entries").fetchone()[0]
-        values = number, order.id, order.line, "asked", None
-        connection.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?)", values)
+        values = number, order.id, order.line, "asked", None, told
+        connection.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", values)
     else:
         number = row[0]
         connection.execute("UPDATE entries SET state = 'asked', line = ? WHERE number = ?", (order.line, number))
@@ -58,6 +64,9 @@ def entry_of(connection: sqlite3.Connection, number: int) -> Entry:
     query = "SELECT * FROM events WHERE entry = ? ORDER BY number"
     events = tuple(Event(*row) for row in connection.execute(query, (number,)))
     facts = {event.state: json.loads(event.facts) for event in events}
+    if events[-1].state == "refused":
+        reason = connection.execute("SELECT reason FROM reasons WHERE event = ?", (events[-1].number,)).fetchone()
+        facts["refused"]["reason"] = reason[0] if reason else "a reason that was purged"
     row = connection.execute("SELECT beside, ids FROM examples WHERE entry = ?", (number,)).fetchone()
     beside, ids = (json.loads(row[0]), np.frombuffer(row[1], np.int32)) if row else ({}, None)
     order = decoded(Order, facts["asked"] | beside)
@@ -81,6 +90,7 @@ def purge(connection: sqlite3.Connection, root: str, facts: dict[str, Any]) -> i
         connection.execute("INSERT OR REPLACE INTO forgotten VALUES (?, ?, ?)", (line, salt, ids))
     numbers = [row[0] for row in rows]
     connection.executemany("DELETE FROM examples WHERE entry = ?", [(number,) for number in numbers])
+    connection.execute("DELETE FROM reasons")
     append(connection, root, 0, "purged", facts | {"requests": numbers, "forgotten": hashes})
     return len(numbers)
 

@@ -14,13 +14,14 @@ __all__ = ["connected", "create"]
 
 _TABLES = (
     "CREATE TABLE entries (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, line TEXT NOT NULL, "
-    "state TEXT NOT NULL, part TEXT)",
+    "state TEXT NOT NULL, part TEXT, told INTEGER NOT NULL)",
     "CREATE INDEX by_line ON entries (line)",
     "CREATE INDEX by_state ON entries (state)",
     "CREATE TABLE events (number INTEGER PRIMARY KEY, entry INTEGER NOT NULL, state TEXT NOT NULL, "
     "time TEXT NOT NULL, facts TEXT NOT NULL, before TEXT NOT NULL, hash TEXT NOT NULL)",
     "CREATE INDEX by_entry ON events (entry)",
     "CREATE TABLE examples (entry INTEGER PRIMARY KEY, beside TEXT NOT NULL, salt BLOB NOT NULL, ids BLOB NOT NULL)",
+    "CREATE TABLE reasons (event INTEGER PRIMARY KEY, salt BLOB NOT NULL, reason TEXT NOT NULL)",
     "CREATE TABLE forgotten (line TEXT PRIMARY KEY, salt BLOB NOT NULL, ids BLOB NOT NULL) WITHOUT ROWID",
 )
 _SETTINGS = ("trusted_schema = OFF", "secure_delete = ON", "synchronous = EXTRA", "cell_size_check = ON")
@@ -51,6 +52,7 @@ def connected(place: Path, *, write: bool = False) -> Iterator[sqlite3.Connectio
     """
     if place.is_symlink() or not place.is_file():
         raise BadInput(f"{place} is missing, or no file; {_GONE}")
+    _check_journal(place.with_name(f"{place.name}-journal"))
     # a reader must be able to roll back what a killed writer left, where it may write at all
     mode = "rw" if write or (os.access(place, os.W_OK) and os.access(place.parent, os.W_OK)) else "ro"
     try:
@@ -74,6 +76,21 @@ def connected(place: Path, *, write: bool = False) -> Iterator[sqlite3.Connectio
         if said := _trouble(error):
             raise Unavailable(f"{place}: {said}") from error
         raise BadInput(f"{place} is damaged ({error}); {_GONE}") from error
+
+
+_MAGIC = bytes.fromhex("d9d505f920a163d7")
+"""The end of a journal that names a journal of several files. SQLite removes the file of that name, wherever it is."""
+
+
+def _check_journal(journal: Path) -> None:
+    """Raises BadInput for a journal of somebody else: this program's name no other file."""
+    if journal.is_symlink() or (journal.exists() and not journal.is_file()):
+        raise BadInput(f"{journal} is a link or no file; remove it")
+    if journal.exists():
+        with journal.open("rb") as file:
+            file.seek(max(0, journal.stat().st_size - len(_MAGIC)))
+            if file.read() == _MAGIC:
+                raise BadInput(f"{journal} names another file, which this program's journals never do; remove it")
 
 
 def _trouble(error: sqlite3.Error) -> str | None:

@@ -20,7 +20,18 @@ from certunl.folders.resuming import Checkpoints
 from certunl.folders.settings import Built, fingerprint
 from certunl.training.run import Run
 
-__all__ = ["FORMAT", "OWN", "PAGES", "RETRAINING", "TRAINING", "check_plain", "reserve", "training", "write_run"]
+__all__ = [
+    "FORMAT",
+    "OWN",
+    "PAGES",
+    "RETRAINING",
+    "TRAINING",
+    "check_plain",
+    "reserve",
+    "root_of",
+    "training",
+    "write_run",
+]
 
 TRAINING = ".certunl-training"
 """The folder in RUN that says, until the run is whole, that everything in RUN is of this program."""
@@ -66,8 +77,9 @@ def training(path: Path, settings: dict[str, Any], built: Built) -> Iterator[Che
     """As `RunFolder.training`."""
     extractor = None if built.extractor is None else built.extractor.params
     identity = digest(settings, (built.source, extractor))
-    path.mkdir(parents=True, exist_ok=True)
+    disk.make(path)
     with contextlib.ExitStack() as failed, disk.hold(path):
+        reserve(path)  # again, because another training may have ended since
         (path / TRAINING).mkdir(exist_ok=True, mode=0o700)
         checkpoints = Checkpoints(path / TRAINING, settings=identity)
         try:
@@ -89,6 +101,11 @@ def _forsake(path: Path) -> None:
             path.rmdir()
 
 
+def root_of(facts: dict[str, Any]) -> str:
+    """What the first event of the ledger is bound to: a digest of the run's fingerprint and of its trained model."""
+    return digest([facts["fingerprint"], facts["model"]], ())
+
+
 def write_run(path: Path, run: Run, settings: dict[str, Any], built: Built) -> None:
     """Writes everything that a run folder holds before its first request."""
     provenance = {"origin": run.provenance.origin, "seal": run.provenance.seal}
@@ -101,7 +118,9 @@ def write_run(path: Path, run: Run, settings: dict[str, Any], built: Built) -> N
         "versions": {name: version(name) for name in ("certunl", "jax", "jaxlib", "flax", "optax")},
         "device": f"{jax.devices()[0].device_kind}, {os.cpu_count()} CPUs {platform.machine()}",
     }
-    path.mkdir(parents=True, exist_ok=True)
+    disk.make(path)
+    if (path / "run.json").exists():
+        raise BadInput(f"{path} holds a run already, and nothing is written over it; choose another folder")
     (path / TRAINING).mkdir(exist_ok=True, mode=0o700)  # says until the end that the rest may be written anew
     staged = path / TRAINING / "run"
     disk.remove(staged)
@@ -111,7 +130,7 @@ def write_run(path: Path, run: Run, settings: dict[str, Any], built: Built) -> N
         for name, arrays in (("arrays", schedule), ("model", {"params": run.params} | losses)):
             facts[name] = save_arrays(partial / name, arrays)
             disk.permit(partial / name, public=False)
-        Ledger(partial / "ledger.sqlite", facts["fingerprint"]).create()
+        Ledger(partial / "ledger.sqlite", root_of(facts)).create()
         if built.extractor is not None:
             save_arrays(partial / "features", built.extractor.params)
         if built.splits.plan is not None:

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import logging
 import math
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,14 +52,16 @@ def _writer() -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without orbax's own lines: its threads log the tracebacks of errors that it also raises."""
+    """Without orbax's own lines: its threads log and print the tracebacks of errors that it also raises."""
     logger = logging.getLogger("absl")
-    level = logger.level
+    level, hook = logger.level, threading.excepthook
     logger.setLevel(logging.CRITICAL + 1)
+    threading.excepthook = lambda *_: None
     try:
         yield
     finally:
         logger.setLevel(level)
+        threading.excepthook = hook
 
 
 def _digest(path: Path) -> str:
@@ -67,6 +70,8 @@ def _digest(path: Path) -> str:
     The file of shardings is left out. It names the devices that wrote the arrays, and is not read.
     """
     sha256 = hashlib.sha256()
+    if path.is_symlink():
+        raise BadInput(f"{path} is a link, and nothing goes through it; put the real one there")
     for file in sorted(file for file in path.rglob("*") if not file.is_dir() and file.name != "_sharding"):
         if file.is_symlink() or not file.is_file():
             raise ValueError(f"{file.name} is a link or no file")

@@ -12,6 +12,8 @@ from certunl.disk import read_json
 from certunl.errors import BadInput
 from certunl.folders._writing import PAGES
 from certunl.folders.parts import Parts, ordered
+from certunl.folders.purging import forgotten_owners
+from certunl.folders.settling import CUT
 from certunl.rows.erasing import check_rows, kept
 
 if TYPE_CHECKING:
@@ -65,6 +67,16 @@ def check_release(place: Path) -> tuple[Params, dict[str, Any]]:
     return parts.arrays(place.name, facts["arrays"]), facts
 
 
+def check_known(folder: "RunFolder") -> None:
+    """Raises BadInput if an update or a release is there that the ledger does not know, and no request is open."""
+    names = [
+        (parts.place, name) for parts in (folder.releases.updates, folder.releases.published) for name in parts.names()
+    ]
+    known = {*folder.ledger.parts()}
+    if (strange := [place / name for place, name in names if name not in known]) and not folder.ledger.unfinished():
+        raise BadInput(f"{strange[0]} is there, and the ledger does not know it; {CUT}")
+
+
 def problems(folder: "RunFolder") -> list[str]:
     """One sentence for each thing in a run folder that is not as it was written; none for a whole folder.
 
@@ -83,6 +95,7 @@ def problems(folder: "RunFolder") -> list[str]:
     if sentences:
         return sentences
     tried(lambda: folder.untrained if folder.purged else folder.run)
+    tried(lambda: folder.owner_names)
     ledger, releases = folder.ledger, folder.releases
     gone = {name for event in ledger.events() if event.state == "purged" for name in json.loads(event.facts)["updates"]}
     leaders = {entry.part: entry for entry in ledger.leaders()}
@@ -145,8 +158,8 @@ def residue(folder: "RunFolder") -> list[str]:
     if (path / "plan.json").exists():
         sentences.append("plan.json has categories, classes and ranges of all the training data")
     sentences.append("arrays/ has the schedule of the training, and every store the numbers of its erased rows")
-    if folder.owner_names is not None:
-        sentences.append("owners.json has names of owners; purge removes those of the forgotten")
+    if named := forgotten_owners(folder):
+        sentences.append(f"owners.json has the names of {len(named)} forgotten owners; purge removes them")
     if (path / "features").exists():
         sentences.append("features/ is the extractor, which no request changes")
     source = folder.facts["settings"]["dataset"]

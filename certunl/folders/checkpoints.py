@@ -137,7 +137,7 @@ def _table(names: Any) -> dict[str, str]:
         return dict(names)
     place = _TABLES.get(str(names), Path(str(names)))
     try:
-        table = json.loads(place.read_text())
+        table = json.loads(place.read_text("utf-8"))
     except (OSError, ValueError):
         raise BadInput(
             f"names must be a table {{name here: name in the file}}, the path of its JSON file, or "

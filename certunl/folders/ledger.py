@@ -48,18 +48,20 @@ class Ledger:
 
     # --- writing
 
-    def ask(self, orders: Sequence[tuple[Order, np.ndarray]]) -> list[Entry]:
+    def ask(self, orders: Sequence[tuple[Order, np.ndarray]], *, told: bool = True) -> list[Entry]:
         """Records requests, in one transaction. A refused request may be asked again under its id.
 
         Args:
             orders: each with the examples that it names, i32[k].
+            told: False for requests whose asker has no id to ask again by; they are `untold` until `tell`. Default:
+                True.
 
         Raises: BadInput if an id was used before.
         """
         numbers: list[int] = []
         with _tables.connected(self.place, write=True) as connection:
             for order, ids in orders:
-                numbers.append(record(connection, self.root, order, ids, numbers[0] if numbers else None))
+                numbers.append(record(connection, self.root, order, ids, numbers[0] if numbers else None, told))
         return [self.entry(number) for number in numbers]
 
     def add(self, entries: Sequence[Entry], state: str, facts: dict[str, Any]) -> list[Entry]:
@@ -75,6 +77,11 @@ class Ledger:
                 if "part" in own:
                     connection.execute("UPDATE entries SET part = ? WHERE number = ?", (own["part"], entry.number))
         return [self.entry(entry.number) for entry in entries]
+
+    def tell(self, entry: Entry) -> None:
+        """Notes that the asker was told what became of a request."""
+        with _tables.connected(self.place, write=True) as connection:
+            connection.execute("UPDATE entries SET told = 1 WHERE number = ? AND NOT told", (entry.number,))
 
     def purge(self, facts: dict[str, Any]) -> int:
         """Removes which request named which examples, and all words. The numbers of the forgotten examples stay, by
@@ -102,6 +109,10 @@ class Ledger:
     def unfinished(self) -> list[Entry]:
         """The entries that are neither erased nor refused, in order."""
         return self._entries("WHERE state NOT IN (?, ?)", *FINAL)
+
+    def untold(self) -> list[Entry]:
+        """The entries that are not refused, and whose asker was not told what became of them."""
+        return self._entries("WHERE NOT told AND state != ?", "refused")
 
     def parts(self, line: str | None = None) -> list[str]:
         """The names of all updates, in the order in which they were made; or those of one line.
@@ -185,7 +196,8 @@ class Ledger:
             rows = {row[0]: row[1:] for row in connection.execute("SELECT * FROM entries")}
             beside = {row[0]: row[1:] for row in connection.execute("SELECT * FROM examples")}
             forgotten = {row[0]: row[1:] for row in connection.execute("SELECT * FROM forgotten")}
-            wrong = broken(events, self.root) or disagreement(events, rows, beside, forgotten)
+            reasons = {row[0]: row[1:] for row in connection.execute("SELECT * FROM reasons")}
+            wrong = broken(events, self.root) or disagreement(events, rows, beside, forgotten, reasons)
         if wrong:
             raise BadInput(f"{self.place} is not as it was written ({wrong}); restore it from a copy, or train again")
 

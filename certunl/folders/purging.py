@@ -12,7 +12,7 @@ from certunl.folders._writing import PAGES
 if TYPE_CHECKING:
     from certunl.folders.run import RunFolder
 
-__all__ = ["finish_purges", "purge"]
+__all__ = ["finish_purges", "forgotten_owners", "purge"]
 
 
 def purge(folder: "RunFolder", *, model: bool = False) -> list[str]:
@@ -56,16 +56,20 @@ def finish_purges(folder: "RunFolder") -> None:
 
 def _without_forgotten_owners(folder: "RunFolder") -> int:
     """Removes the names of owners of whom no example is left. The number of names removed."""
+    if gone := forgotten_owners(folder):
+        folder.write("owners", {n: i for n, i in (folder.owner_names or {}).items() if n not in gone})
+    return len(gone)
+
+
+def forgotten_owners(folder: "RunFolder") -> list[str]:
+    """The names of owners of whom no example is left in any line."""
     names, owners = folder.owner_names, folder.splits.train.owners
     if names is None or owners is None:
-        return 0
+        return []
     lines = {name.rpartition("-")[0] for name in folder.ledger.parts()}
     present = np.zeros(len(owners), bool)  # in any line, whose next request may name the owner
     for line in lines:
         present[np.setdiff1d(np.arange(len(owners)), folder.ledger.forgotten(line))] = True
     present |= not lines
     left = {*np.asarray(owners)[present].tolist()}
-    gone = [name for name, number in names.items() if number not in left]
-    if gone:
-        folder.write("owners", {name: number for name, number in names.items() if name not in gone})
-    return len(gone)
+    return [name for name, number in names.items() if number not in left]

@@ -9,7 +9,7 @@ import numpy as np
 
 from certunl.certificates.certificate import Release
 from certunl.certificates.update import Update
-from certunl.errors import BadInput
+from certunl.errors import BadInput, Unavailable
 from certunl.folders._guarantees import certificate_of, guarantee_of
 from certunl.folders.ledger import Ledger
 from certunl.folders.order import Entry
@@ -84,7 +84,11 @@ class Releases:
         erased = {}
         for store in stores:
             same = rows is not None and Path(rows.place).absolute() == store.absolute()
-            erased[store.name] = erase(rows if rows is not None and same else store, ids)
+            try:
+                erased[store.name] = erase(rows if rows is not None and same else store, ids)
+            except Unavailable as error:
+                cure = f"mend that, or remove {store} and prepare again; until then request {first.order.id} is open"
+                raise Unavailable(f"rows of the forgotten could not be erased: {error}; {cure}") from error
         return self.ledger.add(entries, "erased", {"rows": erased})
 
     def _publish(self, entry: Entry) -> str:

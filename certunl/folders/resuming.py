@@ -51,12 +51,17 @@ class Checkpoints:
         """
         self._identity = digest([identity, disk.as_json(self.settings)], ())
         self._began = self._last = time.monotonic()
+        if Path(self.place).is_symlink():
+            raise BadInput(f"{self.place} is a link, and nothing goes through it; put the real one there")
         Path(self.place).mkdir(parents=True, exist_ok=True, mode=0o700)
         disk.remove_leftovers(Path(self.place))
         if not (states := self._states()):
             return 0, []
         cure = "remove it to begin anew, or give the settings that it was begun with"
         facts = disk.read_json(states[-1] / "facts.json", cure)
+        written = {name: value for name, value in facts.items() if name != "digest"}
+        if facts["digest"] != digest(written, ()) or str(facts["steps"]) != states[-1].name:
+            raise BadInput(f"{states[-1]} is not as it was written; {cure}")
         if facts["identity"] != self._identity:
             raise BadInput(f"{self.place} holds the state of a training with other settings or data; {cure}")
         arrays = load_arrays(states[-1] / "arrays", facts["arrays"])
@@ -72,7 +77,7 @@ class Checkpoints:
             written = save_arrays(partial / "arrays", {f"{i:04d}": array for i, array in enumerate(arrays)})
             facts = {"identity": self._identity, "steps": steps, "arrays": written}
             facts["seconds"] = self.spent + time.monotonic() - self._began
-            disk.write_json(partial / "facts.json", facts)
+            disk.write_json(partial / "facts.json", facts | {"digest": digest(facts, ())})
         for state in earlier:
             disk.remove(state)
         self._last = time.monotonic()

@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from certunl import disk
@@ -16,21 +15,20 @@ from certunl.base import Progress
 from certunl.datasets import Splits
 from certunl.errors import BadInput
 from certunl.features import Features
-from certunl.folders._writing import FORMAT, TRAINING, check_plain, reserve, training, write_run
+from certunl.folders._reading import read_built, read_facts, read_untrained
+from certunl.folders._writing import TRAINING, check_plain, reserve, root_of, training, write_run
 from certunl.folders.arrays import load_arrays
 from certunl.folders.ledger import Ledger
 from certunl.folders.line import Line, begin
-from certunl.folders.modelling import extractor_of, with_outputs
+from certunl.folders.modelling import with_outputs
 from certunl.folders.order import Entry
 from certunl.folders.parts import check_name
 from certunl.folders.releases import Releases
 from certunl.folders.resuming import Checkpoints
-from certunl.folders.settings import Built, build, by_plan, fingerprint
+from certunl.folders.settings import Built
 from certunl.folders.settling import Build, settled
 from certunl.rows.store import Store
-from certunl.training.provenance import Provenance
 from certunl.training.run import Run
-from certunl.training.schedule import Schedule
 
 __all__ = ["RunFolder"]
 
@@ -73,7 +71,7 @@ class RunFolder:
 
     def announce(self, plan: dict[str, Any]) -> None:
         """Writes RUN/plan.json before the training, so that it is there whatever becomes of the training."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        disk.make(self.path)
         disk.write_json(self.path / "plan.json", plan, mode=0o600)
 
     def reserve(self) -> None:
@@ -111,21 +109,12 @@ class RunFolder:
     @cached_property
     def facts(self) -> dict[str, Any]:
         """The contents of run.json. Raises: BadInput if they are missing, or of another format or precision."""
-        check_plain(self.path)
-        facts = disk.read_json(self.path / "run.json", "it is no run folder, or a half-written one; train again")
-        if facts["format"] != FORMAT:
-            raise BadInput(f"{self.path} has format {facts['format']}, this version reads {FORMAT}; train again")
-        if facts["x64"] != jax.config.read("jax_enable_x64"):
-            raise BadInput(f"{self.path} was made with JAX_ENABLE_X64={int(facts['x64'])}; set the same to read it")
-        return facts
+        return read_facts(self.path)
 
     @cached_property
     def built(self) -> Built:
         """The objects that the run's settings describe; the data set is read from its files again."""
-        settings, extractor = by_plan(self.facts["settings"], self.path / "plan.json"), None
-        if "features" in settings:  # the folder keeps a copy, because the run of the extractor may be gone
-            extractor = extractor_of(settings["features"], load_arrays(self.path / "features"))
-        return build(settings, extractor)
+        return read_built(self.path, self.facts)
 
     @cached_property
     def run(self) -> Run:
@@ -148,23 +137,13 @@ class RunFolder:
     @cached_property
     def untrained(self) -> Run:
         """The run before training: its parameters are those of the start. Raises: as `run`."""
-        problem, recipe = self.built[:2]
-        arrays = load_arrays(self.path / "arrays", self.facts["arrays"])
-        run = Run(
-            problem=problem,
-            recipe=recipe,
-            start=arrays["start"],
-            schedule=Schedule(**arrays["schedule"]),
-            params=arrays["start"],
-            present=jax.numpy.ones(len(problem.data), bool),
-            provenance=Provenance(**self.facts["provenance"]),
-        )
-        if fingerprint(run, self.facts["settings"], self.built, self.facts["provenance"]) != self.facts["fingerprint"]:
-            raise BadInput(
-                f"{self.path} does not match its fingerprint: its settings, arrays or data set are not those it was "
-                "trained with; restore them or train again (digits, wine, breast_cancer, mnist: scaled anew since 0.2)"
-            )
-        return run
+        return read_untrained(self.path, self.facts, self.built)
+
+    @property
+    def left(self) -> Run:
+        """The run before training, without every example that any line has forgotten: what is left to retrain from."""
+        gone = self.ledger.forgotten()
+        return self.untrained.minus(gone, self.untrained.start) if len(gone) else self.untrained
 
     @property
     def splits(self) -> Splits:
@@ -173,13 +152,22 @@ class RunFolder:
 
     @property
     def owner_names(self) -> dict[str, int] | None:
-        """The number of each owner by name (secret); None if the data name owners by numbers alone."""
-        return self.read("owners", {}) or None
+        """The number of each owner by name (secret); None if the data name owners by numbers alone.
+
+        Names that a purge removed are missing. Raises: BadInput if they are not those of the data.
+        """
+        names = {name: number for number, name in enumerate(self.splits.owner_names or ())}
+        if not names:
+            return None
+        kept = self.read("owners", {})
+        if not kept or {*kept.items()} - {*names.items()}:
+            raise BadInput(f"{self.path / 'owners.json'} has not the owners of the data; restore it from a copy")
+        return kept
 
     @property
     def ledger(self) -> Ledger:
-        """Every request to this folder."""
-        return Ledger(self.path / "ledger.sqlite", self.facts["fingerprint"])
+        """Every request to this folder. Its first event is bound to the run and to the files of the trained model."""
+        return Ledger(self.path / "ledger.sqlite", root_of(self.facts))
 
     @property
     def releases(self) -> Releases:
@@ -198,18 +186,18 @@ class RunFolder:
         """The stored rows of a method, without those of forgotten examples; None if nothing was prepared."""
         if not (method.stores_rows and self._place(name, method).exists()):
             return None
-        store = method.open(self._for_rows, self._place(name, method))
+        store = method.open(self.for_rows, self._place(name, method))
         store.drop(np.unique(store.owners[self.ledger.forgotten()]))
         return store
 
     def prepare(self, name: str, method: Any, progress: Progress | None = None) -> Store:
         """Stores the rows of a method for all examples that no line has forgotten."""
         (self.path / "prepared").mkdir(exist_ok=True, mode=0o700)
-        present = self._for_rows.present.at[self.ledger.forgotten()].set(False)
-        return method.store(replace(self._for_rows, present=present), self._place(name, method), progress=progress)
+        present = self.for_rows.present.at[self.ledger.forgotten()].set(False)
+        return method.store(replace(self.for_rows, present=present), self._place(name, method), progress=progress)
 
     @property
-    def _for_rows(self) -> Run:
+    def for_rows(self) -> Run:
         """The run; rows need no trained model, and follow the training from its start."""
         return self.untrained if self.purged else self.run
 

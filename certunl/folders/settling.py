@@ -13,7 +13,7 @@ from certunl.folders.purging import finish_purges
 if TYPE_CHECKING:
     from certunl.folders.run import RunFolder
 
-__all__ = ["Build", "settled"]
+__all__ = ["CUT", "Build", "settled"]
 
 Build = Callable[[str, dict[str, Any]], Unlearner]
 """(name, settings) -> the method."""
@@ -40,7 +40,7 @@ def settled(folder: "RunFolder", build: Build | None) -> list[Entry]:
             done += releases.finished(releases.applied(*_adopted(folder, name, open_)))
             known.add(name)
     if strange := [name for name in releases.published.names() if name not in known]:
-        raise BadInput(f"releases/{strange[0]} is there, and the ledger does not know it; {_CUT}")
+        raise BadInput(f"releases/{strange[0]} is there, and the ledger does not know it; {CUT}")
     left = {entry.number for entry in done}
     for entries in _groups([entry for entry in open_ if entry.number not in left]):
         if entries[0].state != "asked":
@@ -52,7 +52,7 @@ def settled(folder: "RunFolder", build: Build | None) -> list[Entry]:
     return done
 
 
-_CUT = "the ledger was cut, or comes from another copy of the folder: restore the newest one, or move that away"
+CUT = "the ledger was cut, or comes from another copy of the folder: restore the newest one, or move that away"
 
 
 def _answered(folder: "RunFolder", entries: Sequence[Entry], build: Build) -> list[Entry]:
@@ -79,7 +79,7 @@ def _adopted(folder: "RunFolder", name: str, open_: Sequence[Entry]) -> tuple[li
         numbers, last = facts.get("entries", []), (folder.ledger.parts(name.rpartition("-")[0]) or [""])[-1]
         if numbers and all(number in waiting for number in numbers) and facts["after"] == last:
             return [waiting[number] for number in numbers], {k: v for k, v in facts.items() if k != "digest"}
-    raise BadInput(f"updates/{name} is there, and the ledger does not know it; {_CUT}")
+    raise BadInput(f"updates/{name} is there, and the ledger does not know it; {CUT}")
 
 
 def _groups(entries: Sequence[Entry]) -> Iterator[list[Entry]]:

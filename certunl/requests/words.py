@@ -149,7 +149,7 @@ def _ids(numbers: list[int], rows: np.ndarray | None) -> np.ndarray:
 def _owners(entries: list[tuple[str, str]], names: Mapping[str, int] | None, run: Run) -> list[int]:
     """The numbers of the owners. Raises: BadInput that lists all entries that name no owner to forget."""
     if names is None:
-        if wrong := [entry for entry, _ in entries if not entry.isdecimal()]:
+        if wrong := [entry[:20] for entry, _ in entries if not entry.isdecimal() or len(entry) > 18]:
             raise BadInput(f"owners of these data are whole numbers, got {', '.join(map(repr, wrong[:20]))}")
         return [int(entry) for entry, _ in entries]
     if absent := [entry for entry, _ in entries if entry not in names]:

@@ -11,6 +11,7 @@ code works on object storage. Erasing rewrites a chunk (40 ms), where a memory m
 import contextlib
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -44,6 +45,8 @@ class Shards:
         self.place, self.folder = str(place), None
         if "://" not in self.place or url.scheme == "file":
             self.folder = Path(unquote(url.path) if url.scheme == "file" else place).absolute()
+        if self.folder is not None:
+            _check_plain(self.folder)
         base = f"{self.place.rstrip('/')}/" if self.folder is None else {"driver": "file", "path": f"{self.folder}/"}
         self._context = ts.Context()
         with self._refusing("cannot be opened"):
@@ -198,6 +201,13 @@ class Shards:
             raise Unavailable(
                 f"{self.place} {problem} ({type(error).__name__}: {str(error).splitlines()[0][:200]})"
             ) from error
+
+
+def _check_plain(folder: Path) -> None:
+    """Raises BadInput for a link in the folder of a store, through which files elsewhere would be read or written."""
+    for place, folders, files in os.walk(folder):
+        if links := [name for name in (*folders, *files) if os.path.islink(os.path.join(place, name))]:
+            raise BadInput(f"{Path(place, links[0])} is a link, and nothing goes through it; put the real one there")
 
 
 def _marked(marks: str, rows: int) -> np.ndarray:

@@ -1,0 +1,76 @@
+"""The run in a run folder, read and compared with its fingerprint."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from certunl import disk
+from certunl.errors import BadInput
+from certunl.folders._writing import FORMAT, check_plain
+from certunl.folders.arrays import load_arrays
+from certunl.folders.modelling import extractor_of
+from certunl.folders.settings import Built, build, by_plan, fingerprint
+from certunl.training.provenance import Provenance
+from certunl.training.run import Run
+from certunl.training.schedule import Schedule
+
+__all__ = ["read_built", "read_facts", "read_untrained"]
+
+
+@contextlib.contextmanager
+def _understood(path: Path) -> Iterator[None]:
+    """Turns errors of a run.json that nobody wrote into a sentence."""
+    try:
+        yield
+    except BadInput:
+        raise
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+        said = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        raise BadInput(f"{path / 'run.json'}, or what it names, cannot be used ({said})") from error
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """As `RunFolder.facts`."""
+    check_plain(path)
+    facts = disk.read_json(path / "run.json", "it is no run folder, or a half-written one; train again")
+    with _understood(path):
+        if facts["format"] != FORMAT:
+            raise BadInput(f"{path} has format {facts['format']}, this version reads {FORMAT}; train again")
+        if facts["x64"] != jax.config.read("jax_enable_x64"):
+            made = 1 if facts["x64"] else 0
+            raise BadInput(f"{path} was made with JAX_ENABLE_X64={made}; set the same to read it")
+    return facts
+
+
+def read_built(path: Path, facts: dict[str, Any]) -> Built:
+    """As `RunFolder.built`."""
+    with _understood(path):
+        settings, extractor = by_plan(facts["settings"], path / "plan.json"), None
+        if "features" in settings:  # the folder keeps a copy, because the run of the extractor may be gone
+            extractor = extractor_of(settings["features"], load_arrays(path / "features"))
+        return build(settings, extractor)
+
+
+def read_untrained(path: Path, facts: dict[str, Any], built: Built) -> Run:
+    """As `RunFolder.untrained`."""
+    with _understood(path):
+        arrays = load_arrays(path / "arrays", facts["arrays"])
+        run = Run(
+            problem=built.problem,
+            recipe=built.recipe,
+            start=arrays["start"],
+            schedule=Schedule(**arrays["schedule"]),
+            params=arrays["start"],
+            present=jax.numpy.ones(len(built.problem.data), bool),
+            provenance=Provenance(**facts["provenance"]),
+        )
+        found = fingerprint(run, facts["settings"], built, facts["provenance"])
+    if found != facts["fingerprint"]:
+        raise BadInput(
+            f"{path} does not match its fingerprint: its settings, arrays or data set are not those it was trained "
+            "with; restore them or train again (digits, wine, breast_cancer, mnist: scaled anew since 0.2)"
+        )
+    return run
