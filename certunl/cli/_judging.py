@@ -60,9 +60,15 @@ def report(folder: Folder, /) -> None:
         folder: the run folder.
     """
     place = RunFolder(folder)
-    last: dict[str, Any] = place.read("attacked", {"attacks": ()})
+    with _readable(folder / "attacked.json"):
+        last = place.read("attacked", {"attacks": ()})
+        attacks, shadows, seed = (
+            tuple(map(str, last["attacks"])),
+            int(last.get("shadows", 16)),
+            int(last.get("seed", 0)),
+        )
     if last.get("head") != place.ledger.head or not (folder / "evaluation.json").exists():
-        evaluate(folder, tuple(last["attacks"]), last.get("shadows", 16), last.get("seed", 0))
+        evaluate(folder, attacks, shadows, seed)
     with opened(place), _readable(folder / "evaluation.json"):
         reports = reports_of(place.read("evaluation", []), folder / "evaluation.json")
         printed = place.releases.certificates()
@@ -71,8 +77,8 @@ def report(folder: Folder, /) -> None:
         audits, refuted = _audits(place)
         warnings = place.releases.warnings() + refuted
         settings = {name: value for report in reports for name, value in report.settings.items()}
-        if last["attacks"]:
-            settings["seed of the attacks"] = str(last["seed"])
+        if attacks:
+            settings["seed of the attacks"] = str(seed)
         else:
             settings["attacks"] = f"nothing was attacked: certunl evaluate {folder.name} --attacks all"
             say(settings["attacks"])
