@@ -45,7 +45,7 @@ def test_a_name_that_is_taken_is_not_written_over(parts):
 def test_no_flip_of_a_bit_goes_unnoticed(parts, tmp_path):
     files = [path for path in (parts.place / "newton-1").rglob("*") if path.is_file() and path.stat().st_size]
     rng, refused = np.random.default_rng(0), 0
-    for number in range(200):
+    for number in range(300):
         path = files[number % len(files)]
         whole = path.read_bytes()
         bit = int(rng.integers(8 * len(whole)))

@@ -62,11 +62,8 @@ def report(folder: Folder, /) -> None:
     place = RunFolder(folder)
     with _readable(folder / "attacked.json"):
         last = place.read("attacked", {"attacks": ()})
-        attacks, shadows, seed = (
-            tuple(map(str, last["attacks"])),
-            int(last.get("shadows", 16)),
-            int(last.get("seed", 0)),
-        )
+        attacks = tuple(map(str, last["attacks"]))
+        shadows, seed = int(last.get("shadows", 16)), int(last.get("seed", 0))
     if last.get("head") != place.ledger.head or not (folder / "evaluation.json").exists():
         evaluate(folder, attacks, shadows, seed)
     with opened(place), _readable(folder / "evaluation.json"):
