@@ -204,10 +204,12 @@ class Shards:
 
 
 def _check_plain(folder: Path) -> None:
-    """Raises BadInput for a link in the folder of a store, through which files elsewhere would be read or written."""
+    """Raises BadInput for a link in the folder of a store, through which files elsewhere would be read or written, and
+    for pipes and devices, which would hold up a reader."""
     for place, folders, files in os.walk(folder):
-        if links := [name for name in (*folders, *files) if os.path.islink(os.path.join(place, name))]:
-            raise BadInput(f"{Path(place, links[0])} is a link, and nothing goes through it; put the real one there")
+        paths = [Path(place, name) for name in (*folders, *files)]
+        if odd := [path for path in paths if path.is_symlink() or not (path.is_dir() or path.is_file())]:
+            raise Unavailable(f"{odd[0]} is a link or no file, and nothing goes through it; put the real one there")
 
 
 def _marked(marks: str, rows: int) -> np.ndarray:
