@@ -18,24 +18,8 @@ import filelock
 from certunl.base import plain
 from certunl.errors import BadInput, Unavailable
 
-__all__ = [
-    "as_json",
-    "check_room",
-    "flush",
-    "hold",
-    "leftover",
-    "lock",
-    "make",
-    "permit",
-    "read_json",
-    "remove",
-    "remove_leftovers",
-    "trouble",
-    "whole",
-    "write_bytes",
-    "write_json",
-    "write_text",
-]
+__all__ = ["as_json", "check_room", "flush", "hold", "leftover", "lock", "make", "permit", "read_json", "remove"]
+__all__ += ["remove_leftovers", "trouble", "whole", "write_bytes", "write_json", "write_text"]
 
 
 _TROUBLES = {

@@ -21,6 +21,7 @@ from certunl.folders.line import Line
 from certunl.folders.order import Order, drawn_id
 from certunl.folders.repeating import earlier
 from certunl.folders.run import RunFolder
+from certunl.requests import parse
 from certunl.rows import Statistics, Store
 from certunl.rows.staleness import Staleness, measure_staleness
 from certunl.training.run import Run
@@ -193,7 +194,7 @@ class Stream:
                 words="ids:" + ",".join(map(str, ids.tolist())),
                 trivial=trivial,
             )
-            entry = None if id is None else earlier(place, order)
+            entry = None if id is None else earlier(place, order, parse)
             if entry is None:
                 order = order if isinstance(key, Secret) else order.with_key(key)
                 [entry] = line.ask([(order, line.run.check(ids))])

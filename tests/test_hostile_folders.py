@@ -196,4 +196,4 @@ def test_nobody_else_may_write_to_a_run_whatever_the_umask_says(tmp_path):
 
 def test_a_word_that_is_no_method_is_said(folder, capsys):
     for verb in ("forget", "prepare", "serve"):
-        assert "os:getcwd is no method" in refused(capsys, verb, folder, "--method", "os:getcwd")
+        assert "a method has forget" in refused(capsys, verb, folder, "--method", "os:getcwd")

@@ -102,6 +102,8 @@ class _Adopted(Unlearner):
     method: Any
 
     def __post_init__(self) -> None:
+        if not callable(getattr(self.method, "forget", None)):
+            raise BadInput(f"a method has forget (see certunl.Unlearner), and {self.method!r} has not")
         for ability in ("own_noise", "keeps_rows", "stores_rows", "serves_once"):
             object.__setattr__(self, ability, getattr(self.method, ability, False))
 

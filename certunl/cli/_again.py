@@ -1,6 +1,8 @@
 """What a long verb has made, kept while it works, so that it goes on after a kill."""
 
+import contextlib
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,16 @@ class Again:
         """Keeps the reports of one part of the work."""
         self.reports[key] = reports
         self._write()
+
+    @contextlib.contextmanager
+    def trying(self) -> Iterator[None]:
+        """Within the block bad input, of which nothing was made, leaves nothing."""
+        try:
+            yield
+        except BadInput:
+            if not self.reports and not (self.folder.path / self.name / "models").exists():
+                self.done()
+            raise
 
     def done(self) -> None:
         """Forgets them, when the verb has written its own file."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from certunl import registry, requests
 from certunl.certificates.budget import Budget
+from certunl.cli._requests import examples
 from certunl.cli._words import Folder, Settings, answered, listed, opened, say, seeded, unlearner_of
 from certunl.datasets import Splits
 from certunl.disk import as_json
@@ -77,19 +78,19 @@ def forget(
         seed=seed,
     )
     with opened(place, wait=wait):
-        entry = interrupted(place, order) if id is None else earlier(place, order)
+        entry = interrupted(place, order) if id is None else earlier(place, order, requests.parse)
         splits = place.splits
         if entry is not None and entry.state != "asked":
             return _print(place, entry, splits)
         line = place.line(order.line, method, settings)
         ask_key, forget_key = jax.random.split(jax.random.fold_in(key, line.count))
         order = order.with_key(forget_key)
-        ids = line.examples(order.words, ask_key) if entry is None else entry.ids
+        ids = examples(line, order.words, ask_key) if entry is None else entry.ids
         assert ids is not None  # only those of finished requests are purged
         rows = place.rows(method, unlearner)
         how = "" if method != "hessian_free" or (rows is not None and rows.covers(ids)) else _UNPREPARED
         with progress(f"forgetting by {method}"):
-            entries = line.ask([(order, ids)], told=id is not None) if entry is None else [entry]
+            entries = line.ask([(order, ids)], nameless=id is None) if entry is None else [entry]
             [entry], _ = line.answer(entries, unlearner, rows)
         _print(place, entry, splits, how)
 

@@ -44,7 +44,8 @@ def evaluate(folder: Folder, /, attacks: Attacks = (), shadows: int = 16, seed: 
             options["done"] = {int(n): reports[0] for n, reports in again.reports.items() if n.isdecimal() and reports}
             options["checkpoints"] = again.checkpoints
             options["tell"] = lambda number, report: again.put(str(number), [report])
-            reports = evaluate_all(run, releases, test=place.splits.test, **options)
+            with again.trying():
+                reports = evaluate_all(run, releases, test=place.splits.test, **options)
         place.write("evaluation", [to_json(report) for report in reports])
         again.done()
         place.write("attacked", {"attacks": attacks, "shadows": shadows, "seed": seed, "head": place.ledger.head})

@@ -3,14 +3,28 @@
 import json
 from typing import Any
 
-from certunl.errors import BadInput
-from certunl.folders import Entry
-from certunl.requests import listed
+import numpy as np
 
-__all__ = ["BUDGET", "answer", "fields", "id_of", "refusal"]
+from certunl.base import Key
+from certunl.errors import BadInput
+from certunl.folders import Entry, Line
+from certunl.requests import listed, parse
+
+__all__ = ["BUDGET", "answer", "examples", "fields", "id_of", "refusal"]
 
 BUDGET = ("epsilon", "delta", "distance", "sigma")
 _KNOWN = ("id", "ids", "owner", "request", "reason", *BUDGET)
+
+
+def examples(line: Line, words: str, key: Key) -> np.ndarray:
+    """The examples that a request in words names, draws from `key` or chooses, i32[k].
+
+    Raises: the errors of `requests.parse`; BadInput for a choice by a trained model that was purged.
+    """
+    if not line.after and line.folder.purged and words.startswith(("hardest:", "influential:")):
+        raise BadInput("the trained model was purged, and nothing else tells which examples these are; name them")
+    known = line.folder.built.mislabelled, line.folder.owner_names, line.folder.splits.rows
+    return parse(words, key, line.run, *known)
 
 
 def id_of(text: str) -> str | None:

@@ -10,12 +10,13 @@ import numpy as np
 
 from certunl.base import Key
 from certunl.certificates.budget import Budget
-from certunl.cli._requests import answer, fields, id_of, refusal
+from certunl.cli._requests import answer, examples, fields, id_of, refusal
 from certunl.cli._words import method_of
 from certunl.errors import BadInput, Diverged
 from certunl.folders import Line, Order, RunFolder, drawn_id
 from certunl.folders.repeating import earlier
 from certunl.folders.settling import settled
+from certunl.requests import parse
 from certunl.rows import Store
 
 __all__ = ["Service"]
@@ -79,10 +80,10 @@ class Service:
             if identity in waiting:
                 return None
             order = self._order(said)
-            if (entry := earlier(self.folder, order)) is not None:
+            if (entry := earlier(self.folder, order, parse)) is not None:
                 return answer(entry)
             self.key, key = jax.random.split(self.key)
-            return order, self.line.examples(order.words, key)
+            return order, examples(self.line, order.words, key)
         except BadInput as error:
             return refusal(identity, error)
         except Exception as error:  # the line of one caller must not end those of others

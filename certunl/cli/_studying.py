@@ -91,21 +91,14 @@ def compare(
         options: dict[str, Any] = {"shadows": shadows, "models": models, "single": single, "patience": patience}
         choices = (words, sorted(chosen), set, epsilon, delta, attacks, seed)
         again = Again(place, "comparing", [choices, options, tune])
+        options |= {"test": place.splits.test, "budget": budget, "attacks": by_name, "tuning": tuning}
+        options["tell"] = lambda sentence: print(sentence, file=sys.stderr, flush=True)
         for i, word in enumerate(ids):  # results are written after each request, in case a later one fails
             if word not in again.reports:
-                compared = compare_all(
-                    run,
-                    {word: ids[word]},
-                    jax.random.fold_in(judge_key, i),
-                    test=place.splits.test,
-                    methods=chosen,
-                    budget=budget,
-                    attacks=by_name,
-                    tuning=tuning,
-                    checkpoints=again.checkpoints.within(str(i)),
-                    tell=lambda sentence: print(sentence, file=sys.stderr, flush=True),
-                    **options,
-                )
+                key = jax.random.fold_in(judge_key, i)
+                options["checkpoints"] = again.checkpoints.within(str(i))
+                with again.trying():
+                    compared = compare_all(run, {word: ids[word]}, key, methods=chosen, **options)
                 again.put(word, compared)
             reports += again.reports[word]
             place.write("comparison", [to_json(report) for report in reports])

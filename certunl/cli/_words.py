@@ -72,10 +72,8 @@ def say(text: str) -> None:
 def unlearner_of(name: str, settings: dict[str, Any]) -> Unlearner:
     """The method of a name, with its settings. Raises: BadInput if the name is not that of a method, or of one whose
     preparation no run folder keeps."""
-    method = registry.build("methods", name, **settings)
-    if not callable(getattr(method, "forget", None)):
-        raise BadInput(f"{name} is no method: it has no forget (see certunl.Unlearner)")
-    if (method := declared(method)).serves_once:
+    method = declared(registry.build("methods", name, **settings))
+    if method.serves_once:
         raise BadInput(f"{name} is for the library: what it prepares is a secret that no run folder keeps")
     return method
 

@@ -110,10 +110,8 @@ def compare(
     requests = {title: run.check(ids) for title, ids in requests.items()}
     reports = []
     for number, (title, request) in enumerate(requests.items()):
-        keys, kept = (
-            jax.random.split(jax.random.fold_in(key, number), 6),
-            checkpoints and checkpoints.within(str(number)),
-        )
+        keys = jax.random.split(jax.random.fold_in(key, number), 6)
+        states = checkpoints and checkpoints.within(str(number))
         releases: dict[str, Release] = {}
         able: dict[str, Unlearner] = {}
         missing: dict[str, str] = {}
@@ -147,7 +145,7 @@ def compare(
             attacks=attacks,
             shadows=shadows,
             methods=quick(shadows),
-            checkpoints=kept,
+            checkpoints=states,
         )
         columns: dict[str, dict[str, float]] = {name: {} for name in report.rows}
         for name in report.rows:
@@ -155,7 +153,7 @@ def compare(
                 columns[name]["tuning_seconds"] = choice.seconds
         if models:
             seeds = list(jax.random.split(keys[3], models))
-            percent = klom_splits(run, quick(models), request, test, seeds, checkpoints=kept)
+            percent = klom_splits(run, quick(models), request, test, seeds, checkpoints=states)
             for name, percentiles in percent.items():
                 columns[name] |= percentiles
         if single:

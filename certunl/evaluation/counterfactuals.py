@@ -168,8 +168,8 @@ def klom_splits(
     oracle_starts, oracle_schedules = seeds(run, [triple[1] for triple in triples])
 
     def many(name: str, here: np.ndarray, starts: Params, schedules: Schedule) -> Params:
-        kept = checkpoints and checkpoints.within(name)
-        return ensemble(run, here, starts=starts, schedules=schedules, progress=progress, checkpoints=kept)
+        states = checkpoints and checkpoints.within(name)
+        return ensemble(run, here, starts=starts, schedules=schedules, progress=progress, checkpoints=states)
 
     trained = many("trained", present, starts, schedules)
     models = {"retrain": many("retrained", without, starts, schedules)}

@@ -179,9 +179,9 @@ def evaluate_all(
         own = None if key is None else jax.random.fold_in(key, number)
         request = np.frombuffer(ids, np.int32)
         theirs = None if methods is None else {name: methods[name] for name in group if name in methods}
-        given: dict[str, Any] = {"test": test, "reference": truth, "key": own, "methods": theirs}
-        kept = checkpoints and checkpoints.within(str(number))
-        reports.append(evaluate(run, request, group, checkpoints=kept, **given, **settings))
+        of_set: dict[str, Any] = {"test": test, "reference": truth, "key": own, "methods": theirs}
+        states = checkpoints and checkpoints.within(str(number))
+        reports.append(evaluate(run, request, group, checkpoints=states, **of_set, **settings))
         if tell is not None:
             tell(number, reports[-1])
     return reports

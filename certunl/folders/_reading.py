@@ -40,8 +40,8 @@ def read_facts(path: Path) -> dict[str, Any]:
         if facts["format"] != FORMAT:
             raise BadInput(f"{path} has format {facts['format']}, this version reads {FORMAT}; train again")
         if facts["x64"] != jax.config.read("jax_enable_x64"):
-            made = 1 if facts["x64"] else 0
-            raise BadInput(f"{path} was made with JAX_ENABLE_X64={made}; set the same to read it")
+            precision = 1 if facts["x64"] else 0
+            raise BadInput(f"{path} was made with JAX_ENABLE_X64={precision}; set the same to read it")
     return facts
 
 
@@ -67,8 +67,8 @@ def read_untrained(path: Path, facts: dict[str, Any], built: Built) -> Run:
             present=jax.numpy.ones(len(built.problem.data), bool),
             provenance=Provenance(**facts["provenance"]),
         )
-        found = fingerprint(run, facts["settings"], built, facts["provenance"])
-    if found != facts["fingerprint"]:
+        actual = fingerprint(run, facts["settings"], built, facts["provenance"])
+    if actual != facts["fingerprint"]:
         raise BadInput(
             f"{path} does not match its fingerprint: its settings, arrays or data set are not those it was trained "
             "with; restore them or train again (digits, wine, breast_cancer, mnist: scaled anew since 0.2)"

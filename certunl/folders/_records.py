@@ -38,7 +38,7 @@ def append(connection: sqlite3.Connection, root: str, entry: int, state: str, fa
 
 
 def record(
-    connection: sqlite3.Connection, root: str, order: Order, ids: np.ndarray, group: int | None, told: bool
+    connection: sqlite3.Connection, root: str, order: Order, ids: np.ndarray, group: int | None, nameless: bool
 ) -> int:
     """The number of the entry of `order`, after its event "asked". `group` is that of the first of several."""
     row = connection.execute("SELECT number, state FROM entries WHERE id = ?", (order.id,)).fetchone()
@@ -46,7 +46,7 @@ def record(
         raise BadInput(f"the id {order.id} names another request; give this one an id of its own")
     if row is None:
         number = connection.execute("SELECT coalesce(max(number), 0) + 1 FROM entries").fetchone()[0]
-        values = number, order.id, order.line, "asked", None, told
+        values = number, order.id, order.line, "asked", None, not nameless
         connection.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", values)
     else:
         number = row[0]

@@ -48,20 +48,19 @@ class Ledger:
 
     # --- writing
 
-    def ask(self, orders: Sequence[tuple[Order, np.ndarray]], *, told: bool = True) -> list[Entry]:
+    def ask(self, orders: Sequence[tuple[Order, np.ndarray]], *, nameless: bool = False) -> list[Entry]:
         """Records requests, in one transaction. A refused request may be asked again under its id.
 
         Args:
             orders: each with the examples that it names, i32[k].
-            told: False for requests whose asker has no id to ask again by; they are `untold` until `tell`. Default:
-                True.
+            nameless: whether their asker has no id to ask again by. They are `untold` until `tell`. Default: no.
 
         Raises: BadInput if an id was used before.
         """
         numbers: list[int] = []
         with _tables.connected(self.place, write=True) as connection:
             for order, ids in orders:
-                numbers.append(record(connection, self.root, order, ids, numbers[0] if numbers else None, told))
+                numbers.append(record(connection, self.root, order, ids, numbers[0] if numbers else None, nameless))
         return [self.entry(number) for number in numbers]
 
     def add(self, entries: Sequence[Entry], state: str, facts: dict[str, Any]) -> list[Entry]:
@@ -124,8 +123,8 @@ class Ledger:
             "WHERE events.state = 'applied' ORDER BY events.number"
         )
         with _tables.connected(self.place) as connection:
-            made = connection.execute(query).fetchall()
-        return list(dict.fromkeys(name for name, at in made if line in (None, at)))
+            parts = connection.execute(query).fetchall()
+        return list(dict.fromkeys(name for name, at in parts if line in (None, at)))
 
     def makers(self, line: str) -> dict[str, dict[str, Any]]:
         """update -> {"method": its name, "settings": its settings}, in the order in which the line's were made."""
@@ -134,8 +133,8 @@ class Ledger:
             "WHERE events.state = 'asked' AND line = ? AND part IS NOT NULL ORDER BY entries.number, events.number"
         )
         with _tables.connected(self.place) as connection:
-            asked = [(part, json.loads(facts)) for part, facts in connection.execute(query, (line,))]
-        makers = {part: {"method": facts["method"], "settings": facts["settings"]} for part, facts in asked}
+            orders = [(part, json.loads(facts)) for part, facts in connection.execute(query, (line,))]
+        makers = {part: {"method": facts["method"], "settings": facts["settings"]} for part, facts in orders}
         return {part: makers[part] for part in self.parts(line)}
 
     def leaders(self) -> list[Entry]:

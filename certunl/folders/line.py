@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from certunl import disk, requests
-from certunl.base import Key, digest, nbytes
+from certunl import disk
+from certunl.base import digest, nbytes
 from certunl.certificates.account import Account
 from certunl.certificates.calibration import certify
 from certunl.certificates.certificate import Release
@@ -62,27 +62,17 @@ class Line:
     latest: int
     release: Release | None = None
 
-    def examples(self, words: str, key: Key) -> np.ndarray:
-        """The examples that a request in words names, draws from `key` or chooses, i32[k].
-
-        Raises: the errors of `requests.parse`; BadInput for a choice by a trained model that was purged.
-        """
-        if not self.after and self.folder.purged and words.startswith(("hardest:", "influential:")):
-            raise BadInput("the trained model was purged, and nothing else tells which examples these are; name them")
-        known = self.folder.built.mislabelled, self.folder.owner_names, self.folder.splits.rows
-        return requests.parse(words, key, self.run, *known)
-
-    def ask(self, orders: Sequence[tuple[Order, np.ndarray]], *, told: bool = True) -> list[Entry]:
+    def ask(self, orders: Sequence[tuple[Order, np.ndarray]], *, nameless: bool = False) -> list[Entry]:
         """Records requests. From then on they are promised: whatever happens, a later verb answers them.
 
         Args:
             orders: each with its examples.
-            told: as in `Ledger.ask`.
+            nameless: as in `Ledger.ask`.
 
         Raises: BadInput if there is no room on the disk for the answer; nothing is recorded then.
         """
         disk.check_room(self.folder.path, 4 * nbytes(self.run.params) + 2**20)
-        return self.folder.ledger.ask(orders, told=told)
+        return self.folder.ledger.ask(orders, nameless=nameless)
 
     def answer(
         self, entries: Sequence[Entry], method: Unlearner, rows: Store | None = None

@@ -159,10 +159,10 @@ class RunFolder:
         names = {name: number for number, name in enumerate(self.splits.owner_names or ())}
         if not names:
             return None
-        kept = self.read("owners", {})
-        if not kept or {*kept.items()} - {*names.items()}:
+        remaining = self.read("owners", {})
+        if not remaining or {*remaining.items()} - {*names.items()}:
             raise BadInput(f"{self.path / 'owners.json'} has not the owners of the data; restore it from a copy")
-        return kept
+        return remaining
 
     @property
     def ledger(self) -> Ledger:

@@ -84,11 +84,11 @@ def decades(low: float, high: float) -> list[float]:
         ticks = [tick for tick in every if low <= tick <= high]
         if len(ticks) > 2:
             break
-    apart, kept = (np.log(high) - np.log(low)) / 7, []
+    apart, few = (np.log(high) - np.log(low)) / 7, []
     for tick in ticks:
-        if not kept or np.log(tick) - np.log(kept[-1]) >= apart:
-            kept.append(tick)
-    return kept or [low]
+        if not few or np.log(tick) - np.log(few[-1]) >= apart:
+            few.append(tick)
+    return few or [low]
 
 
 def blank(height: float) -> tuple[Figure, Any]:

@@ -35,8 +35,8 @@ def another(text: str, key: Key, run: Run, request: np.ndarray, planted: Any = (
                 return by_class(key, left, int(classes[counts.argmax()]), min(size, int(counts.max())))
         case "owner" if owners is not None:
             units, gone = np.unique(np.asarray(owners)[present]), len(np.unique(np.asarray(owners)[request]))
-            drawn = np.random.default_rng(np.asarray(jax.random.key_data(key)).tolist()).permutation(units)
-            return by_owner(left, drawn[: max(1, min(gone, len(units) // 2))].tolist())
+            order = np.random.default_rng(np.asarray(jax.random.key_data(key)).tolist()).permutation(units)
+            return by_owner(left, order[: max(1, min(gone, len(units) // 2))].tolist())
         case "hardest":
             return hardest(left, size)
         case "influential":
