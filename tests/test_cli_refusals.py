@@ -78,11 +78,11 @@ def test_a_half_written_a_changed_and_a_foreign_folder_are_refused(folder, tmp_p
     assert "fingerprint" in refused(capsys, "forget", copy)
     (copy / "run.json").write_text("{")
     assert "half-written" in refused(capsys, "forget", copy)
-    for content in ("[]", '{"format": 5}', '{"a": 1}'):
+    for content in ("[]", '{"format": 6}', '{"a": 1}'):
         (copy / "run.json").write_text(content)
         assert "half-written" in refused(capsys, "prepare", copy)
     (copy / "run.json").write_text('{"format": 1}')
-    assert "has format 1, this version reads 5" in refused(capsys, "prepare", copy)
+    assert "has format 1, this version reads 6" in refused(capsys, "prepare", copy)
     (copy / "run.json").unlink()
     assert "half-written" in refused(capsys, "evaluate", copy)
     (tmp_path / "empty").mkdir()

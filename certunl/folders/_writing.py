@@ -39,7 +39,7 @@ TRAINING = ".certunl-training"
 RETRAINING = "retraining"
 """The folder in RUN with the state of each retraining that answers a request; gone when the request is answered."""
 
-FORMAT = 5  # 4 had no ledger
+FORMAT = 6  # 5 had a ledger that was not bound to the model, 4 had none
 OWN = ("run.json", "arrays", "model", "features", "prepared", "updates", "releases", "ledger.sqlite", "plan.json")
 
 PAGES = ("evaluation.json", "attacked.json", "audits.json", "comparison.json", "report.html", "report.md")
