@@ -197,3 +197,11 @@ def test_nobody_else_may_write_to_a_run_whatever_the_umask_says(tmp_path):
 def test_a_word_that_is_no_method_is_said(folder, capsys):
     for verb in ("forget", "prepare", "serve"):
         assert "a method has forget" in refused(capsys, verb, folder, "--method", "os:getcwd")
+
+
+def test_facts_of_another_form_are_damage(folder, capsys):
+    place = folder / "updates" / "finetune-1" / "facts.json"
+    place.write_text("[1, 2]")
+    with pytest.raises(SystemExit) as stop:
+        certunl("ledger", folder, "--verify")
+    assert stop.value.code == 1 and "updates/finetune-1 is damaged" in capsys.readouterr().out
