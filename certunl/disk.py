@@ -186,8 +186,8 @@ def as_json(content: Any) -> Any:
     return json.loads(json.dumps(content, default=plain), parse_constant=lambda _: None)
 
 
-def read_json(path: Path, otherwise: str) -> Any:
-    """The content of a JSON file.
+def read_json(path: Path, otherwise: str, *, lists: bool = False) -> Any:
+    """The content of a JSON file: an object, or with `lists` also a list.
 
     Raises: BadInput that ends with `otherwise` if the file cannot be read, and later if a missing name is looked up.
     """
@@ -200,7 +200,7 @@ def read_json(path: Path, otherwise: str) -> Any:
         if path.is_symlink() or not path.is_file() or path.stat().st_size > _LARGEST:
             raise BadInput(f"{path} is no file, a link, or of more than {_LARGEST >> 20} MiB; {otherwise}")
         content = json.loads(path.read_text("utf-8"), object_hook=Facts)
-        if not content or not isinstance(content, Facts | list):
+        if not content or not isinstance(content, Facts | list if lists else Facts):
             raise BadInput(f"{path} has no usable content; {otherwise}")
         return content
     except BadInput:
