@@ -186,8 +186,8 @@ def as_json(content: Any) -> Any:
     return json.loads(json.dumps(content, default=plain), parse_constant=lambda _: None)
 
 
-def read_json(path: Path, otherwise: str, *, lists: bool = False) -> Any:
-    """The content of a JSON file: an object, or with `lists` also a list.
+def read_json(path: Path, otherwise: str, *, lists: bool = True) -> Any:
+    """The content of a JSON file: an object, or a list if `lists` are taken.
 
     Raises: BadInput that ends with `otherwise` if the file cannot be read, and later if a missing name is looked up.
     """

@@ -1,9 +1,10 @@
 """The two exceptions of the library, and the checks of settings that raise `BadInput`."""
 
+import contextlib
 import inspect
 import math
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from numbers import Integral, Real
 from typing import Any
@@ -25,6 +26,7 @@ __all__ = [
     "scalar",
     "share",
     "typed_key",
+    "understood",
     "warn",
     "whole",
 ]
@@ -69,6 +71,18 @@ def _number(value: Any) -> bool:
     return not isinstance(value, Tracer) and (
         jax.numpy.issubdtype(value.dtype, np.integer) or jax.numpy.issubdtype(value.dtype, np.floating)
     )
+
+
+@contextlib.contextmanager
+def understood(what: str) -> Iterator[None]:
+    """Within the block errors of content that this program did not write become a sentence about `what`."""
+    try:
+        yield
+    except BadInput:
+        raise
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+        first = str(error).partition("\n")[0]
+        raise BadInput(f"{what} ({type(error).__name__}: {first})") from error
 
 
 def warn(sentence: str) -> None:

@@ -76,9 +76,10 @@ def test_what_fails_is_passed_over_and_what_always_fails_left_out(world):
 def test_every_setting_of_every_grid_is_one_of_its_method(world):
     run, _ = world
     for name in cu.registry.names("methods"):
-        for settings in grid(run, name):
-            cu.registry.build("methods", name, **settings)
-    assert len(grid(run, "neggrad")) >= 4 and grid(run, "retrain") == []
+        if not (kind := cu.registry.every("methods")[name]).own_noise and name != "perturbed_removal":
+            for settings in grid(run, kind()):
+                cu.registry.build("methods", name, **settings)
+    assert len(grid(run, cu.NegGrad(epochs=3))) >= 4 and grid(run, cu.Retrain()) == grid(run, Moves()) == []
 
 
 def test_without_accuracies_the_losses_decide():

@@ -8,24 +8,27 @@ from typing import Any
 
 from certunl import disk
 from certunl.base import digest
-from certunl.errors import BadInput
+from certunl.errors import BadInput, understood
 from certunl.evaluation import Report
 from certunl.folders import Checkpoints, RunFolder
 from certunl.report import from_json, to_json
 
-__all__ = ["Again", "reports_of"]
+__all__ = ["Again", "damaged", "reports_of"]
 
 
 def reports_of(facts: Any, place: Path) -> list[Report]:
     """Reports from JSON. Raises: BadInput if `place` holds none that this program wrote."""
-    try:
+    with understood(damaged(place)):
         reports = [from_json(one) for one in facts]
         numbers = [value for one in reports for row in one.rows.values() for value in row.values()]
         if wrong := [value for value in numbers if not isinstance(value, int | float) or 1e300 < abs(value) < math.inf]:
-            raise ValueError(wrong[0])
+            raise ValueError(f"{wrong[0]} is no number of an evaluation")
         return reports
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise BadInput(f"{place} is damaged ({type(error).__name__}); delete it and make it again") from error
+
+
+def damaged(place: Path) -> str:
+    """The beginning of a sentence about a file that this program can make again."""
+    return f"{place} is damaged; delete it and make it again"
 
 
 class Again:
@@ -40,14 +43,12 @@ class Again:
         self.identity = digest([disk.as_json(settings), folder.ledger.head], ())
         self.reports: dict[str, list[Report]] = {}
         try:
-            earlier = folder.read(f"{name}/reports", {})
-            same = not place.is_symlink() and earlier.get("identity") == self.identity
-            reports = earlier["reports"].items() if same else ()
-            self.reports = {str(key): reports_of(several, place) for key, several in reports}
-        except (BadInput, AttributeError, KeyError):  # what was kept is of no use
-            same = False
-        if not same:
-            self.reports = {}
+            with understood(damaged(place)):
+                earlier = folder.read(f"{name}/reports", {})
+                if earlier["identity"] != self.identity:
+                    raise BadInput(f"{place} is of other settings")
+                self.reports = {key: reports_of(several, place) for key, several in earlier["reports"].items()}
+        except BadInput:  # what is there is of no use
             disk.remove(place)
             place.mkdir(mode=0o700)
             self._write()

@@ -1,15 +1,12 @@
 """evaluate and report: the releases of a run folder against true retraining."""
 
-import contextlib
 import dataclasses
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from certunl import registry
-from certunl.cli._again import Again, reports_of
+from certunl.cli._again import Again, damaged, reports_of
 from certunl.cli._words import Attacks, Folder, attacking, made_with, opened, paged, say, seeded
-from certunl.errors import BadInput
+from certunl.errors import BadInput, understood
 from certunl.evaluation import evaluate_all
 from certunl.folders import RunFolder
 from certunl.report import to_json, write
@@ -61,13 +58,13 @@ def report(folder: Folder, /) -> None:
         folder: the run folder.
     """
     place = RunFolder(folder)
-    with _readable(folder / "attacked.json"):
+    with understood(damaged(folder / "attacked.json")):
         last = place.read("attacked", {"attacks": ()})
         attacks = tuple(map(str, last["attacks"]))
         shadows, seed = int(last.get("shadows", 16)), int(last.get("seed", 0))
     if last.get("head") != place.ledger.head or not (folder / "evaluation.json").exists():
         evaluate(folder, attacks, shadows, seed)
-    with opened(place), _readable(folder / "evaluation.json"):
+    with opened(place), understood(damaged(folder / "evaluation.json")):
         reports = reports_of(place.read("evaluation", []), folder / "evaluation.json")
         printed = place.releases.certificates()
         shown = [{name: printed[name] for name in report.rows if name in printed} for report in reports]
@@ -84,17 +81,6 @@ def report(folder: Folder, /) -> None:
     say(f"wrote {folder / 'report.html'}, and the same as report.md")
     for sentence in warnings:
         say(f"warning: {sentence}")
-
-
-@contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Turns errors of numbers that no evaluation wrote into a sentence."""
-    try:
-        yield
-    except BadInput:
-        raise
-    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
-        raise BadInput(f"{path} is damaged ({type(error).__name__}); delete it and evaluate again") from error
 
 
 def _audits(folder: RunFolder) -> tuple[dict[str, str], list[str]]:

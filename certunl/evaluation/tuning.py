@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from certunl import registry
 from certunl.base import Key
 from certunl.certificates.update import Unlearner, declared
 from certunl.errors import BadInput, Diverged
 from certunl.evaluation._judge import Judge
 from certunl.methods.retrain import Retrain
+from certunl.training.continuing import mean_rate
 from certunl.training.problem import Dataset
 from certunl.training.run import Run
 
@@ -45,7 +47,7 @@ class Tuned:
         words = [f"{n}={v:.3g}" if isinstance(v, float) else f"{n}={v}" for n, v in self.settings.items()]
         chosen = ", ".join(words) or "as given"
         return (
-            f"{chosen}: the best of {self.tried} by tug of war on another request ({self.score:.3f}, as given "
+            f"{chosen}: the best of {self.tried} on another request (likeness to retraining {self.score:.3f}, as given "
             f"{self.before:.3f}), in {self.seconds:.3g} s"
         )
 
@@ -92,7 +94,7 @@ def tune(
             continue
         if tell is not None:
             tell(name)
-        candidates: list[Settings] = [{}, *(grids[name] if grids and name in grids else grid(run, name))]
+        candidates: list[Settings] = [{}, *(grids[name] if grids and name in grids else grid(run, method))]
         scores, seconds = [], 0.0
         for settings in candidates:
             try:
@@ -135,17 +137,18 @@ def apart(
     other = run.check(other)
     if len(both := np.intersect1d(judged, other)):
         raise BadInput(f"the request to tune on has example {both[0]} of the judged one; choose other examples")
-    said = {"test": test, "reference": reference, "tell": lambda name: tell(f"{title}: tuning {name}")}
-    return tune(run, methods, other, key, **said)
+    options = {"test": test, "reference": reference, "tell": lambda name: tell(f"{title}: tuning {name}")}
+    return tune(run, methods, other, key, **options)
 
 
-def grid(run: Run, name: str) -> list[Settings]:
-    """The settings that `tune` tries for a method, besides those it has. None for a method that is not named here.
+def grid(run: Run, method: Unlearner) -> list[Settings]:
+    """The settings that `tune` tries for a method, besides those it has. There are none for a method of the user's.
 
     Rates are multiples of the mean rate of training.
     """
-    rate = float(np.mean(run.schedule.rates)) if run.history else run.recipe.learning_rate
-    return _GRIDS[name](rate) if name in _GRIDS else []
+    names = {kind: name for name, kind in registry.every("methods").items()}
+    settings = _GRIDS.get(names.get(type(method), ""))
+    return [] if settings is None else settings(mean_rate(run))
 
 
 def _all(**values: Sequence[Any]) -> list[Settings]:
@@ -176,7 +179,7 @@ _GRIDS: dict[str, Callable[[float], list[Settings]]] = {
 
 def _likeness(row: Mapping[str, float], aim: Mapping[str, float]) -> float:
     """How like the retrained model a model is, from 0 to 1; −inf if it cannot be told."""
-    if math.isfinite(known := row.get("tug_of_war", math.nan)):
-        return known
+    if math.isfinite(score := row.get("tug_of_war", math.nan)):
+        return score
     away = sum(abs(row[f"{split}_loss"] - aim[f"{split}_loss"]) for split in ("forget", "retain", "test"))
     return math.exp(-away) if math.isfinite(away) else -math.inf

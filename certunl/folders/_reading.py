@@ -1,14 +1,13 @@
 """The run in a run folder, read and compared with its fingerprint."""
 
-import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from certunl import disk
-from certunl.errors import BadInput
+from certunl.errors import BadInput, understood
 from certunl.folders._writing import FORMAT, check_plain
 from certunl.folders.arrays import load_arrays
 from certunl.folders.modelling import extractor_of
@@ -20,23 +19,16 @@ from certunl.training.schedule import Schedule
 __all__ = ["read_built", "read_facts", "read_untrained"]
 
 
-@contextlib.contextmanager
-def _understood(path: Path) -> Iterator[None]:
-    """Turns errors of a run.json that nobody wrote into a sentence."""
-    try:
-        yield
-    except BadInput:
-        raise
-    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
-        said = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        raise BadInput(f"{path / 'run.json'}, or what it names, cannot be used ({said})") from error
+def _usable(path: Path) -> AbstractContextManager[None]:
+    return understood(f"{path / 'run.json'}, or what it names, cannot be used")
 
 
 def read_facts(path: Path) -> dict[str, Any]:
     """As `RunFolder.facts`."""
     check_plain(path)
-    facts = disk.read_json(path / "run.json", "it is no run folder, or a half-written one; train again")
-    with _understood(path):
+    cure = "it is no run folder, or a half-written one; train again"
+    facts = disk.read_json(path / "run.json", cure, lists=False)
+    with _usable(path):
         if facts["format"] != FORMAT:
             raise BadInput(f"{path} has format {facts['format']}, this version reads {FORMAT}; train again")
         if facts["x64"] != jax.config.read("jax_enable_x64"):
@@ -47,7 +39,7 @@ def read_facts(path: Path) -> dict[str, Any]:
 
 def read_built(path: Path, facts: dict[str, Any]) -> Built:
     """As `RunFolder.built`."""
-    with _understood(path):
+    with _usable(path):
         settings, extractor = by_plan(facts["settings"], path / "plan.json"), None
         if "features" in settings:  # the folder keeps a copy, because the run of the extractor may be gone
             extractor = extractor_of(settings["features"], load_arrays(path / "features"))
@@ -56,7 +48,7 @@ def read_built(path: Path, facts: dict[str, Any]) -> Built:
 
 def read_untrained(path: Path, facts: dict[str, Any], built: Built) -> Run:
     """As `RunFolder.untrained`."""
-    with _understood(path):
+    with _usable(path):
         arrays = load_arrays(path / "arrays", facts["arrays"])
         run = Run(
             problem=built.problem,

@@ -70,7 +70,7 @@ def connected(place: Path, *, write: bool = False) -> Iterator[sqlite3.Connectio
             connection.execute("COMMIT")
     except BadInput:
         raise
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError, MemoryError) as error:  # nobody wrote that
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError, MemoryError) as error:  # strange facts
         raise BadInput(f"{place} is not as it was written ({type(error).__name__}: {error}); {_GONE}") from error
     except sqlite3.Error as error:
         if said := _trouble(error):

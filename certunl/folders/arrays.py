@@ -6,7 +6,6 @@ import functools
 import hashlib
 import logging
 import math
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,16 +51,14 @@ def _writer() -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without orbax's own lines: its threads log and print the tracebacks of errors that it also raises."""
+    """Without orbax's own lines: its threads log the tracebacks of errors that it also raises."""
     logger = logging.getLogger("absl")
-    level, hook = logger.level, threading.excepthook
+    level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
-    threading.excepthook = lambda *_: None
     try:
         yield
     finally:
         logger.setLevel(level)
-        threading.excepthook = hook
 
 
 def _digest(path: Path) -> str:

@@ -50,7 +50,7 @@ def check_release(place: Path) -> tuple[Params, dict[str, Any]]:
     place = Path(place)
     if not (place / "facts.json").is_file():
         raise BadInput(f"{place} is no release: it has no facts.json; give a folder of RUN/releases")
-    named = read_json(place / "facts.json", "it is no release, or a damaged one")
+    named = read_json(place / "facts.json", "it is no release, or a damaged one", lists=False)
     if not isinstance(named, dict) or named["schema"] != 1:
         raise BadInput(f"{place} has facts of another schema, and this version reads 1; use the version that wrote it")
     for name, kind in _SCHEMA.items():

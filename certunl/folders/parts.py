@@ -88,7 +88,8 @@ class Parts:
 
         Raises: BadInput if they are missing or not what `save` wrote.
         """
-        facts = read_json(self.place / name / "facts.json", f"{self.place.name}/{name} is damaged; {RESTORE}")
+        cure = f"{self.place.name}/{name} is damaged; {RESTORE}"
+        facts = read_json(self.place / name / "facts.json", cure, lists=False)
         written = {key: value for key, value in facts.items() if key != "digest"}
         if facts["digest"] != digest(written, ()) or facts["part"] != (part or name):
             raise BadInput(f"the facts of {self.place.name}/{name} are not those that were written; {RESTORE}")

@@ -58,7 +58,7 @@ class Checkpoints:
         if not (states := self._states()):
             return 0, []
         cure = "remove it to begin anew, or give the settings that it was begun with"
-        facts = disk.read_json(states[-1] / "facts.json", cure)
+        facts = disk.read_json(states[-1] / "facts.json", cure, lists=False)
         written = {name: value for name, value in facts.items() if name != "digest"}
         if facts["digest"] != digest(written, ()) or str(facts["steps"]) != states[-1].name:
             raise BadInput(f"{states[-1]} is not as it was written; {cure}")

@@ -228,7 +228,7 @@ class RunFolder:
         place = self.path / f"{name}.json"
         if not place.exists():
             return otherwise
-        content = disk.read_json(place, "delete it and make it again", lists=True)
+        content = disk.read_json(place, "delete it and make it again")
         if otherwise is not None and isinstance(content, list) != isinstance(otherwise, list):
             raise BadInput(f"{place} has no usable content; delete it and make it again")
         return content

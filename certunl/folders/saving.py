@@ -85,7 +85,7 @@ def load(place: Any, *, problem: Problem | None = None, recipe: Recipe | None = 
     if not (place / "saved.json").is_file():
         other = "; read_params reads parameters" if place.is_file() else ""
         raise BadInput(f"{place} holds nothing that save wrote, neither saved.json nor run.json{other}")
-    facts = disk.read_json(place / "saved.json", _AGAIN)
+    facts = disk.read_json(place / "saved.json", _AGAIN, lists=False)
     if facts["format"] != _FORMAT:
         raise BadInput(f"{place} has format {facts['format']}, and this version reads {_FORMAT}; save it again")
     if facts["x64"] != jax.config.read("jax_enable_x64"):

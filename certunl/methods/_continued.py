@@ -13,7 +13,7 @@ from certunl.certificates.update import Unlearner, Update
 from certunl.errors import plain_numbers, positive, warn, whole
 from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
-from certunl.training.continuing import continuation
+from certunl.training.continuing import continuation, mean_rate
 from certunl.training.loop import check_finite, follow
 from certunl.training.problem import Problem
 from certunl.training.recipe import Recipe
@@ -68,7 +68,7 @@ class Continued(Unlearner):
             lesson = self.lesson(run, request, key)
             params, risks = jax.block_until_ready(self.follow(run, request, lesson))
         check_finite(risks, params, lesson.recipe)
-        if self.rate(run) < _SLOW * _mean_rate(run) and (moved := _distance(params, run.params)) < _LEAST:
+        if self.rate(run) < _SLOW * mean_rate(run) and (moved := _distance(params, run.params)) < _LEAST:
             warn(
                 f"{self.name} moved the parameters by {moved:.1g} of their norm, which forgets nothing; give it a "
                 "larger learning_rate"
@@ -77,7 +77,7 @@ class Continued(Unlearner):
 
     def rate(self, run: Run) -> float:
         """The rate of every step."""
-        return _mean_rate(run) if self.learning_rate is None else self.learning_rate
+        return mean_rate(run) if self.learning_rate is None else self.learning_rate
 
     def own_loop(self, run: Run, rows: np.ndarray, key: Key) -> Lesson:
         """`epochs` more of the run's own loop on the examples `rows`."""
@@ -86,11 +86,6 @@ class Continued(Unlearner):
 
 _SLOW, _LEAST = 1e-3, 1e-6
 """A rate of less than this share of training's is warned of if it moves the parameters by less than that share."""
-
-
-def _mean_rate(run: Run) -> float:
-    """The mean rate of training's steps. Without a history it is the recipe's learning rate."""
-    return float(np.mean(run.schedule.rates, dtype=np.float64)) if run.history else run.recipe.learning_rate
 
 
 def _distance(a: Params, b: Params) -> float:

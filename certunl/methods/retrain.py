@@ -13,7 +13,7 @@ from certunl.certificates.update import Unlearner, Update
 from certunl.errors import BadInput
 from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
-from certunl.training.chunks import Keeper, followed
+from certunl.training.chunks import Keeper, followed, foreign_states
 from certunl.training.loop import check_finite, replay
 from certunl.training.recipe import Recipe
 from certunl.training.run import Run, train
@@ -69,8 +69,7 @@ class Retrain(Unlearner):
                 schedule = run.schedule.masked(~retained[run.schedule.indices])
                 params, risks = followed(run.problem, run.recipe, run.start, schedule, None, self.checkpoints)
         check_finite(risks, params, run.recipe)
-        exact = Guarantee(says=Distance(0.0, exact=True), reference=REPLAY, every_request=True)
-        return updated(run, params, watch, "retrain", exact, cost=self._cost(watch))
+        return updated(run, params, watch, "retrain", self._exact(REPLAY), cost=self._cost(watch))
 
     def _afresh(self, run: Run, request: np.ndarray, recipe: Recipe, key: Key) -> Update:
         """The update of training on the retained examples alone."""
@@ -78,11 +77,20 @@ class Retrain(Unlearner):
         problem = replace(run.problem, data=run.problem.data.subset(rows))
         with Stopwatch() as watch:
             fresh = jax.block_until_ready(train(problem, recipe, key, checkpoints=self.checkpoints))
-        exact = Guarantee(says=Distance(0.0, exact=True), reference=AFRESH, every_request=True)
         # of the run it takes the number of examples alone; what is unchecked is that of the new training
         return updated(
-            replace(fresh, present=run.present), fresh.params, watch, "retrain", exact, cost=self._cost(watch)
+            replace(fresh, present=run.present),
+            fresh.params,
+            watch,
+            "retrain",
+            self._exact(AFRESH),
+            cost=self._cost(watch),
         )
+
+    def _exact(self, reference: str) -> Guarantee:
+        """The guarantee of distance 0."""
+        says, unchecked = Distance(0.0, exact=True), foreign_states(self.checkpoints)
+        return Guarantee(says=says, reference=reference, every_request=True, unchecked=unchecked)
 
     def _cost(self, watch: Stopwatch) -> dict[str, float]:
         """The seconds, with those before a kill."""

@@ -15,7 +15,7 @@ from certunl.training.problem import Problem
 from certunl.training.recipe import Recipe
 from certunl.training.schedule import Schedule
 
-__all__ = ["Keeper", "followed", "identity"]
+__all__ = ["Keeper", "followed", "foreign_states", "identity"]
 
 
 class Keeper(Protocol):
@@ -40,6 +40,14 @@ class Keeper(Protocol):
     def save(self, steps: int, arrays: list[Any]) -> None:
         """Keeps the arrays after that many steps. It may do nothing if the last call was a moment ago."""
         ...
+
+
+def foreign_states(checkpoints: Keeper | None) -> tuple[str, ...]:
+    """What nobody checked if the state was kept by anything but `Checkpoints`: it could hand back any parameters."""
+    kind = type(checkpoints)
+    if checkpoints is None or (kind.__module__, kind.__qualname__) == ("certunl.folders.resuming", "Checkpoints"):
+        return ()
+    return (f"the states that {kind.__qualname__} kept are those of this training",)
 
 
 def followed(

@@ -13,7 +13,7 @@ from certunl.training.recipe import Recipe
 from certunl.training.run import Run
 from certunl.training.schedule import Schedule, draw
 
-__all__ = ["continuation", "continued"]
+__all__ = ["continuation", "continued", "mean_rate"]
 
 
 def continuation(
@@ -28,6 +28,11 @@ def continuation(
     schedule = draw(key, recipe, len(rows))
     schedule = run.problem.numbered(schedule, len(run.schedule))
     return recipe, replace(schedule, indices=jnp.asarray(rows, "int32")[schedule.indices])
+
+
+def mean_rate(run: Run) -> float:
+    """The mean rate of training's steps. Without a history it is the recipe's learning rate."""
+    return float(np.mean(run.schedule.rates, dtype=np.float64)) if run.history else run.recipe.learning_rate
 
 
 def continued(run: Run, epochs: int, learning_rate: float | None, key: Key) -> tuple[Run, Run]:

@@ -13,7 +13,7 @@ from optax.projections import projection_l2_ball
 
 from certunl.base import Key, Params, Progress
 from certunl.errors import BadInput, Diverged, typed_key
-from certunl.training.chunks import Keeper, followed
+from certunl.training.chunks import Keeper, followed, foreign_states
 from certunl.training.dataset import placed
 from certunl.training.direction import warn_of_two_rates
 from certunl.training.loop import check_finite, replay
@@ -215,7 +215,8 @@ def train(
     typed_key(key)
     check_parts(problem, recipe)
     # parts from outside are still named after they were replaced by others
-    origin = None if own(problem, recipe) else "drawn by parts that are not all certunl's own"
+    checked = own(problem, recipe) and not foreign_states(checkpoints)
+    origin = None if checked else "drawn by parts that are not all certunl's own"
     start_key, schedule_key = jax.random.split(key)
     schedule = draw(schedule_key, recipe, len(problem.data))
     return _fitted(problem, recipe, problem.init(start_key), schedule, progress, checkpoints, origin)
