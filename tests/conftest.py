@@ -72,6 +72,23 @@ def reference_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with rows and without a request, to be copied."""
+    from tests.verbs import SMALL, certunl
+
+    place = tmp_path_factory.mktemp("runs") / "wine"
+    certunl("train", place, *SMALL)
+    certunl("prepare", place)
+    return place
+
+
+@pytest.fixture
+def own_copy(prepared: Path, tmp_path: Path) -> Path:
+    """The prepared folder, of one test's own."""
+    return Path(shutil.copytree(prepared, tmp_path / "run"))
+
+
+@pytest.fixture(scope="session")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder with the whole story in it, to be copied."""
     from tests.verbs import SMALL, certunl

@@ -9,18 +9,10 @@ import pytest
 from certunl import disk
 from certunl.folders import RunFolder
 from certunl.folders.checking import problems
-from tests.verbs import SMALL, certunl, refused
+from tests.verbs import certunl, refused
 
 STEP = int(os.environ.get("CERTUNL_DISK_STEP", 24))
 """The steps in KiB by which less is free. The suite tries about 20 of them."""
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    place = tmp_path_factory.mktemp("runs") / "wine"
-    certunl("train", place, *SMALL)
-    certunl("prepare", place)
-    return place
 
 
 @pytest.fixture

@@ -18,24 +18,15 @@ from certunl.methods.finetune import FineTune
 from certunl.rows.erasing import kept
 from tests.cases import KEY
 from tests.test_waiting import asked
-from tests.verbs import SMALL, certunl, refused
+from tests.verbs import certunl, refused
 
 MAIN = "from certunl import cli; import sys; cli.main(sys.argv[1:])"
 TUNE = ("--method", "finetune")
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    place = tmp_path_factory.mktemp("runs") / "wine"
-    certunl("train", place, *SMALL)
-    certunl("prepare", place)
-    return place
-
-
 @pytest.fixture
-def folder(trained, tmp_path):
-    shutil.copytree(trained, tmp_path / "run")
-    return tmp_path / "run"
+def folder(own_copy):
+    return own_copy
 
 
 def run(*words, **settings):

@@ -18,21 +18,12 @@ import pytest
 from certunl.cli import _http
 from certunl.folders import RunFolder
 from certunl.folders.checking import problems
-from tests.verbs import SMALL, certunl, refused
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    place = tmp_path_factory.mktemp("runs") / "wine"
-    certunl("train", place, *SMALL)
-    certunl("prepare", place)
-    return place
+from tests.verbs import certunl, refused
 
 
 @pytest.fixture
-def folder(prepared, tmp_path):
-    shutil.copytree(prepared, tmp_path / "run")
-    return tmp_path / "run"
+def folder(own_copy):
+    return own_copy
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from certunl.folders.checking import problems
 from certunl.folders.spending import Spent, account_of
 from certunl.methods.finetune import FineTune
 from certunl.stream import method_of
-from tests.verbs import SMALL, certunl, refused
+from tests.verbs import certunl, refused
 
 CODE = """
 import os, sys
@@ -30,18 +30,9 @@ cli.main(sys.argv[1:])
 """
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    place = tmp_path_factory.mktemp("runs") / "wine"
-    certunl("train", place, *SMALL)
-    certunl("prepare", place)
-    return place
-
-
 @pytest.fixture
-def folder(trained, tmp_path):
-    shutil.copytree(trained, tmp_path / "run")
-    return tmp_path / "run"
+def folder(own_copy):
+    return own_copy
 
 
 def asked(*words, text=""):
