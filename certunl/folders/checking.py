@@ -69,11 +69,9 @@ def check_release(place: Path) -> tuple[Params, dict[str, Any]]:
 
 def check_known(folder: "RunFolder") -> None:
     """Raises BadInput if an update or a release is there that the ledger does not know, and no request is open."""
-    names = [
-        (parts.place, name) for parts in (folder.releases.updates, folder.releases.published) for name in parts.names()
-    ]
-    known = {*folder.ledger.parts()}
-    if (strange := [place / name for place, name in names if name not in known]) and not folder.ledger.unfinished():
+    both, parts = (folder.releases.updates, folder.releases.published), {*folder.ledger.parts()}
+    strange = [one.place / name for one in both for name in one.names() if name not in parts]
+    if strange and not folder.ledger.unfinished():
         raise BadInput(f"{strange[0]} is there, and the ledger does not know it; {CUT}")
 
 

@@ -105,9 +105,9 @@ class Line:
             _clear(states)
             self.folder.ledger.add(entries, "refused", {"reason": str(error)})
             raise
-        answered = self.save(entries, release, rows)
+        entries, line = self.save(entries, release, rows)
         _clear(states)
-        return answered
+        return entries, line
 
     def _answer_each(
         self, entries: Sequence[Entry], method: Unlearner, rows: Store | None

@@ -59,8 +59,8 @@ class Checkpoints:
             return 0, []
         cure = "remove it to begin anew, or give the settings that it was begun with"
         facts = disk.read_json(states[-1] / "facts.json", cure, lists=False)
-        written = {name: value for name, value in facts.items() if name != "digest"}
-        if facts["digest"] != digest(written, ()) or str(facts["steps"]) != states[-1].name:
+        others = {name: value for name, value in facts.items() if name != "digest"}
+        if facts["digest"] != digest(others, ()) or str(facts["steps"]) != states[-1].name:
             raise BadInput(f"{states[-1]} is not as it was written; {cure}")
         if facts["identity"] != self._identity:
             raise BadInput(f"{self.place} holds the state of a training with other settings or data; {cure}")

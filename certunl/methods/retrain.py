@@ -78,14 +78,8 @@ class Retrain(Unlearner):
         with Stopwatch() as watch:
             fresh = jax.block_until_ready(train(problem, recipe, key, checkpoints=self.checkpoints))
         # of the run it takes the number of examples alone; what is unchecked is that of the new training
-        return updated(
-            replace(fresh, present=run.present),
-            fresh.params,
-            watch,
-            "retrain",
-            self._exact(AFRESH),
-            cost=self._cost(watch),
-        )
+        of, exact = replace(fresh, present=run.present), self._exact(AFRESH)
+        return updated(of, fresh.params, watch, "retrain", exact, cost=self._cost(watch))
 
     def _exact(self, reference: str) -> Guarantee:
         """The guarantee of distance 0."""
