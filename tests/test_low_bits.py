@@ -16,6 +16,7 @@ from tests.cases import KEY, claimed, classes, network, trained
 BUDGET = cu.Budget(epsilon=1.0, delta=1e-5, distance=0.1)
 RUNS, SIZE = 400, 42
 DTYPES = (np.float32, np.float64)
+SURE = 1 - 1e-7  # the noise of `certify` is secret, so that these tests draw anew each time: 1% of 0.99 would fail
 
 
 def centres(dtype):
@@ -58,7 +59,7 @@ def audit(make, reference, dtype, seed=0, **settings):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("seed", range(3))
 def test_a_release_is_not_refuted_by_its_low_bits(dtype, seed):
-    found = audit(honest, honest, dtype, seed)
+    found = audit(honest, honest, dtype, seed, confidence=SURE)  # secret noise: another at each run
     assert not found.refuted, str(found)
 
 
@@ -110,7 +111,7 @@ def test_audit_release_refutes_floating_point_noise_of_the_right_size():
     guarantee = cu.Guarantee(says=cu.Distance(1.0), reference=REPLAY)
     update = cu.Update(params=run.params, method="m", guarantee=guarantee, radius=3.0)
     release = cu.certify(update, cu.Budget(epsilon=1.0, delta=1e-5))
-    assert not cu.audit_release(run, [1], release, reference=truth).refuted
+    assert not cu.audit_release(run, [1], release, reference=truth, confidence=SURE).refuted
     sigma, leaves = release.certificate.sigma, jax.tree.leaves(update.projected())
     noisy = [
         leaf + sigma * jax.random.normal(jax.random.key(i), leaf.shape, leaf.dtype) for i, leaf in enumerate(leaves)
