@@ -50,9 +50,9 @@ def macro_f1(problem: cu.Problem, params: Any, data: cu.Dataset) -> float:
     from sklearn.metrics import f1_score
 
     outputs: Any = problem.scores(params, jax.tree.map(jnp.asarray, data)).outputs
-    return float(
-        f1_score(np.asarray(data.y), np.argmax(np.asarray(outputs), axis=-1), average="macro", zero_division=0)
-    )
+    classes = np.argmax(np.asarray(outputs), axis=-1)
+    found: Any = f1_score(np.asarray(data.y), classes, average="macro")
+    return float(found)
 
 
 def accuracy(problem: cu.Problem, params: Any, data: cu.Dataset) -> float:

@@ -119,16 +119,7 @@ def _csv(table: Table, rows: Sequence[Mapping[str, Any]]) -> str:
     return stream.getvalue()
 
 
-_SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "±": r"$\pm$",
-    "‖": r"$\|$",
-    "²": r"$^2$",
-    "·": r"$\cdot$",
-    "−": "$-$",
-    "λ": r"$\lambda$",
-    "σ": r"$\sigma$",
-}
+_SPECIAL = {"\\": r"\textbackslash{}", "±": r"$\pm$", "‖": r"$\|$", "²": r"$^2$", "·": r"$\cdot$"}
 _SPECIAL |= {char: f"\\{char}" for char in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 
 
