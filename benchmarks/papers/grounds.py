@@ -14,7 +14,7 @@ from certunl.attacks.update_difference import UpdateDifference
 from certunl.membership.roc import judge
 from certunl.membership.target import Target
 
-__all__ = ["accuracy", "attacked_by_difference", "initialised", "load", "macro_f1", "subset"]
+__all__ = ["accuracy", "attacked_by_difference", "initialised", "load", "macro_f1", "shrunk", "subset"]
 
 once = cache(jax.jit)  # equal initialisers compile once
 
@@ -38,6 +38,16 @@ def load(name: str, train: int | None = None, test: int | None = None) -> tuple[
 def subset(data: cu.Dataset, size: int, seed: int) -> cu.Dataset:
     """`size` examples by seed, in the order of the data."""
     return data[np.sort(np.random.default_rng(seed).choice(len(data), size, replace=False))]
+
+
+def shrunk(data: cu.Dataset, factor: int) -> cu.Dataset:
+    """The images averaged over blocks of `factor` x `factor` pixels."""
+    if factor == 1:
+        return data
+    x = np.asarray(data.x)
+    n, high, wide, channels = x.shape
+    blocks = x.reshape(n, high // factor, factor, wide // factor, factor, channels)
+    return cu.Dataset(blocks.mean((2, 4)).astype(x.dtype), data.y)
 
 
 def initialised(problem: cu.Problem) -> cu.Problem:

@@ -81,16 +81,24 @@ def _cells(table: Table, rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     published = [dict(row) for row in table.published]
     columns = [c for c in table.columns if any(c.key in row for row in (*rows, *published))]
     seeds = max((row[c.key][2] for row in rows for c in columns if c.key in row), default=1)
-    head = [*table.by, *(["seeds"] if seeds > 1 else []), *(c.head for c in columns)]
+    head = [*table.by, *(["seeds"] if seeds > 1 else []), *(c.head for c in columns), *table.words]
     body = []
     for row in rows:
         count = max((row[c.key][2] for c in columns if c.key in row), default=0)
         names = [str(row[key]) for key in table.by]
-        body.append([*names, *([str(count)] if seeds > 1 else []), *(_cell(row.get(c.key)) for c in columns)])
+        cells = [*(_cell(row.get(c.key)) for c in columns), *(str(row[key]) for key in table.words)]
+        body.append([*names, *([str(count)] if seeds > 1 else []), *cells])
     for row in published:
         names = [str(row.get(key, "")) for key in table.by]
         names[-1] += " (published)"
-        body.append([*names, *(["-"] if seeds > 1 else []), *(str(row.get(c.key, "-")) for c in columns)])
+        body.append(
+            [
+                *names,
+                *(["-"] if seeds > 1 else []),
+                *(str(row.get(c.key, "-")) for c in columns),
+                *("-" for _ in table.words),
+            ]
+        )
     return [head, *body]
 
 
@@ -111,11 +119,11 @@ def _csv(table: Table, rows: Sequence[Mapping[str, Any]]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     parts = ("", "_deviation", "_seeds")
-    writer.writerow([*table.by, *(c.key + part for c in table.columns for part in parts)])
+    writer.writerow([*table.by, *table.words, *(c.key + part for c in table.columns for part in parts)])
     for row in rows:
         values = [row.get(c.key, (math.nan, math.nan, 0)) for c in table.columns]
         flat = ["" if isinstance(v, float) and math.isnan(v) else f"{v:.7g}" for value in values for v in value]
-        writer.writerow([*(row[key] for key in table.by), *flat])
+        writer.writerow([*(row[key] for key in (*table.by, *table.words)), *flat])
     return stream.getvalue()
 
 

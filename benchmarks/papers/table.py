@@ -79,6 +79,7 @@ class Table:
         jobs: the jobs at a scale, "small" or "paper".
         by: the keys that name a row; rows that agree in them differ by their seed and are joined.
         columns: the numbers.
+        words: the keys of texts that stand behind the numbers, those of the first seed. Default: none.
         published: rows of the paper or its authors, with the keys of `by` and of some columns.
         statements: what the paper says of this table, judged by the joined rows. Default: nothing.
         draw: draws the joined rows on the axes of matplotlib. Default: no figure.
@@ -90,6 +91,7 @@ class Table:
     jobs: Callable[[str], list[Job]]
     by: tuple[str, ...]
     columns: tuple[Column, ...]
+    words: tuple[str, ...] = ()
     published: tuple[Row, ...] = ()
     statements: Callable[[list[Row]], list[Statement]] = lambda rows: []
     draw: Callable[[list[Row], Any], None] | None = None
@@ -101,7 +103,7 @@ class Table:
             groups.setdefault(tuple(row.get(key, "") for key in self.by), []).append(row)
         result = []
         for names, members in groups.items():
-            one: Row = dict(zip(self.by, names, strict=True))
+            one: Row = dict(zip(self.by, names, strict=True)) | {key: members[0].get(key, "") for key in self.words}
             for column in self.columns:
                 values = [m[column.key] for m in members if isinstance(m.get(column.key), int | float)]
                 values = [float(value) for value in values if math.isfinite(value)]
