@@ -27,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--data", metavar="DIR", help="folder of data sets; default: $TFDS_DATA_DIR")
     parser.add_argument("--also", metavar="DIR", help="a second folder, for sets that are not in the first")
+    parser.add_argument("--job", default="", metavar="TEXT", help="only the jobs with this text in their name")
     parser.add_argument("--afresh", action="store_true", help="do again what is kept")
     parser.add_argument("--draw", action="store_true", help="only draw the pages of what is kept")
     parser.add_argument("--check", action="store_true", help="compare with the committed lines; 1 if they differ")
@@ -53,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             parser.error("--check compares with the committed lines; give another folder by --out")
         if given.afresh:
             path.unlink(missing_ok=True)
-        fresh = run_table(paper, tables[name], given.scale, given.out)
+        fresh = run_table(paper, tables[name], given.scale, given.out, given.job)
         if given.check:
             wrong += differences(tables[name], fresh, lines_of(lines_path(RESULTS, paper, given.scale, tables[name])))
     write_texts(paper, given.scale, given.out)

@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.papers.table import Paper, Table
 
-__all__ = ["differences", "lines_of", "lines_path", "run_table"]
+__all__ = ["differences", "kept", "lines_of", "lines_path", "run_table", "words"]
 
 
 def lines_path(out: Path, paper: Paper, scale: str, table: Table) -> Path:
@@ -28,8 +28,19 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def run_table(paper: Paper, table: Table, scale: str, out: Path) -> list[dict[str, Any]]:
-    """The lines of all jobs of `table`, those of jobs that no line has yet appended to its file."""
+def kept(out: Path, paper: Paper, scale: str, table: Table) -> list[dict[str, Any]]:
+    """The kept lines of the jobs that `table` has today, in their order."""
+    lines = {words(line["settings"]): line for line in lines_of(lines_path(out, paper, scale, table))}
+    return [lines[text] for job in table.jobs(scale) if (text := words(job.settings)) in lines]
+
+
+def words(settings: Mapping[str, Any]) -> str:
+    """The settings of a job, as one text."""
+    return json.dumps(settings, sort_keys=True)
+
+
+def run_table(paper: Paper, table: Table, scale: str, out: Path, only: str = "") -> list[dict[str, Any]]:
+    """The lines of the jobs of `table` with `only` in their names. A job without a line runs, and its line is kept."""
     from benchmarks.machine import commit, device, versions
     from certunl.errors import BadInput, Diverged
 
@@ -37,13 +48,15 @@ def run_table(paper: Paper, table: Table, scale: str, out: Path) -> list[dict[st
     path.parent.mkdir(parents=True, exist_ok=True)
     done, lines = lines_of(path), []
     path.write_text("".join(json.dumps(line) + "\n" for line in done))
+    before = {words(line["settings"]): line for line in done}
     for job in table.jobs(scale):
-        settings = json.loads(json.dumps(job.settings))
-        line = next((line for line in done if line["settings"] == settings), None)
+        if only not in job.name:
+            continue
+        line = before.get(words(job.settings))
         if line is None:
             _say(f"{paper.name} {table.name}: {job.name}")
             begin = time.perf_counter()
-            line = {"job": job.name, "settings": settings, "rows": [], "left_out": ""}
+            line = {"job": job.name, "settings": dict(job.settings), "rows": [], "left_out": ""}
             try:
                 line["rows"] = [_plain(row) for row in job.run()]
             except (BadInput, Diverged) as error:
@@ -60,10 +73,10 @@ def run_table(paper: Paper, table: Table, scale: str, out: Path) -> list[dict[st
 
 def differences(table: Table, fresh: Iterable[Mapping[str, Any]], committed: Iterable[Mapping[str, Any]]) -> list[str]:
     """What the fresh lines say otherwise than the committed ones of the same jobs, beyond the tolerances."""
-    before = {json.dumps(line["settings"], sort_keys=True): line for line in committed}
+    before = {words(line["settings"]): line for line in committed}
     found = []
     for line in fresh:
-        old = before.get(json.dumps(line["settings"], sort_keys=True))
+        old = before.get(words(line["settings"]))
         where = f"{table.name}, {line['job']}"
         if old is None:
             found.append(f"{where}: no committed line has these settings")

@@ -43,7 +43,7 @@ def damping_jobs(scale: str) -> list[Job]:
     return [
         Job(
             f"{name}, damping {damping:g}",
-            described(ground, 0) | {"damping": damping, "lissa": repr(ground.solver())},
+            described(ground, 42) | {"damping": damping, "lissa": repr(ground.solver())},
             lambda name=name, ground=ground, damping=damping: _damped(name, ground, damping),
         )
         for name, ground in grounds(scale).items()
@@ -54,7 +54,7 @@ def damping_jobs(scale: str) -> list[Job]:
 def _damped(name: str, ground: Ground, damping: float) -> list[Row]:
     from dataclasses import replace
 
-    at = trained(ground, 0)
+    at = trained(ground, 42)
     truth = cu.Retrain().forget(at.run, None, at.request, at.forget_key)
     size = sum(leaf.size for leaf in jax.tree.leaves(at.run.params))
     bounds = {"bound": printed(ground, damping, size), "trivial": 2 * ground.radius}
@@ -134,7 +134,7 @@ def noise_jobs(scale: str) -> list[Job]:
     return [
         Job(
             f"{name}, noise",
-            described(ground, 0) | {"sigmas": list(SIGMAS), "method": repr(as_published(ground))},
+            described(ground, 42) | {"sigmas": list(SIGMAS), "method": repr(as_published(ground))},
             lambda name=name, ground=ground: _noised(name, ground),
         )
         for name, ground in grounds(scale).items()
@@ -142,7 +142,7 @@ def noise_jobs(scale: str) -> list[Job]:
 
 
 def _noised(name: str, ground: Ground) -> list[Row]:
-    at = trained(ground, 0)
+    at = trained(ground, 42)
     update = as_published(ground).forget(at.run, None, at.request, at.forget_key)
     size = sum(leaf.size for leaf in jax.tree.leaves(at.run.params))
     bound, rows = printed(ground, ground.damping, size), []

@@ -150,7 +150,7 @@ def normalisation_jobs(scale: str) -> list[Job]:
     return [
         Job(
             f"AllCNN, {norm} norm",
-            described(ground, 0) | {"norm": norm, "lissa": repr(ground.solver())},
+            described(ground, 42) | {"norm": norm, "lissa": repr(ground.solver())},
             lambda norm=norm: _normalised(scale, norm),
         )
         for norm in ("group", "batch, frozen")
@@ -168,7 +168,7 @@ def _normalised(scale: str, norm: str) -> list[Row]:
         ).x  # of the test images, so that no statistic has seen training
         variables = plain.init(jax.random.key(1), public[:1])
         ground = replace(ground, model=cu.models.Frozen.measured(plain, variables["params"], jnp.asarray(public)))
-    at = trained.__wrapped__(ground, 0)
+    at = trained.__wrapped__(ground, 42)
     truth = cu.Retrain().forget(at.run, None, at.request, at.forget_key)
     update = as_published(ground).forget(at.run, None, at.request, at.forget_key)
     models = {"original": at.run.params, "retrain": truth.projected(), "newton, as published": update.projected()}

@@ -34,7 +34,7 @@ def forgotten_jobs(scale: str) -> list[Job]:
     return [
         Job(
             f"{number} forgotten",
-            described(replace(ground, forgotten=number), 0) | {"lissa": repr(ground.solver())},
+            described(replace(ground, forgotten=number), 42) | {"lissa": repr(ground.solver())},
             lambda number=number: _forgotten(ground, number),
         )
         for number in NUMBERS
@@ -42,7 +42,7 @@ def forgotten_jobs(scale: str) -> list[Job]:
 
 
 def _forgotten(ground: Ground, number: int) -> list[Row]:
-    at = trained(ground, 0, number)
+    at = trained(ground, 42, number)
     truth = cu.Retrain().forget(at.run, None, at.request, at.forget_key)
     updates = {
         "retrain": truth,
@@ -80,7 +80,7 @@ def recursion_jobs(scale: str) -> list[Job]:
     return [
         Job(
             f"damping {damping:g}, scale {size:g}, depth {depth}",
-            described(ground, 0) | {"damping": damping, "scale": size, "depth": depth, "repeats": 10},
+            described(ground, 42) | {"damping": damping, "scale": size, "depth": depth, "repeats": 10},
             lambda damping=damping, size=size, depth=depth: _recursion(ground, damping, size, depth),
         )
         for damping in DAMPINGS
@@ -90,7 +90,7 @@ def recursion_jobs(scale: str) -> list[Job]:
 
 
 def _recursion(ground: Ground, damping: float, scale: float, depth: int) -> list[Row]:
-    at = trained(ground, 0)
+    at = trained(ground, 42)
     method = as_published(replace(ground, scale=scale, depth=depth), damping)
     row: Row = {"damping": damping, "scale": scale, "depth": depth, "lemma_depth": lemma_depth(damping, scale)}
     row["bias"] = (1 - damping / scale) ** (depth + 1)
@@ -126,7 +126,7 @@ def sequential_jobs(scale: str) -> list[Job]:
     return [
         Job(
             f"{REQUESTS} requests of {size}, {name}",
-            described(ground, 0) | {"requests": REQUESTS, "size": size, "method": repr(method)},
+            described(ground, 42) | {"requests": REQUESTS, "size": size, "method": repr(method)},
             lambda name=name, method=method: _sequential(ground, size, name, method),
         )
         for name, method in methods.items()
@@ -135,7 +135,7 @@ def sequential_jobs(scale: str) -> list[Job]:
 
 def _sequential(ground: Ground, size: int, name: str, method: Any) -> list[Row]:
     """After each request the model, attacked on all examples forgotten so far."""
-    at = trained(ground, 0)
+    at = trained(ground, 42)
     state, rows = at.run, []
     for number, request in enumerate(cu.requests.stream(at.judge_key, at.run, [size] * REQUESTS), start=1):
         update = method.forget(state, None, request, jax.random.fold_in(at.forget_key, number))
