@@ -61,12 +61,12 @@ def _resnet18(data: str, width: int, **sizes: Any) -> Ground:
     return Ground(data, cu.models.ResNet18(width=width, activation="relu"), radius=21.0, damping=2000.0, **sizes)
 
 
-_FEW: dict[str, Any] = {"held_out": 1000, "depth": 100, "repeats": 2, "shrink": 2, "forgotten": 100}
+_FEW: dict[str, Any] = {"held_out": 1000, "depth": 100, "repeats": 2, "shrink": 4, "forgotten": 50}
 GROUNDS: dict[str, dict[str, Ground]] = {
     "small": {
         "MNIST, MLP": _mnist(30),
-        "CIFAR-10, AllCNN": _allcnn(32, examples=2000, epochs=10, **_FEW),
-        "CIFAR-10, ResNet-18": _resnet18("cifar10", 32, examples=1000, epochs=6, **_FEW),
+        "CIFAR-10, AllCNN": _allcnn(32, examples=500, epochs=20, **_FEW),
+        "CIFAR-10, ResNet-18": _resnet18("cifar10", 32, examples=500, epochs=10, **_FEW),
     },
     "paper": {
         "MNIST, MLP": _mnist(30),

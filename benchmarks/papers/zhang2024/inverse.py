@@ -1,6 +1,7 @@
 """LiSSA against the exact inverse and retraining, where the inverse fits; and the two norms of a convolutional net."""
 
 import time
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -158,8 +159,6 @@ def normalisation_jobs(scale: str) -> list[Job]:
 
 
 def _normalised(scale: str, norm: str) -> list[Row]:
-    from dataclasses import replace
-
     ground = GROUNDS[scale]["CIFAR-10, AllCNN"]
     if norm != "group":
         plain = cu.models.AllCNN(width=ground.model.width, activation="relu", norm="batch")
