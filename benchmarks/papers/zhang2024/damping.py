@@ -8,7 +8,7 @@ import jax
 import certunl as cu
 from benchmarks.papers.grounds import accuracy, attacked_by_difference
 from benchmarks.papers.table import Column, Job, Row, Statement, Table, mean, select
-from benchmarks.papers.zhang2024.grounds import GROUNDS, Ground, as_published, described, trained
+from benchmarks.papers.zhang2024.grounds import GROUNDS, Ground, as_published, described, retrained, trained
 from certunl.bounds.constants import NewtonConstants
 from certunl.bounds.newton import newton_bound
 from certunl.certificates.gaussian import classical_ratio, read_epsilon
@@ -55,7 +55,7 @@ def damping_jobs(scale: str) -> list[Job]:
 
 def _damped(name: str, ground: Ground, damping: float, solvers: list[str]) -> list[Row]:
     at = trained(ground, 42)
-    truth = cu.Retrain().forget(at.run, None, at.request, at.forget_key)
+    truth = retrained(ground, 42)
     size = sum(leaf.size for leaf in jax.tree.leaves(at.run.params))
     bounds = {"bound": printed(ground, damping, size), "trivial": 2 * ground.radius}
     bounds["exact_bound"] = newton_bound(

@@ -9,7 +9,7 @@ import jax
 import certunl as cu
 from benchmarks.papers.grounds import initialised, load, shrunk, subset
 
-__all__ = ["GROUNDS", "Ground", "Trained", "as_published", "described", "house", "trained"]
+__all__ = ["GROUNDS", "Ground", "Trained", "as_published", "described", "house", "retrained", "trained"]
 
 SIGMA = 0.01
 """The noise of the paper."""
@@ -121,6 +121,13 @@ def trained(ground: Ground, seed: int, forgotten: int | None = None) -> Trained:
     request = cu.requests.random(ask_key, run, size=size)
     other = cu.requests.random(other_key, run.minus(request, run.params), size=min(size, len(train) // 4))
     return Trained(ground, run, test, request, other, forget_key, judge_key)
+
+
+@cache
+def retrained(ground: Ground, seed: int, forgotten: int | None = None) -> cu.Update:
+    """The model of `trained` without the request."""
+    at = trained(ground, seed, forgotten)
+    return cu.Retrain().forget(at.run, None, at.request, at.forget_key)
 
 
 def as_published(ground: Ground, damping: float | None = None) -> cu.Newton:

@@ -8,7 +8,16 @@ import numpy as np
 import certunl as cu
 from benchmarks.papers.grounds import attacked_by_difference, macro_f1
 from benchmarks.papers.table import Column, Job, Row, Statement, Table, mean, select
-from benchmarks.papers.zhang2024.grounds import GROUNDS, SIGMA, Ground, as_published, described, house, trained
+from benchmarks.papers.zhang2024.grounds import (
+    GROUNDS,
+    SIGMA,
+    Ground,
+    as_published,
+    described,
+    house,
+    retrained,
+    trained,
+)
 from certunl.membership.relearning import relearn_epochs
 
 __all__ = ["METHODS", "judged"]
@@ -45,7 +54,7 @@ def _rows(name: str, ground: Ground, seed: int) -> list[Row]:
     run, key = at.run, at.forget_key
     chosen = cu.evaluation.tune(run, BASELINES, at.other, key, test=at.test)
     methods = {title: chosen[title].method if title in chosen else method for title, method in BASELINES.items()}
-    truth = cu.Retrain().forget(run, None, at.request, key)
+    truth = retrained(ground, seed)
     updates = {"retrain": truth}
     for title, method in (_ours(ground) | methods).items():
         try:

@@ -8,7 +8,7 @@ import numpy as np
 
 import certunl as cu
 from benchmarks.papers.table import Column, Job, Row, Statement, Table, mean, select
-from benchmarks.papers.zhang2024.grounds import GROUNDS, Ground, as_published, described, house, trained
+from benchmarks.papers.zhang2024.grounds import GROUNDS, Ground, as_published, described, house, retrained, trained
 from benchmarks.papers.zhang2024.methods import judged
 from certunl.bounds.inverse import lemma_depth
 
@@ -43,7 +43,7 @@ def forgotten_jobs(scale: str) -> list[Job]:
 
 def _forgotten(ground: Ground, number: int) -> list[Row]:
     at = trained(ground, 42, number)
-    truth = cu.Retrain().forget(at.run, None, at.request, at.forget_key)
+    truth = retrained(ground, 42, number)
     updates = {
         "retrain": truth,
         "newton, as published": as_published(ground).forget(at.run, None, at.request, at.forget_key),
@@ -98,7 +98,7 @@ def _recursion(ground: Ground, damping: float, scale: float, depth: int) -> list
         update = method.forget(at.run, None, at.request, at.forget_key)
     except cu.Diverged:
         return [row | {"diverged": 1.0}]
-    truth = cu.Retrain().forget(at.run, None, at.request, at.forget_key)
+    truth = retrained(ground, 42)
     found = cu.evaluate(at.run, at.request, {"x": update}, test=at.test, reference=truth).rows["x"]
     row |= {"relative_distance": found["relative_distance"], "test_accuracy": found["test_accuracy"]}
     return [row | {"residual": found["solver_residual"], "seconds": update.cost["seconds"], "diverged": 0.0}]
