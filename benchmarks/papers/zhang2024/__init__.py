@@ -2,10 +2,12 @@
 
 from benchmarks.papers.table import Paper
 from benchmarks.papers.zhang2024.conditions import CONDITIONS
-from benchmarks.papers.zhang2024.damping import DAMPING, NOISE
+from benchmarks.papers.zhang2024.damping import DAMPING
 from benchmarks.papers.zhang2024.inverse import INVERSE, NORMALISATION
 from benchmarks.papers.zhang2024.methods import METHODS
-from benchmarks.papers.zhang2024.sizes import FORGOTTEN, RECURSION, SEQUENTIAL
+from benchmarks.papers.zhang2024.noise import NOISE
+from benchmarks.papers.zhang2024.sequential import SEQUENTIAL
+from benchmarks.papers.zhang2024.sizes import FORGOTTEN, RECURSION
 
 __all__ = ["PAPER"]
 
