@@ -1,7 +1,9 @@
 """python -m benchmarks zhang2024 | qiao2025 | beyond [--table NAME ...] [--scale small|paper]
+python -m benchmarks readme [--check]
 
 Runs the experiments of a paper and writes its tables, figures and statements with verdicts. What is done is kept, so
-that the same command goes on after a kill, and a second one only draws the pages again.
+that the same command goes on after a kill, and a second one only draws the pages again. `readme` writes the measured
+numbers of README.md, benchmarks/README.md and docs/ from what is kept.
 """
 
 import argparse
@@ -16,6 +18,11 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["readme"]:
+        from benchmarks.readme import main as write
+
+        return write(words[1:])
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -32,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--draw", action="store_true", help="only draw the pages of what is kept")
     parser.add_argument("--check", action="store_true", help="compare with the committed lines; 1 if they differ")
     parser.add_argument("--list", action="store_true", help="print the names of the tables")
-    given = parser.parse_args(argv)
+    given = parser.parse_args(words)
     if given.data:
         os.environ["TFDS_DATA_DIR"] = given.data
     if given.also:

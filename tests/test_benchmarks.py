@@ -92,21 +92,6 @@ def test_repairing_tells_accuracies_and_draws_them(questions: Any, tmp_path: Pat
     assert (tmp_path / "results" / "repairing.png").stat().st_size > 1000
 
 
-def test_newton_on_mnist_tells_every_method_of_a_stage(questions: Any) -> None:
-    (line,) = questions("newton_mnist").main(["--small"])
-    assert {"original", "retrain", "newton", "hessian_free", "lcodec"} <= set(line["rows"]) | set(line["diverged"])
-    assert line["rows"]["original"]["relative_distance"]["mean"] == 1
-    assert line["rows"]["hessian_free"]["relative_distance"]["mean"] < 1
-
-
-def test_a_stream_tells_distances_and_what_is_spent_and_is_refused_beyond_the_total(questions: Any) -> None:
-    (line,) = questions("newton_stream").main(["--small"])
-    spent = [step["epsilon"] for step in line["steps"]]
-    assert spent == sorted(spent) and abs(spent[0] - 1) < 1e-6
-    assert [step["forgotten"] for step in line["steps"]] == [5, 10, 15]
-    assert line["steps"][-1]["compilations"] == 0
-
-
 def test_frozen_features_tell_accuracy_and_verdict_and_only_drawn_ones_are_proved(questions: Any) -> None:
     learnt, drawn = questions("frozen_features").main(["--small"])
     for line in (learnt, drawn):
@@ -151,12 +136,3 @@ def test_shadow_models_agree_with_torch_and_are_timed_beside_it(questions: Any) 
     assert line["settings"]["relative_difference"] < 1e-4
     assert set(line["peers"]) == {"torch", "ours, one after another"}
     assert 0 < line["settings"]["accuracy"] <= 1 and line["ours"]["matmul_fraction"] > 0
-
-
-def test_methods_are_compared_under_three_requests_and_who_cannot_is_named(questions: Any) -> None:
-    lines = questions("compared").main(["--small"])
-    assert [line["settings"]["request"] for line in lines] == ["random:12", "class:3:4", "influential:12"]
-    for line in lines:
-        assert {"original", "retrain", "finetune", "hessian_free"} <= set(line["rows"]) == set(line["attacks"])
-        assert 0 <= line["attacks"]["finetune"]["lira"]["auc"] <= 1
-        assert "certified_removal" in line["left_out"]
