@@ -190,11 +190,3 @@ def test_pages_of_papers_are_listed_with_what_they_confirm(tmp_path):
     page.write_text("# Towards certified unlearning\n")
     with pytest.raises(LookupError, match="does not count its statements"):
         papers(Saved(tmp_path))
-
-
-@pytest.mark.parametrize("name", ["zhang2024", "qiao2025", "beyond"])
-def test_the_pages_of_a_paper_are_what_its_lines_give(name):
-    paper = importlib.import_module(f"benchmarks.papers.{name}").PAPER
-    for folder in (RESULTS / name).glob("*/"):
-        drawn = texts(paper, folder.name, RESULTS)
-        assert {file: (folder / file).read_text() for file in drawn} == drawn, "run: python -m benchmarks --draw"
