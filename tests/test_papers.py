@@ -92,7 +92,11 @@ def test_a_false_statement_is_not_confirmed_and_says_why(tmp_path):
     paper, table = toy([], value=-5.0)
     run_table(paper, table, "small", tmp_path)
     page = pages.texts(paper, "small", tmp_path)["README.md"]
-    assert "**not confirmed** | it is small" in page and "Not confirmed: x is above 2 (-4.5; it is small)." in page
+    assert (
+        "**not confirmed** | it is small" in page
+        and "Of 1 statements: 0 confirmed, 1 not confirmed, 0 open.\nNot confirmed: x is above 2 (-4.5; it is small)."
+        in page
+    )
 
 
 def test_lines_of_other_settings_do_not_count(tmp_path):

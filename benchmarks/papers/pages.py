@@ -64,11 +64,12 @@ def _summary(said: Sequence[Statement]) -> str:
     """Which statements are confirmed and which are not, in a paragraph."""
     groups = {verdict: [s for s in said if s.verdict == verdict] for verdict in ("confirmed", "not confirmed", "open")}
     counts = ", ".join(f"{len(group)} {verdict}" for verdict, group in groups.items())
-    parts = [f"Of {len(said)} statements: {counts}."]
-    for verdict, group in groups.items():
-        if verdict != "confirmed":
-            parts += [f"{verdict.capitalize()}: {s.says} ({s.ours}{'; ' + s.why if s.why else ''})." for s in group]
-    return " ".join(parts)
+    parts = [
+        f"{verdict.capitalize()}: {s.says} ({s.ours}{'; ' + s.why if s.why else ''})."
+        for verdict, group in groups.items()
+        for s in (group if verdict != "confirmed" else [])
+    ]
+    return "\n".join([f"Of {len(said)} statements: {counts}.", *parts])
 
 
 def _judged(said: Sequence[tuple[Table, Statement]]) -> str:
