@@ -1,7 +1,6 @@
 """Zhang et al., Towards Certified Unlearning for Deep Neural Networks, ICML 2024."""
 
 from benchmarks.papers.table import Paper
-from benchmarks.papers.zhang2024.conditions import CONDITIONS
 from benchmarks.papers.zhang2024.damping import DAMPING
 from benchmarks.papers.zhang2024.inverse import INVERSE, NORMALISATION
 from benchmarks.papers.zhang2024.methods import METHODS
@@ -21,5 +20,5 @@ PAPER = Paper(
         "drawn from the training examples alone, weight decay as it was trained with, a projection after the step, "
         "and the attack scored on examples that it did not learn from."
     ),
-    tables=(METHODS, DAMPING, NOISE, FORGOTTEN, RECURSION, SEQUENTIAL, INVERSE, NORMALISATION, CONDITIONS),
+    tables=(METHODS, DAMPING, NOISE, FORGOTTEN, RECURSION, SEQUENTIAL, INVERSE, NORMALISATION),
 )

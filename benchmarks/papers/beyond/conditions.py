@@ -98,7 +98,7 @@ CONDITIONS = Table(
     name="conditions",
     title="Under which trainings a step comes closer to retraining",
     stands_for=(
-        "Not of the paper. MNIST, 784-32-32-10, 1,000 of 48,000 forgotten. From row to row one thing changes: plain "
+        "MNIST, 784-32-32-10, 1,000 of 48,000 forgotten. From row to row one thing changes: plain "
         "SGD at a constant rate for Adam, softplus for ReLU, large batches, more weight decay. «Ours» is the "
         "difference of gradients with Gauss-Newton and damping 1/(rate-time of training)."
     ),
