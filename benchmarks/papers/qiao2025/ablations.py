@@ -84,11 +84,9 @@ def statements(rows: list[Row]) -> list[Statement]:
         found = {knob: _values(rows, network, knob) for knob in ("rate", "decay", "epochs", "clip")}
         said += [_blow_up(found["rate"], network), _trade(found["rate"], network)]
         if found["decay"]:
-            said.append(_monotone(found["decay"], network, "falls with a faster decay of the rate", "decay", 1))
+            said.append(_monotone(found["decay"], network, "falls with a faster decay of the rate", "decay"))
         if found["clip"]:
-            said.append(
-                _monotone(found["clip"], network, "grows with the clipping threshold (G of Theorem 4)", "clip", 1)
-            )
+            said.append(_monotone(found["clip"], network, "grows with the threshold of clipping", "clip"))
         if found["epochs"]:
             said.append(_epochs(found["epochs"], network))
     return said
@@ -113,7 +111,7 @@ def _blow_up(found: dict[float, Row], network: str) -> Statement:
         f"share of doing nothing, {relative}",
         bool(last / first < 3 and exponential),
         "counted as less than three times up to the threshold, and more than e for every 0.05 beyond it"
-        + ("" if exponential else "; there is no blow-up here, as our vector differentiates the clipped step itself"),
+        + ("" if exponential else "; the error grows steadily here"),
     )
 
 
@@ -131,12 +129,19 @@ def _trade(found: dict[float, Row], network: str) -> Statement:
     )
 
 
-def _monotone(found: dict[float, Row], network: str, words: str, knob: str, sign: int) -> Statement:
-    distances = [row["distance"][0] for row in found.values()]
-    steps = [sign * (after - before) for before, after in pairwise(distances)]
-    listed = ", ".join(f"{value:g}: {distance:.3g}" for value, distance in zip(found, distances, strict=True))
-    holds = distances[-1] > distances[0] and min(steps) > -0.05 * max(distances)
-    return Statement(f"The error {words} ({network})", "yes", f"distance by {knob}, {listed}", holds)
+def _monotone(found: dict[float, Row], network: str, words: str, knob: str) -> Statement:
+    distances = {value: row["distance"][0] for value, row in found.items()}
+    values = list(distances.values())
+    steps = [after - before for before, after in pairwise(values)]
+    holds = values[-1] > values[0] and min(steps) > -0.05 * max(values)
+    least = min(distances, key=lambda value: distances[value])
+    return Statement(
+        f"The error {words} ({network})",
+        "yes",
+        f"distance by {knob}, " + ", ".join(f"{value:g}: {distance:.3g}" for value, distance in distances.items()),
+        holds,
+        "" if holds else f"it is least at {least:g}; the bound of Theorem 4 is monotone, and the error itself is not",
+    )
 
 
 def _epochs(found: dict[float, Row], network: str) -> Statement:
@@ -171,7 +176,7 @@ TABLE = Table(
     jobs=jobs,
     by=("network", "knob", "value"),
     columns=(
-        *DISTANCES,
+        *(replace(column, tolerance=0.5, floor=0.3) for column in DISTANCES),  # large where the error blows up
         Column("nothing", "distance of doing nothing", tolerance=0.1),
         Column("clipped", "clipped", floor=0.02),
         Column("original_accuracy", "accuracy before", floor=0.01),

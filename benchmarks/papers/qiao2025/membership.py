@@ -87,8 +87,7 @@ def _defended(rows: list[Row], network: str, attack: str) -> Statement:
         "yes",
         f"AUC at most {worst:.2f} from retraining's; doing nothing is at most {power:.2f} from it",
         None if power < 0.05 else worst < max(0.05, power / 2),
-        f"{SHADOWS} shadow models and this attack do not tell even doing nothing from retraining, so that nothing "
-        "follows"
+        "the attack does not tell even doing nothing from retraining here, so that nothing follows"
         if power < 0.05
         else "counted as less than 0.05, or half of what doing nothing is away",
     )

@@ -36,7 +36,7 @@ def jobs(scale: str) -> list[Job]:
     if scale == "paper":
         return [job for one in (LR, MLP, CNN, smooth(CNN)) for job in some(one, 3, (1, 2, 5, 10, 20))]
     short = replace(smooth(CNN), recipe=replace(CNN.recipe, epochs=10))
-    return [*some(LR, 2, (1, 5, 20)), *some(MLP, 2, (1, 5, 20)), *some(short, 1, (1, 5))]
+    return [*some(LR, 2, (1, 10)), *some(MLP, 2, (1, 10)), *some(short, 1, (1, 5))]
 
 
 def rows(training: Training, seed: int, shares: Sequence[float], repairs: Sequence[int]) -> list[Row]:

@@ -1,29 +1,22 @@
 """How close are the methods to replayed retraining, and how well do they foretell its loss changes?"""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import jax
-
 import certunl as cu
 from benchmarks.papers.qiao2025.judging import DISTANCES, KEY, as_coded, curves, first_order, jobs_of, judged, percent
+from benchmarks.papers.qiao2025.second_order import EXACT, ROUGH, by_curvature, smallest_eigenvalue
 from benchmarks.papers.qiao2025.trainings import CNN, LR, TARGETS, WINE, Training, asked, smooth, trained
 from benchmarks.papers.table import Column, Job, Row, Statement, Table, mean, select
-from certunl.certificates.update import Unlearner
-from certunl.solvers import Solver
-from certunl.training.curvature import extreme_eigenvalues
-from certunl.training.risk import Risk
 
 __all__ = ["TABLE"]
 
-LANCZOS = 48  # products that find the damping for a positive definite Hessian
-ROUGH = cu.CG(tol=1e-2, max_steps=40)
 WEAK = replace(LR, name="MNIST, LR, l2 0.01", l2=0.01)
 STRONG = replace(LR, name="MNIST, LR, l2 0.5")
 PIXELS = replace(STRONG, name="MNIST, LR, l2 0.5, x/255", standardised=False)
-SOLVERS = {"LR": cu.CG(tol=1e-4, max_steps=1000), "MLP": cu.CG(tol=1e-4, max_steps=1000), "CNN": ROUGH}
+SOLVERS = {"LR": EXACT, "MLP": EXACT, "CNN": ROUGH}
 COLUMNS = (*DISTANCES, Column("damping", "damping", tolerance=0.2), Column("residual", "residual", tolerance=None))
 FEW, MANY = (0.01, 0.1, 0.3), (0.01, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
 RIVALS = ("newton_step", "jackknife")
@@ -33,7 +26,7 @@ def jobs(scale: str) -> list[Job]:
     if scale == "paper":
         return jobs_of([(one, 7, MANY) for one in (STRONG, PIXELS, WEAK, WINE, CNN, smooth(CNN))], rows)
     short = [replace(one, recipe=replace(one.recipe, epochs=10)) for one in (CNN, smooth(CNN))]
-    first = {"second_order": False, "targets": ("paper",)}
+    first = {"second_order": False, "targets": ["paper"]}
     return [
         *jobs_of([(one, 2, FEW) for one in (STRONG, PIXELS, WEAK, WINE)], rows),
         *jobs_of([(one, 1, FEW[1:]) for one in short], partial(rows, **first), **first),
@@ -65,38 +58,6 @@ def rows(
                 cost = updates[row["method"]].cost if row["method"] in updates else {}
                 found.append(row | {key: cost[key] for key in ("damping", "residual") if key in cost})
     return found
-
-
-def by_curvature(run: cu.Run, request: Any, solver: Solver | None, lowest: float) -> dict[str, cu.Update]:
-    """The second-order methods, each with the first damping with which it can be solved."""
-    found: dict[str, cu.Update] = {}
-    for name, method in second_order_methods(solver, lowest):
-        if name not in found:
-            try:
-                found[name] = method.forget(run, None, request, KEY)
-            except cu.Diverged:
-                continue
-    return found
-
-
-def second_order_methods(solver: Solver | None, lowest: float) -> Iterator[tuple[str, Unlearner]]:
-    """(name, method). A name comes again with the next larger damping, in case the last one was not enough."""
-    if solver is None:
-        return
-    yield "newton", cu.Newton(operator="ggn", solver=ROUGH)
-    for damping in [0.0] * (lowest > 0) + [1.1 * abs(lowest) * 1.5**k for k in range(12)]:
-        yield "newton_step", cu.NewtonStep(damping=damping, solver=solver)
-        yield "jackknife", cu.Jackknife(damping=damping, solver=solver)
-
-
-@jax.jit
-def smallest_eigenvalue(run: cu.Run, key: Any) -> jax.Array:
-    """The smallest eigenvalue of the Hessian over all data, approached from above."""
-
-    def product(v: Any, k: Any) -> Any:
-        return Risk(run).product(run.params, v, run.present, "hessian")
-
-    return extreme_eigenvalues(product, run.params, key, LANCZOS)[0]
 
 
 def statements(rows: list[Row]) -> list[Statement]:
