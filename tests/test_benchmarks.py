@@ -85,13 +85,6 @@ def test_the_recursive_bound_holds_and_the_precision_in_force_is_left(questions:
             assert 0 < line["rows"][name]["max"] <= line["rows"][f"{name}, bound"]["max"]
 
 
-def test_repairing_tells_accuracies_and_draws_them(questions: Any, tmp_path: Path) -> None:
-    line = questions("repairing").main(["--small", "--save"])
-    assert [row["epochs"] for row in line["rows"]] == [0, 0, 1, 2]
-    assert all(0 <= row["test_accuracy"] <= 1 and row["next_request"] > 0 for row in line["rows"])
-    assert (tmp_path / "results" / "repairing.png").stat().st_size > 1000
-
-
 def test_frozen_features_tell_accuracy_and_verdict_and_only_drawn_ones_are_proved(questions: Any) -> None:
     learnt, drawn = questions("frozen_features").main(["--small"])
     for line in (learnt, drawn):
@@ -109,25 +102,6 @@ def test_certified_methods_tell_verdict_accuracy_and_what_was_refused(questions:
     assert line["verdicts"]["output perturbation"] == "VACUOUS"
     assert all(row["epsilon"] <= 1 + 1e-9 for row in line["rows"].values())
     assert set(line["refused"]) <= set(line["settings"]["methods"])
-
-
-def test_verification_holds_every_method_against_retraining_and_skips_what_is_saved(
-    questions: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    verification, plots = questions("verification"), questions("verification_plots")
-    lines = verification.main(["--small", "--save"])
-    (line,) = lines
-    for request in line["requests"]:
-        rows = request["rows"]
-        assert {"original", "retrain", "hessian_free", "newton_step", "jackknife", "newton"} == set(rows)
-        assert rows["original"]["relative_distance"] == 1 and rows["retrain"]["distance"] == 0
-        assert rows["hessian_free"]["relative_distance"] < 0.2
-        assert rows["newton_step"]["damping"] > 0.9 * -line["smallest_eigenvalue"]
-    printed = capsys.readouterr().out
-    assert printed.count("| hessian_free |") == 1
-    assert verification.main(["--small", "--save"]) == []
-    assert capsys.readouterr().out.strip() in printed
-    assert [path.stat().st_size > 1000 for path in plots.plot(lines, tmp_path)] == [True]
 
 
 @pytest.mark.usefixtures("one_thread")

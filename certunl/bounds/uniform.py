@@ -99,6 +99,11 @@ def deletion_capacity(
     doing nothing. Each number is 0 if a single example is too many, and at most all examples but one. For a `Budget`
     of fixed noise, `distance` is sigma/noise_ratio(epsilon, delta). Delta grows with m, so m is the largest number.
     m* comes from a search by doubling and halving: Delta < D holds at m* and fails at m* + 1, if that many can go.
+
+    The deletion capacity of Sekhari et al. 2021 and of Qiao et al. 2025 (definition 2) is another notion. It is the
+    largest m at which the expected excess risk of the release stays below 0.01. It is not computed here, because it
+    needs constants of the population risk, and a loss that is both strongly convex and Lipschitz. Softmax regression
+    is both only within a ball.
     """
 
     def holds(check: Callable[[float, float], bool], m: int) -> bool:
