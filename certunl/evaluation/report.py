@@ -65,10 +65,13 @@ class Report:
         """One line for each attack and model, and one for the control of the attack."""
         lines = []
         for title in self.controls:
-            lines.append(f"\n{title}: AUC and 95% interval (0.5 is chance), true positive rate at 1% false positives")
+            lines.append(f"\n{title}: AUC (0.5 is chance) and true positive rate at 1% false positives, 95% intervals")
             results = {name: row[title] for name, row in self.attacks.items() if title in row}
             for name, one in (results | {"control: shuffled (99.9%)": self.controls[title]}).items():
-                lines.append(f"  {name:<28}{one.auc:.3f} [{one.low:.3f}, {one.high:.3f}]  {_number(one.tpr_at_1):>7}")
+                rate = _number(one.tpr_at_1)
+                if not np.isnan(one.interval_at_1[0]):
+                    rate += f" [{one.interval_at_1[0]:.2g}, {one.interval_at_1[1]:.2g}]"
+                lines.append(f"  {name:<28}{one.auc:.3f} [{one.low:.3f}, {one.high:.3f}]  {rate}")
         return lines
 
     def _audited(self) -> list[str]:
