@@ -3,6 +3,7 @@
 import numpy as np
 
 from certunl.evaluation import Report
+from certunl.membership.power import understatement
 from certunl.membership.roc import Attacked
 from certunl.report._tables import Table, number
 
@@ -68,6 +69,7 @@ def areas(report: Report) -> Table:
         "the interval of the model lies above (▲) or below (▼) that of the retrained one."
     )
     note += f" Numbers of members and others: {sizes}." if sizes else ""
+    note += f" {said}." if (said := understatement(report.shadows)) else ""
     return Table(["model", *(attack.replace("_", " ") for attack in attacks)], rows, note, marks)
 
 
