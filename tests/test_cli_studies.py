@@ -68,6 +68,16 @@ def test_a_page_without_attacks_says_so(linear, capsys):
     assert "nothing was attacked" in (linear / "report.html").read_text()
 
 
+def test_the_number_of_shadow_models_may_be_left_open(linear):
+    certunl("forget", linear, "--method", "finetune", "--request", "random:8", "--name", "open")
+    certunl("evaluate", linear, "--attacks", "loss_threshold")
+    assert json.loads((linear / "attacked.json").read_text())["shadows"] is None
+    certunl("forget", linear, "--method", "finetune", "--request", "random:8", "--name", "open")
+    certunl("report", linear)  # evaluates again
+    reports = json.loads((linear / "evaluation.json").read_text())
+    assert {tuple(report["controls"]) for report in reports} == {("loss_threshold",)} and len(reports) >= 2
+
+
 def test_variants_of_an_attack_stand_beside_one_another(linear):
     variants = ("update_difference:features=l2", "update_difference:features=direct_difference,attacker=tree")
     certunl("compare", linear, "--methods", "finetune", "--requests", "random:12", "--attacks", *variants)

@@ -25,7 +25,13 @@ def noises():
 
 
 @pytest.fixture(scope="module")
-def reports(world, noises):
+def removals():
+    """The sizes of all that certified removal was asked to forget, in order."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def reports(world, noises, removals):
     run, requests, test = world
     methods = every_method(names=["finetune", "certified_removal", "noisy_finetuning"])
     methods["nothing"] = _Refuses()
@@ -35,7 +41,14 @@ def reports(world, noises):
         noises.append(self.noise)
         return forget(self, *words)
 
+    remove = cu.CertifiedRemoval.forget
+
+    def counted(self, run, prepared, request, key):
+        removals.append(len(request))
+        return remove(self, run, prepared, request, key)
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cu.CertifiedRemoval, "forget", counted)
         patch.setattr(cu.NoisyFineTuning, "forget", heard)
         return compare(run, requests, KEY, methods=methods, test=test, shadows=4, models=10, single=3)
 
@@ -73,6 +86,11 @@ def test_noise_of_its_own_is_raised_until_the_budget_allows_it_and_is_that_of_th
     first = noises.index(used[0])
     again = noises.index(0.1, first)
     assert set(noises[first:again]) == {used[0]} and again - first == 1 + 4 + 10 + 3
+
+
+def test_shadow_models_forget_once_for_the_rows_with_and_without_noise(removals, reports):
+    assert all({"certified_removal", "certified_removal + noise"} <= set(report.attacks) for report in reports)
+    assert len(removals) == 2 * (1 + 1 + 4 + 10 + 3)  # once for its own reference
 
 
 def test_the_same_key_compares_alike(reports, world):

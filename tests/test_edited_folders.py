@@ -79,7 +79,23 @@ def test_a_ledger_that_was_cut_or_belongs_to_another_run_is_refused(folder, trai
     assert "event 1 does not follow from this run" in refused(capsys, "forget", other)
 
 
-@pytest.mark.parametrize("change", ["verdict", "epsilon", "head", "entry", "bit", "schema", "facts", "arrays"])
+def test_a_release_of_an_earlier_version_has_no_mu_and_a_later_one_has_the_one_of_its_epsilon(folder, tmp_path, capsys):
+    certunl("forget", folder, "--request", "ids:3", "--method", "retrain")
+    place = tmp_path / "copy"
+    shutil.copytree(folder / "releases" / "retrain-1", place)
+    certunl("verify", place, "--run", folder)
+    assert ", mu 0, " in capsys.readouterr().out
+    facts = {k: v for k, v in json.loads((place / "facts.json").read_text()).items() if k not in ("digest", "mu")}
+    for mu in ({}, {"mu": "0"}):
+        (place / "facts.json").write_text(json.dumps(facts | mu | {"digest": digest(facts | mu, ())}))
+        if mu:
+            assert "no usable 'mu'" in refused(capsys, "verify", place)
+        else:
+            certunl("verify", place)
+            assert "mu" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("change", ["verdict", "epsilon", "mu", "head", "entry", "bit", "schema", "facts", "arrays"])
 def test_a_release_that_was_edited_is_refused(folder, tmp_path, capsys, change):
     certunl("forget", folder, "--request", "ids:3", "--method", "finetune")
     place = tmp_path / "copy"
@@ -93,7 +109,7 @@ def test_a_release_that_was_edited_is_refused(folder, tmp_path, capsys, change):
         file = next(path for path in (place / "arrays").rglob("*") if path.is_file() and path.name == "manifest.ocdbt")
         file.write_bytes(bytes([file.read_bytes()[0] ^ 1]) + file.read_bytes()[1:])
     else:
-        edit = {"verdict": "PROVED", "epsilon": 1.0, "head": "0" * 64, "entry": 7, "schema": 2}[change]
+        edit = {"verdict": "PROVED", "epsilon": 1.0, "mu": 0.5, "head": "0" * 64, "entry": 7, "schema": 2}[change]
         facts = {k: v for k, v in (facts | {change: edit}).items() if k != "digest"}
         (place / "facts.json").write_text(json.dumps(facts | {"digest": digest(facts, ())}))  # with a fitting digest
     assert refused(capsys, "verify", place, "--run", folder)

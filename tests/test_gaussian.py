@@ -104,6 +104,50 @@ def test_composition_adds_squares_grows_with_every_release_and_never_beats_zcdp(
     assert account.zcdp_epsilon(delta) == pytest.approx(zcdp_epsilon(float(np.linalg.norm(ratios)), delta))
 
 
+@SOME
+@given(st.floats(0.05, 3), DELTAS, st.booleans())
+def test_mu_of_a_certificate_gives_its_epsilon_at_every_delta(ratio, delta, own):
+    facts = {"noise": 1.0} if own else {}
+    update = claimed({"w": np.zeros(2)}, bound=ratio, every_request=True, **facts)
+    budget = cu.Budget(epsilon=100.0, delta=delta) if own else cu.Budget(sigma=1.0, delta=delta)
+    certificate = cu.certify(update, budget).certificate
+    assert certificate.mu == pytest.approx(ratio, rel=1e-12)
+    if certificate.epsilon:
+        assert proved_delta(certificate.epsilon, certificate.mu) == pytest.approx(delta, rel=1e-4)
+    for other in (1e-3, 1e-7):
+        assert cu.Account(ratios=(ratio,)).epsilon(other) == pytest.approx(read_epsilon(1 / certificate.mu, other))
+
+
+def test_mu_is_none_where_no_single_gaussian_is_proved_and_is_no_smaller_than_the_epsilon_that_is_stated():
+    budget = cu.Budget(epsilon=1.0, delta=1e-5)
+    one = 1 / noise_ratio(1.0, 1e-5)
+    for facts, mu in (
+        ({"bound": 2.0}, one),
+        ({"bound": 0.0, "exact": True, "every_request": True}, 0.0),
+        ({}, None),
+        ({"bound": 2.0, "failure_probability": 1e-6}, None),
+        ({"noise": 1.0, "pairs": ((0.5, 1e-6),)}, None),
+        ({"noise": 1.0}, None),
+    ):
+        certificate = cu.certify(claimed({"w": np.zeros(2)}, **facts), budget).certificate
+        assert certificate.mu == (mu if mu is None else pytest.approx(mu))
+        assert ("mu    " in str(certificate)) == (mu is not None)
+        assert ("composed mu" in str(certificate)) == bool(mu)  # exact retraining spends nothing
+    fixed = cu.Budget(epsilon=1.0, delta=1e-5, sigma=9.0)  # what is stated tells nothing of this request's own bound
+    assert {cu.certify(claimed({"w": np.zeros(2)}, bound=b), fixed).certificate.mu for b in (0.0, 0.1, 2.0)} == {one}
+
+
+def test_mus_compose_by_their_squares():
+    assert cu.Account().mu == 0 and cu.Account(ratios=(0.3, 0.4)).mu == pytest.approx(0.5)
+    assert cu.Account(ratios=(0.3, math.inf)).mu is cu.Account(ratios=(0.3,), failures=1e-9).mu is None
+    account, update = cu.Account(), claimed({"w": np.zeros(2)}, bound=0.6)
+    for _ in range(4):
+        certificate = cu.certify(update, cu.Budget(sigma=2.0, delta=1e-5), account=account).certificate
+        account = certificate.account
+    assert certificate.mu == pytest.approx(0.3) and account.mu == pytest.approx(0.6)
+    assert "composed mu 0.6" in str(certificate)
+
+
 def test_pairs_are_added_to_gaussians_and_their_deltas_taken_from_the_total():
     account = cu.Account(ratios=(0.3,), pairs=((0.5, 1e-6), (0.25, 2e-6)), failures=1e-6)
     assert account.releases == 3 and account.least_delta == pytest.approx(4e-6)

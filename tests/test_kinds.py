@@ -107,6 +107,7 @@ def test_every_step_of_the_story_works_on_trees_of_inputs():
         update = method.forget(run, method.prepare(run), [1, 5, 7], KEY)
         report = cu.evaluate(run, [1, 5, 7], update, test=test, key=KEY, attacks=["lira", "rmia"], shadows=4)
         assert 0 <= report.rows["original"]["test_accuracy"] <= 1 and not report.left_out
+        assert "residual_knowledge" not in report.columns()  # tokens are whole numbers
     assert cu.loss_changes(run, test).shape == (12,)
     assert cu.HessianFree().prepare(run).correction([3])
     assert len(cu.requests.near_duplicates(run, 2)) == 2

@@ -33,7 +33,7 @@ DOORS = {
     "haiku": set(),
     "dp_accounting": {"certificates"},
     "mpmath": {"certificates"},
-    "scipy": {"audits", "bounds", "certificates", "datasets", "metrics"},
+    "scipy": {"audits", "bounds", "certificates", "datasets", "membership", "metrics"},
     "orbax": {"folders"},
     "tensorstore": {"rows"},
     "safetensors": {"folders"},

@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
+from scipy.stats import norm, spearmanr
 
 import certunl as cu
+from certunl.metrics import Outcome, residual_knowledge
 from tests.cases import KEY, classes, network, trained, vector
 
 IDS = np.array([1, 2, 9, 14])
@@ -22,6 +23,7 @@ IDEAL = {
     "forget_agreement": 1,
     "test_agreement": 1,
     "tug_of_war": 1,
+    "residual_knowledge": 1,
 }
 
 
@@ -85,6 +87,38 @@ def test_rank_correlation_is_scipys(run, truth):
     changes = losses[1] - losses[0], losses[2] - losses[0]
     assert row["loss_change_rank_correlation"] == pytest.approx(spearmanr(*changes)[0])
     assert row["loss_change_correlation"] == pytest.approx(np.corrcoef(*changes)[0, 1])
+
+
+def test_knowledge_near_forgotten_examples_is_the_tail_of_a_normal_law():
+    """Half of the inputs at 1, half at −1: their deviation is 1, and perturbations have a tenth of it."""
+    x = np.repeat([1.0, -1.0], 500)[:, None]
+    problem = cu.binary(cu.models.Linear(classes=1, dtype=jnp.float64), cu.Dataset(x, (x[:, 0] > 0).astype(int)))
+
+    def model(bias):
+        return {"Dense_0": {"kernel": jnp.ones((1, 1)), "bias": jnp.full(1, bias)}}
+
+    run = replace(trained(problem, epochs=1), params=model(0.0))
+    truth = replace(cu.Retrain().forget(run, None, np.arange(999), KEY), params=model(-0.95))
+    near = replace(truth, params=model(-1.1), method="near")
+    rows = cu.evaluate(run, np.arange(1000)[:-1], near, reference=truth).rows
+    for name, share in (("original", 1), ("retrain", (norm.cdf(0.5) + 1) / 2), ("near", (norm.cdf(-1) + 1) / 2)):
+        assert rows[name]["perturbed_accuracy"] == pytest.approx(share, abs=0.01)
+        ratio = rows[name]["perturbed_accuracy"] / rows["retrain"]["perturbed_accuracy"]
+        assert rows[name]["residual_knowledge"] == pytest.approx(ratio, rel=1e-12)
+    assert rows["original"]["residual_knowledge"] > 1.1 > 1 > 0.9 > rows["near"]["residual_knowledge"]
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "told"),
+    [([[1, 0], [1, 1]], [[1, 0], [0, 0]], 3.0), ([[0], [1]], [[0], [0]], np.inf), ([[0], [0]], [[0], [0]], 1.0)],
+)
+def test_knowledge_where_retraining_gets_few_or_none_right(mine, theirs, told):
+    missing = dict.fromkeys(Outcome.__dataclass_fields__)
+    found = residual_knowledge(
+        Outcome(**missing | {"perturbed": np.array(mine), "retrained_perturbed": np.array(theirs)})
+    )
+    assert found == {"perturbed_accuracy": np.mean(mine), "residual_knowledge": told}
+    assert residual_knowledge(Outcome(**missing)) == {}
 
 
 def test_each_class_by_hand(run, truth):

@@ -81,7 +81,10 @@ def test_attacks_stand_beside_the_retrained_model_s(full, text):
     assert areas[1][2] == f"▲ {original.auc:.3f} [{original.low:.3f}, {original.high:.3f}]"
     assert areas[2][2] == f"{truth.auc:.3f} [{truth.low:.3f}, {truth.high:.3f}]"
     assert power[0] == ["model", *(f"{a} at {r}" for a in ("loss threshold", "lira") for r in ("0.1%", "1%"))]
-    assert power[1][3:] == [f"{100 * original.tpr_at_0_1:.3g}%", f"{100 * original.tpr_at_1:.3g}%"]
+    low, high = original.interval_at_1
+    assert low < original.tpr_at_1 < high
+    assert power[1][4] == f"{100 * original.tpr_at_1:.3g}% [{100 * low:.3g}, {100 * high:.3g}]"
+    assert power[1][3].startswith(f"{100 * original.tpr_at_0_1:.3g}% [")
 
 
 @pytest.mark.parametrize(

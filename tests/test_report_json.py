@@ -65,6 +65,10 @@ def test_files_of_before_are_read(tmp_path):
     report = reports.report(attacks=("lira",))
     plain = json.loads(json.dumps(disk.as_json(dataclasses.asdict(report))))
     assert from_json(plain).attacks == report.attacks and from_json(plain).tradeoffs == report.tradeoffs
+    for name in ("interval_at_0_1", "interval_at_1"):
+        del plain["attacks"]["original"]["lira"][name]
+    old = from_json(plain).attacks["original"]["lira"]
+    assert old.auc == report.attacks["original"]["lira"].auc and np.isnan(old.interval_at_1).all()
 
 
 def test_a_damaged_file_is_refused_in_words(tmp_path):

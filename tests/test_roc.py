@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import binomtest, norm
 
 import certunl as cu
 from certunl.membership.roc import judge
@@ -40,6 +40,19 @@ def test_power_at_few_false_alarms_needs_enough_others():
     assert found.tpr_at_0_1 == pytest.approx(norm.sf(norm.isf(0.001) - 2), abs=0.02)
     few = judge(rng.normal(size=400), np.arange(400) < 200)
     assert np.isnan(few.tpr_at_0_1) and not np.isnan(few.tpr_at_1)
+
+
+def test_rates_have_the_interval_of_as_many_trials_as_there_are_members():
+    scores, member = np.append(np.arange(100.0), np.full(40, 98.5)), np.arange(140) >= 100
+    scores[100:137] = -1.0  # three of forty members above the 1% threshold
+    found = judge(scores, member)
+    assert found.tpr_at_1 == pytest.approx(3 / 40)
+    for sure in (0.95, 0.999):
+        truth = binomtest(3, 40).proportion_ci(sure, "exact")
+        assert judge(scores, member, confidence=sure).interval_at_1 == pytest.approx((truth.low, truth.high), rel=1e-9)
+    assert np.isnan(found.interval_at_0_1).all()
+    none, every = (judge(np.append(np.arange(100.0), np.full(40, s)), member).interval_at_1 for s in (-1.0, 200.0))
+    assert none == (0.0, pytest.approx(1 - 0.025 ** (1 / 40))) and every == (pytest.approx(0.025 ** (1 / 40)), 1.0)
 
 
 def test_told_apart_without_error_and_not_at_all():

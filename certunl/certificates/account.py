@@ -57,6 +57,19 @@ class Account:
         """The least delta of a statement about all releases: the sum of `failures` and the pairs' deltas."""
         return self.failures + sum(delta for _, delta in self.pairs)
 
+    @property
+    def mu(self) -> float | None:
+        """√(sum r_i²), the mu of all releases together in Gaussian differential privacy.
+
+        It is 0 without a release, and None if a release has no theorem, has noise that is no Gaussian, or has a
+        statement that may fail. Source: Dong, Roth, Su 2022, corollary 3.3.
+
+        >>> Account(ratios=(3.0, 4.0)).mu
+        5.0
+        """
+        joint = math.hypot(*self.ratios)
+        return None if self.pairs or self.failures or math.isinf(joint) else joint
+
     def limited(self, total: Budget | None) -> "Account":
         """The account with the budget `total`; None keeps its own. Raises: BadInput if it already has another one."""
         if total is not None and self.total is not None and total != self.total:

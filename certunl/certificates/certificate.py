@@ -70,6 +70,20 @@ class Certificate:
         return self.delta + self.guarantee.failure_probability
 
     @property
+    def mu(self) -> float | None:
+        """distance/sigma: the release is as hard to tell from its reference as N(0, 1) from N(mu, 1), or harder.
+
+        The release is then (epsilon, delta)-indistinguishable from the reference for every epsilon, with
+        delta = Phi(mu/2 − epsilon/mu) − e^epsilon Phi(−mu/2 − epsilon/mu). Exact retraining has mu 0. mu is None
+        without a theorem, with noise that is no Gaussian (`Pairs`), and for a statement that may fail
+        (`failure_probability`). Where the certificate states the budget's epsilon, mu is no smaller than the one of
+        that epsilon.
+
+        Source: Dong, Roth, Su 2022, definition 2.6 (mu-GDP) and corollary 2.13.
+        """
+        return Account().charge(self.guarantee.claim(self.budget, self.ceiling).charge).mu
+
+    @property
     def noise_norm(self) -> float:
         """sigma √d, the typical length of the noise."""
         return self.sigma * math.sqrt(self.dimension)

@@ -48,6 +48,8 @@ def printed(certificate: "Certificate") -> str:
     if c.epsilon is not None:
         add("in the sense", "P(A in E) <= e^epsilon P(B in E) + delta, and the reverse, for every event E")
         add("", f"A: this release    B: {SENSES[g.sense]}")
+    if c.mu is not None:
+        add("mu", f"{c.mu:.4g}    A and B are as hard to tell apart as N(0, 1) and N(mu, 1), or harder")
     add(f"release {c.account.releases}", _account(c))
     add(*_bound(c))
     add("noise", _noise(c))
@@ -110,7 +112,9 @@ def _account(c: "Certificate") -> str:
     exact = account.epsilon(delta)
     zcdp = f" (by zCDP at most {account.zcdp_epsilon(delta):.4g})" if account.ratios else ""
     of = f" of {account.total.epsilon:g}" if account.total else ""
-    return f"since training or the last exact retraining: composed epsilon {exact:.4g}{of} at delta {delta:.4g}{zcdp}"
+    mu = "" if account.mu is None else f", composed mu {account.mu:.4g}"
+    since = "since training or the last exact retraining"
+    return f"{since}: composed epsilon {exact:.4g}{of} at delta {delta:.4g}{zcdp}{mu}"
 
 
 def _noise(c: "Certificate") -> str:

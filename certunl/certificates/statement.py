@@ -186,7 +186,7 @@ def _fixed_noise(distance: float, sigma: float, budget: Budget, every_request: b
     """The claim of noise that does not depend on the distance."""
     epsilon = read_epsilon(sigma / distance, budget.delta) if distance else 0.0
     epsilon, ratio = _stated(epsilon, budget, every_request, source), distance / sigma
-    if distance and budget.epsilon == epsilon:
+    if budget.epsilon == epsilon:
         # the certificate states the budget's epsilon: the charge must not reveal a smaller one either
         ratio = max(ratio, 1 / noise_ratio(epsilon, budget.delta))
     return Claim(sigma, epsilon, Charge(ratios=(ratio,)))

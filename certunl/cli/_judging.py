@@ -15,12 +15,13 @@ from certunl.report.console import progress, show
 __all__ = ["evaluate", "report"]
 
 
-def evaluate(folder: Folder, /, attacks: Attacks = (), shadows: int = 16, seed: int = 0) -> None:
+def evaluate(folder: Folder, /, attacks: Attacks = (), shadows: int | None = None, seed: int = 0) -> None:
     """Compares every release in the folder with true retraining, and attacks it if asked.
 
     Args:
         folder: the run folder.
-        shadows: the number of shadow models for attacks that need them. 0 leaves those attacks out.
+        shadows: the number of shadow models for attacks that need them. 0 leaves those attacks out (default: 256 if so
+            many are cheap, otherwise 16).
         seed: the randomness of the attacks.
     """
     options: dict[str, Any] = {}
@@ -61,7 +62,8 @@ def report(folder: Folder, /) -> None:
     with understood(damaged(folder / "attacked.json")):
         last = place.read("attacked", {"attacks": ()})
         attacks = tuple(map(str, last["attacks"]))
-        shadows, seed = int(last.get("shadows", 16)), int(last.get("seed", 0))
+        shadows, seed = last.get("shadows", 16), int(last.get("seed", 0))
+        shadows = None if shadows is None else int(shadows)
     if last.get("head") != place.ledger.head or not (folder / "evaluation.json").exists():
         evaluate(folder, attacks, shadows, seed)
     with opened(place), understood(damaged(folder / "evaluation.json")):

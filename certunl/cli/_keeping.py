@@ -148,7 +148,8 @@ def verify(
         return say(_json(facts))
     size = width(params)
     epsilon = "no epsilon is published" if facts["epsilon"] is None else f"epsilon {facts['epsilon']:g}"
-    say(f"{facts['verdict']}: {facts['method']}, {epsilon} at delta {facts['delta']:g}, sigma {facts['sigma']:.6g}")
+    mu = "" if facts.get("mu") is None else f", mu {facts['mu']:.4g}"
+    say(f"{facts['verdict']}: {facts['method']}, {epsilon} at delta {facts['delta']:g}{mu}, sigma {facts['sigma']:.6g}")
     say(f"compared with {facts['reference']}")
     say(f"{size:,} parameters, as they were written (sha256 of the files {facts['arrays']})")
     where = "which its ledger has" if run is not None else "which only its owner can compare (--run)"

@@ -63,7 +63,8 @@ def compare(
         set: settings of methods, such as newton.operator=ggn newton.solver.depth=500.
         epsilon: the budget's epsilon.
         delta: the budget's delta.
-        shadows: the number of shadow models for attacks that need them. 0 leaves those attacks out.
+        shadows: the number of shadow models for attacks that need them, 16 because every method forgets in each. 0
+            leaves those attacks out.
         models: the number of seeds whose margins are compared (KLoM). 0 leaves that out.
         single: the number of examples forgotten one at a time, for the correlation of loss changes. 0 leaves that out.
         patience: the seconds that a method may take to forget for all shadow models, seeds or single deletions.

@@ -15,6 +15,7 @@ from certunl.errors import BadInput
 from certunl.evaluation.report import Report
 from certunl.evaluation.tradeoff import tradeoff
 from certunl.membership.attack import attack_all
+from certunl.membership.power import affordable
 from certunl.membership.relearning import relearn_epochs
 from certunl.membership.target import Attack
 from certunl.methods.retrain import Retrain
@@ -35,7 +36,7 @@ def interrogated(
     test: Dataset,
     key: Key,
     attacks: dict[str, Attack],
-    shadows: int,
+    shadows: int | None,
     methods: Mapping[str, Unlearner] | None,
     checkpoints: Keeper | None,
 ) -> Report:
@@ -46,6 +47,9 @@ def interrogated(
     if not run.history:
         absent |= {f"attack {name}": _NO_SHADOWS for name, attack in attacks.items() if attack.needs != "model"}
         attacks = {name: attack for name, attack in attacks.items() if attack.needs == "model"}
+    if shadows is None:
+        forgetting = any(attack.needs == "unlearned" for attack in attacks.values())
+        shadows = affordable(run, (1 + len(methods or {})) * forgetting) if run.history else 0
     by_row = {"original": _Nothing(), "retrain": Retrain(), **(methods or {})}
     by_row |= {f"{name} + noise": method for name, method in by_row.items()}
     noise = {name: row["sigma"] for name, row in report.rows.items() if "sigma" in row}
@@ -72,9 +76,16 @@ def interrogated(
             sigma = report.rows.get(f"{name} + noise", {}).get("sigma")
             if name == "retrain" or sigma:
                 tradeoffs[name] = tradeoff(run.problem, params, test, noise_key, sigma)
-    settings = {"shadow models": str(shadows)} | {f"attack {name}": repr(attack) for name, attack in attacks.items()}
+    count = shadows if any(attack.needs != "model" for attack in attacks.values()) else 0
+    settings = {"shadow models": str(count)} | {f"attack {name}": repr(attack) for name, attack in attacks.items()}
     return replace(
-        report, attacks=attacked, controls=controls, tradeoffs=tradeoffs, left_out=absent | missing, settings=settings
+        report,
+        attacks=attacked,
+        controls=controls,
+        tradeoffs=tradeoffs,
+        left_out=absent | missing,
+        settings=settings,
+        shadows=count,
     )
 
 

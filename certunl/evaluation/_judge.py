@@ -2,16 +2,20 @@
 
 from typing import Any
 
+import jax
 import numpy as np
 
 from certunl import registry
 from certunl.base import Params
 from certunl.certificates.update import Update
-from certunl.metrics import Outcome
+from certunl.metrics import DRAWS, Outcome, continuous, perturbed
 from certunl.training.problem import Dataset
 from certunl.training.run import Run
 
 __all__ = ["Judge"]
+
+_NEAR = 1000
+"""The largest number of forgotten examples that are perturbed."""
 
 
 class Judge:
@@ -24,12 +28,21 @@ class Judge:
         self.retained = run.retained(request)
         self.original_scores, self.truth_scores = self._train(run.params), self._train(self.truth)
         self.truth_test = self._test(self.truth)
+        self.forgotten = run.problem.data[request[:_NEAR]]
+        self.truth_perturbed = self._perturbed(self.truth)
 
     def _train(self, params: Params) -> Any:
         return self.run.problem.scores(params, self.run.problem.data)
 
     def _test(self, params: Params) -> Any:
         return None if self.test is None else self.run.problem.scores(params, self.test)
+
+    def _perturbed(self, params: Params) -> Any:
+        """Whether a model is right on each of several perturbations of the forgotten, the same for every model."""
+        if self.original_scores.correct is None or not continuous(self.forgotten):
+            return None
+        near = (perturbed(self.forgotten, key) for key in jax.random.split(jax.random.key(0), DRAWS))
+        return np.stack([np.asarray(self.run.problem.scores(params, one).correct) for one in near])
 
     def row(self, params: Params, cost: dict[str, float]) -> dict[str, float]:
         """Every metric of a model with `params`; `cost` is that of its Update."""
@@ -45,6 +58,8 @@ class Judge:
             forgotten=self.run.present & ~self.retained,
             retained=self.retained,
             cost=cost,
+            retrained_perturbed=self.truth_perturbed,
+            perturbed=self._perturbed(params),
         )
         result: dict[str, float] = {}
         for metric in registry.every("metrics").values():

@@ -86,7 +86,8 @@ def compare(
         methods: the methods by name; default: `every_method()`.
         reference: the ground truth, as in `evaluate`; a run without a history needs one.
         budget: what each release may reveal; default: epsilon 1 at delta 1e-5.
-        attacks, shadows: as in `evaluate`.
+        attacks: as in `evaluate`.
+        shadows: number of shadow models, as in `evaluate`. The default is 16, because every method forgets in each.
         models: number of seeds for `klom_splits`, at least 10; 0 leaves it out.
         single: number of random examples for `leave_one_out`, at least 3; 0 leaves it out.
         patience: seconds. If forgetting `shadows`, `models` or `single` times takes a method longer than that, the

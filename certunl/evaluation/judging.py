@@ -44,7 +44,7 @@ def evaluate(
     reference: Unlearner | Update | None = None,
     key: Key | None = None,
     attacks: Any = None,
-    shadows: int = 16,
+    shadows: int | None = None,
     methods: Mapping[str, Unlearner] | None = None,
     checkpoints: Keeper | None = None,
 ) -> Report:
@@ -69,7 +69,8 @@ def evaluate(
             such as `Retrain(afresh=Recipe(...))`. Columns of distances are left out beside a model trained afresh.
         key: the randomness of the attacks; None runs no attack.
         attacks: names of attacks, or attacks by name; default: all.
-        shadows: number of shadow models, even and at least 4; 0 leaves out the attacks that need them.
+        shadows: number of shadow models, even and at least 4; 0 leaves out the attacks that need them. Default: 256 if
+            so many are cheap (`membership.affordable`), otherwise 16. The report says what few of them understate.
         methods: the methods of releases, by the names of the releases. With them the shadow models forget too (U-LiRA).
         checkpoints: `Checkpoints(folder)`, which keeps the retraining and the shadow models, so that the same call goes
             on after a kill. Default: none.

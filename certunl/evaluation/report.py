@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from certunl.audits.audit import Audit
+from certunl.membership.power import understatement
 from certunl.membership.roc import Attacked
 
 __all__ = ["Report"]
@@ -27,6 +28,7 @@ class Report:
         left_out: `left_out[method]`, the reason why a method or a part of its evaluation is missing.
         certificates: the certificates as printed, by the name of the release.
         settings: the settings of attacks and methods, in words.
+        shadows: the number of shadow models of the attacks that use some; 0 if none does.
     """
 
     rows: dict[str, dict[str, float]]
@@ -40,6 +42,7 @@ class Report:
     left_out: dict[str, str] = field(default_factory=dict)
     certificates: dict[str, str] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
+    shadows: int = 0
 
     def columns(self) -> list[str]:
         """The columns of all rows, in the order of the metrics, without those of single classes."""
@@ -59,16 +62,20 @@ class Report:
         cells = self.cells()
         width = [max(map(len, row)) for row in cells]
         lines = ["  ".join(c.rjust(w) for c, w in zip(line, width, strict=True)) for line in zip(*cells, strict=True)]
-        return "\n".join([f"forgotten: {self.forgotten} examples", *lines, *self._attacked(), *self._audited()])
+        power = [f"\n{said}"] if (said := understatement(self.shadows)) else []
+        return "\n".join([f"forgotten: {self.forgotten} examples", *lines, *self._attacked(), *power, *self._audited()])
 
     def _attacked(self) -> list[str]:
         """One line for each attack and model, and one for the control of the attack."""
         lines = []
         for title in self.controls:
-            lines.append(f"\n{title}: AUC and 95% interval (0.5 is chance), true positive rate at 1% false positives")
+            lines.append(f"\n{title}: AUC (0.5 is chance) and true positive rate at 1% false positives, 95% intervals")
             results = {name: row[title] for name, row in self.attacks.items() if title in row}
             for name, one in (results | {"control: shuffled (99.9%)": self.controls[title]}).items():
-                lines.append(f"  {name:<28}{one.auc:.3f} [{one.low:.3f}, {one.high:.3f}]  {_number(one.tpr_at_1):>7}")
+                rate = _number(one.tpr_at_1)
+                if not np.isnan(one.interval_at_1[0]):
+                    rate += f" [{one.interval_at_1[0]:.2g}, {one.interval_at_1[1]:.2g}]"
+                lines.append(f"  {name:<28}{one.auc:.3f} [{one.low:.3f}, {one.high:.3f}]  {rate}")
         return lines
 
     def _audited(self) -> list[str]:

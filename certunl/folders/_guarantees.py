@@ -22,7 +22,8 @@ def noted(thing: Guarantee | Certificate) -> dict[str, Any]:
 def published(certificate: Certificate, guarantee: Guarantee) -> dict[str, Any]:
     """The part of a certificate that may be published. Nothing in it was measured on the un-noised model.
 
-    An epsilon that was read off the bound of this one request says something about the request, so it is left out.
+    An epsilon or mu that was read off the bound of this one request says something about the request, so both are left
+    out.
     `guarantee` is that of the update.
     """
     private = certificate.budget.epsilon is None and not guarantee.every_request
@@ -33,6 +34,7 @@ def published(certificate: Certificate, guarantee: Guarantee) -> dict[str, Any]:
         "compared": certificate.guarantee.sense,
         "sigma": certificate.sigma,
         "epsilon": None if private else certificate.epsilon,
+        "mu": None if private else certificate.mu,
         "delta": certificate.delta,
         "failure_probability": certificate.guarantee.failure_probability,
     }

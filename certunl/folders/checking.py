@@ -40,6 +40,9 @@ _SCHEMA = {
 }
 """Schema 1 of the facts of a release: names and types."""
 
+_LATER = {"mu": (int, float, type(None))}
+"""Entries of schema 1 that releases of earlier versions do not have."""
+
 
 def check_release(place: Path) -> tuple[Params, dict[str, Any]]:
     """(the parameters of a release, its facts), for whoever has the folder of the release alone.
@@ -53,7 +56,7 @@ def check_release(place: Path) -> tuple[Params, dict[str, Any]]:
     named = read_json(place / "facts.json", "it is no release, or a damaged one", lists=False)
     if not isinstance(named, dict) or named["schema"] != 1:
         raise BadInput(f"{place} has facts of another schema, and this version reads 1; use the version that wrote it")
-    for name, kind in _SCHEMA.items():
+    for name, kind in (_SCHEMA | {name: kind for name, kind in _LATER.items() if name in named}).items():
         value = named[name]
         odd = isinstance(value, bool) or (isinstance(value, str) and not value.isprintable())
         if odd or not isinstance(value, kind) or (isinstance(value, int | float) and not abs(value) < 1e300):

@@ -52,10 +52,11 @@ def attack_all(
     results: dict[str, dict[str, Attacked]] = {}
     controls: dict[str, Attacked] = {}
     missing: dict[str, str] = {}
+    last: list[tuple[Unlearner, Params]] = []  # a row with noise follows the row of the same method without
     for name, params in models.items():
         after = None
         if "unlearned" in needs and trained is not None and name in methods:
-            after = _forgotten(trained, methods[name], forget_key, noise.get(name, 0.0), name, missing)
+            after = _forgotten(trained, methods[name], forget_key, noise.get(name, 0.0), name, missing, last)
         target = _target(run, params, lineup, before, after)
         results[name] = {}
         for number, (title, attack) in enumerate(attacks.items()):
@@ -77,15 +78,26 @@ def attack_all(
 
 
 def _forgotten(
-    trained: Trained, method: Unlearner, key: Key, sigma: float, name: str, missing: dict[str, str]
+    trained: Trained,
+    method: Unlearner,
+    key: Key,
+    sigma: float,
+    name: str,
+    missing: dict[str, str],
+    last: list[tuple[Unlearner, Params]],
 ) -> Shadows | None:
-    """The results of the shadow models after they forgot by `method`, or None and the reason in `missing`."""
+    """The results of the shadow models after they forgot by `method`, or None and the reason in `missing`.
+
+    `last` holds the method of the last call and the parameters after it, which are not computed twice.
+    """
     forget_key, noise_key = jax.random.split(key)
-    try:
-        after = trained.forgotten(method, forget_key)
-    except (BadInput, Diverged) as error:
-        missing[name] = f"its shadow models could not forget: {error}"
-        return None
+    if not (last and last[0][0] is method):
+        try:
+            last[:] = [(method, trained.forgotten(method, forget_key))]
+        except (BadInput, Diverged) as error:
+            missing[name] = f"its shadow models could not forget: {error}"
+            return None
+    after = last[0][1]
     noise = optax.tree.random_like(noise_key, after)
     return trained.seen(jax.tree.map(lambda p, z: p + sigma * z, after, noise) if sigma else after)
 

@@ -1,10 +1,12 @@
 """The power of an attack's scores: area under the ROC curve with an interval, and power at few false positives."""
 
+import math
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
+from scipy.special import betaincinv
 
 from certunl.errors import BadInput
 
@@ -25,6 +27,9 @@ class Attacked:
         tpr_at_1: true positive rate at 1% false positives, NaN for fewer than 100 scored non-members.
         members, others: number of members and of non-members that were scored.
         fpr, tpr: points of the ROC curve from (0, 0) to (1, 1).
+        interval_at_0_1, interval_at_1: confidence intervals of the true positive rates (Clopper and Pearson), 95% or
+            99.9% as for `auc`. They take the threshold, which the non-members determine, as it is. NaN where the rate
+            is, and in results of earlier versions.
     """
 
     auc: float
@@ -36,6 +41,8 @@ class Attacked:
     others: int
     fpr: tuple[float, ...]
     tpr: tuple[float, ...]
+    interval_at_0_1: tuple[float, float] = (math.nan, math.nan)
+    interval_at_1: tuple[float, float] = (math.nan, math.nan)
 
     @property
     def at_chance(self) -> bool:
@@ -66,9 +73,10 @@ def judge(scores: Any, member: Any, *, confidence: float = 0.95) -> Attacked:
     thresholds = np.unique(scores[scored])[::-1]
     fpr, tpr = (np.append(0.0, 1 - np.searchsorted(a, thresholds) / len(a)) for a in (outside, inside))
     power = [
-        float(tpr[np.searchsorted(fpr, rate + 1e-12, side="right") - 1]) if len(outside) * rate >= 1 else float("nan")
+        float(tpr[np.searchsorted(fpr, rate + 1e-12, side="right") - 1]) if len(outside) * rate >= 1 else math.nan
         for rate in FALSE_ALARMS
     ]
+    intervals = [_share(rate, len(inside), confidence) for rate in power]
     corner = _corners(fpr, tpr)
     return Attacked(
         auc=auc,
@@ -80,6 +88,8 @@ def judge(scores: Any, member: Any, *, confidence: float = 0.95) -> Attacked:
         others=len(outside),
         fpr=tuple(fpr[corner].tolist()),
         tpr=tuple(tpr[corner].tolist()),
+        interval_at_0_1=intervals[0],
+        interval_at_1=intervals[1],
     )
 
 
@@ -91,11 +101,20 @@ def _below(pool: np.ndarray, values: np.ndarray) -> np.ndarray:
 def _interval(auc: float, error: float, fewest: int, confidence: float) -> tuple[float, float]:
     """The interval of `auc` with standard error `error`; `fewest` is the size of the smaller group."""
     if error == 0:  # no overlap, or no difference at all
-        least = ((1 - confidence) / 2) ** (1 / fewest)
-        return {1.0: (least, 1.0), 0.0: (0.0, 1 - least)}.get(auc, (auc, auc))
+        return _share(auc, fewest, confidence) if auc in (0.0, 1.0) else (auc, auc)
     logit, slope = np.log(auc / (1 - auc)), NormalDist().inv_cdf((1 + confidence) / 2) * error / (auc * (1 - auc))
     low, high = (float(1 / (1 + np.exp(-(logit + side * slope)))) for side in (-1, 1))
     return low, high
+
+
+def _share(share: float, trials: int, confidence: float) -> tuple[float, float]:
+    """The interval of Clopper and Pearson of a `share` of independent `trials`; NaN for NaN."""
+    if math.isnan(share):
+        return math.nan, math.nan
+    hits, error = round(share * trials), (1 - confidence) / 2
+    low = betaincinv(hits, trials - hits + 1, error) if hits else 0.0
+    high = betaincinv(hits + 1, trials - hits, 1 - error) if hits < trials else 1.0
+    return float(low), float(high)
 
 
 def _corners(fpr: np.ndarray, tpr: np.ndarray, most: int = 400) -> np.ndarray:

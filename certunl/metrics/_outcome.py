@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import jax
+import numpy as np
 from flax import struct
 
 from certunl.base import Params
@@ -25,6 +26,9 @@ class Outcome:
         forgotten: bool[n], the training examples of the request.
         retained: bool[n], the training examples that remain.
         cost: `Update.cost` of the judged model.
+        retrained_perturbed, perturbed: f[draws, k], whether the retrained and the judged model are right on each slight
+            perturbation of each forgotten example. Default: None, without classes or with inputs that are whole
+            numbers.
     """
 
     original: Params
@@ -38,6 +42,8 @@ class Outcome:
     forgotten: jax.Array
     retained: jax.Array
     cost: dict[str, float]
+    retrained_perturbed: np.ndarray | None = None
+    perturbed: np.ndarray | None = None
 
 
 Metric = Callable[[Outcome], dict[str, float]]

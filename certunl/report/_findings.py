@@ -3,6 +3,7 @@
 import numpy as np
 
 from certunl.evaluation import Report
+from certunl.membership.power import understatement
 from certunl.membership.roc import Attacked
 from certunl.report._tables import Table, number
 
@@ -68,6 +69,7 @@ def areas(report: Report) -> Table:
         "the interval of the model lies above (▲) or below (▼) that of the retrained one."
     )
     note += f" Numbers of members and others: {sizes}." if sizes else ""
+    note += f" {said}." if (said := understatement(report.shadows)) else ""
     return Table(["model", *(attack.replace("_", " ") for attack in attacks)], rows, note, marks)
 
 
@@ -79,7 +81,9 @@ def power(report: Report) -> Table:
         rows.append([name, *(part for attack in attacks for part in _power(results.get(attack)))])
     header = [f"{attack.replace('_', ' ')} at {rate}" for attack in attacks for rate in ("0.1%", "1%")]
     columns = [0, *(i for i in range(1, len(header) + 1) if any(row[i] != "-" for row in rows))]
-    note = "True positive rate at 0.1% and 1% false positives. It needs at least 1,000 and 100 non-members."
+    note = (
+        "True positive rate [95% interval] at 0.1% and 1% false positives. It needs at least 1,000 and 100 non-members."
+    )
     return Table([["model", *header][i] for i in columns], [[row[i] for i in columns] for row in rows], note)
 
 
@@ -108,5 +112,13 @@ def _beside(result: Attacked | None, truth: Attacked | None) -> tuple[str, str]:
 
 
 def _power(result: Attacked | None) -> list[str]:
-    rates = [np.nan, np.nan] if result is None else [result.tpr_at_0_1, result.tpr_at_1]
-    return ["-" if np.isnan(rate) else f"{100 * rate:.3g}%" for rate in rates]
+    if result is None:
+        return ["-", "-"]
+    return [_rate(result.tpr_at_0_1, *result.interval_at_0_1), _rate(result.tpr_at_1, *result.interval_at_1)]
+
+
+def _rate(rate: float, low: float, high: float) -> str:
+    """A true positive rate with its interval, which results of earlier versions do not have."""
+    if np.isnan(rate):
+        return "-"
+    return f"{100 * rate:.3g}%" + ("" if np.isnan(low) else f" [{100 * low:.3g}, {100 * high:.3g}]")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from certunl.training.run import Run
 
 
-__all__ = ["check_finite", "follow", "replay", "step"]
+__all__ = ["check_finite", "follow", "operations", "replay", "step"]
 
 
 def step(problem: Problem, recipe: Recipe, state: Any, slot: Schedule, presence: jax.Array) -> tuple[Any, jax.Array]:
@@ -70,6 +70,13 @@ def replay(run: "Run", retained: jax.Array) -> tuple[Params, jax.Array]:
     run.need_history("a replay of training")
     schedule = run.schedule.masked(~retained[run.schedule.indices])
     return follow(run.problem, run.recipe, run.start, schedule)
+
+
+def operations(run: "Run") -> float:
+    """The floating-point operations of training: XLA's count for one step before optimisation, times the steps."""
+    one = jax.tree.map(lambda a: a[:1], run.schedule)
+    costs: Any = follow.lower(run.problem, run.recipe, run.start, one).cost_analysis()
+    return len(run.schedule) * float(costs["flops"])
 
 
 def check_finite(risks: jax.Array, params: Params, recipe: Recipe) -> None:
