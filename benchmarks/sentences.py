@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from statistics import NormalDist
 from typing import Any
 
 from benchmarks.saved import Saved
@@ -20,9 +21,14 @@ def sentences(saved: Saved) -> Iterator[Sentence]:
 def computed(saved: Saved) -> Iterator[Sentence]:
     """Numbers that follow from definitions."""
     from certunl.certificates.gaussian import noise_ratio, read_epsilon
+    from certunl.membership import expected_auc
 
     ratio = noise_ratio(1.0, 1e-5)
     yield "sigma is {:.2f} times the proved distance at epsilon 1 and delta 1e-5", (ratio,)
+    yield "mu {:.2f} is epsilon 1 at delta 1e-5", (1 / ratio,)
+    yield "AUC of at most Phi(mu/√2), which is {:.2f} there", (NormalDist().cdf(1 / ratio / math.sqrt(2)),)
+    yield "an AUC of 0.75 is at most about {:.2f} with 16", (expected_auc(0.75, 16),)
+    yield "an AUC of 0.75 with 256 shows at most about {:.2f} with 16", (expected_auc(0.75, 16),)
     yield "three releases of one run compose to epsilon {:.3f}", (read_epsilon(ratio / math.sqrt(3), 1e-5),)
 
 
