@@ -1,7 +1,8 @@
 """Every metric for every release, always beside «original» (before forgetting) and «retrain» (the ground truth).
 
 judging            evaluate, evaluate_all: the releases of one request, or all releases of a folder
-report             Report: the results of an evaluation as tables
+report             Report: the results of an evaluation
+tables, findings   the tables and alarms of a Report, as text
 comparison         compare, every_method: every method on the same requests
 counterfactuals    predicted against true changes of the loss; distributions of margins over many seeds
 tuning             tune: the settings of each method, chosen on a request that is not judged

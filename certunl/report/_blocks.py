@@ -1,12 +1,12 @@
 """The contents of the page, in order. `page` and `markdown` only format the blocks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from certunl.evaluation import Report
+from certunl.evaluation.findings import alarms, areas, claims, power
+from certunl.evaluation.tables import Table, class_losses, main, turned
 from certunl.report._draw import Picture, draw
-from certunl.report._findings import alarms, areas, claims, power
-from certunl.report._tables import Table, class_losses, flat, main, turned
 
 __all__ = ["Alarm", "Block", "Heading", "Pictures", "Printed", "Reports", "Words", "blocks", "pictures"]
 
@@ -60,7 +60,7 @@ def blocks(
         yield Alarm(sentence, "warning")
     for (report, certificates), own in zip(reports, figures, strict=True):
         yield from _one(report, certificates, own)
-    if lines := list(flat(facts)):
+    if lines := list(_flat(facts)):
         yield Heading(2, "Settings, versions and device")
         yield Table(["", ""], lines, words=(1,))
 
@@ -96,3 +96,13 @@ def _one(report: Report, certificates: list[str], figures: list[Picture]) -> Ite
 
 def _of_attacks(picture: Picture) -> bool:
     return picture.name.partition("-auc-")[1] != "" or picture.name.partition("-roc-")[1] != ""
+
+
+def _flat(facts: dict[str, object], prefix: str = "") -> Iterable[list[str]]:
+    """A line for each fact. A nested fact has the names of all levels."""
+    for name, value in facts.items():
+        words = prefix + str(name).replace("_", " ")
+        if isinstance(value, dict):
+            yield from _flat(value, f"{words}: ")
+        else:
+            yield [words, ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)]

@@ -10,10 +10,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from certunl.evaluation import Report
+from certunl.evaluation.findings import attacked
+from certunl.evaluation.tables import by_class, number
 from certunl.report._attacked import areas, curves
-from certunl.report._findings import attacked
 from certunl.report._looks import blank, decades, fits, looks, methods, named
-from certunl.report._tables import by_class, number
 from certunl.report._tradeoff import tradeoffs
 
 __all__ = ["Picture", "draw", "figures"]

@@ -5,9 +5,9 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
+from certunl.evaluation.tables import Table
 from certunl.report._blocks import Alarm, Block, Heading, Pictures, Printed, Reports, Words, blocks, pictures
 from certunl.report._draw import Picture
-from certunl.report._tables import Table
 
 __all__ = ["page"]
 

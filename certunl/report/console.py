@@ -14,9 +14,9 @@ from rich.text import Text
 
 from certunl.base import Progress
 from certunl.evaluation import Report
-from certunl.report._findings import alarms, areas, claims, power
-from certunl.report._tables import Table as Cells
-from certunl.report._tables import main, turned
+from certunl.evaluation.findings import alarms, areas, claims, power
+from certunl.evaluation.tables import Table as Cells
+from certunl.evaluation.tables import main, turned
 
 __all__ = ["progress", "show"]
 

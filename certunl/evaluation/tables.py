@@ -1,18 +1,18 @@
 """A Report as tables of text, for HTML, Markdown and the terminal."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from certunl.evaluation import Report
+if TYPE_CHECKING:
+    from certunl.evaluation.report import Report
 
 __all__ = [
     "Table",
     "by_class",
     "class_losses",
-    "flat",
     "main",
     "number",
     "turned",
@@ -49,17 +49,7 @@ def number(value: float, digits: int = 4) -> str:
     return f"{value:.{digits}g}".replace("inf", "∞")
 
 
-def flat(facts: dict[str, object], prefix: str = "") -> Iterable[list[str]]:
-    """A line for each fact. A nested fact has the names of all levels."""
-    for name, value in facts.items():
-        words = prefix + str(name).replace("_", " ")
-        if isinstance(value, dict):
-            yield from flat(value, f"{words}: ")
-        else:
-            yield [words, ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)]
-
-
-def by_class(report: Report) -> dict[str, list[str]]:
+def by_class(report: "Report") -> dict[str, list[str]]:
     """{split: the classes with an accuracy of their own}, in the order of the columns."""
     labels: dict[str, list[str]] = {}
     for column in dict.fromkeys(column for row in report.rows.values() for column in row):
@@ -68,7 +58,7 @@ def by_class(report: Report) -> dict[str, list[str]]:
     return labels
 
 
-def main(report: Report) -> Table:
+def main(report: "Report") -> Table:
     """The main table, a line for each model and a column for each metric that some model has."""
     columns = [c for c in report.columns() if not _CLASS.fullmatch(c) and _filled(report, c)]
     columns.sort(key=lambda column: column in _COST)  # the cost comes last
@@ -89,12 +79,12 @@ def turned(table: Table) -> Table:
     return Table(list(header), [list(row) for row in rows], table.note, marks)
 
 
-def _refuted(report: Report, name: str) -> bool:
+def _refuted(report: "Report", name: str) -> bool:
     """Whether an audit refuted the certificate of `name`."""
     return name in report.audits and report.audits[name].refuted
 
 
-def class_losses(report: Report) -> Table:
+def class_losses(report: "Report") -> Table:
     """The mean loss by split and class, a line for each model."""
     columns = dict.fromkeys(c for row in report.rows.values() for c in row if _CLASS_LOSS.fullmatch(c))
     header = [" ".join(_CLASS_LOSS.fullmatch(c).groups()[::-1]) for c in columns]  # pyright: ignore
@@ -102,11 +92,11 @@ def class_losses(report: Report) -> Table:
     return Table(["model", *header], rows, "mean loss by split and class")
 
 
-def _filled(report: Report, column: str) -> bool:
+def _filled(report: "Report", column: str) -> bool:
     """Whether some model has a number in `column`."""
     return any(not np.isnan(row.get(column, np.nan)) for row in report.rows.values())
 
 
-def _verdict(report: Report, name: str) -> str:
+def _verdict(report: "Report", name: str) -> str:
     verdict = report.verdicts.get(name, "-")
     return f"{verdict}: REFUTED" if _refuted(report, name) else verdict
