@@ -25,6 +25,12 @@ class Judge:
         self.original_scores, self.truth_scores = self._train(run.params), self._train(self.truth)
         self.truth_test = self._test(self.truth)
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The numbers of forgotten, retained and test examples."""
+        sizes = {"forget": int((self.run.present & ~self.retained).sum()), "retain": int(self.retained.sum())}
+        return sizes if self.test is None else sizes | {"test": len(self.test)}
+
     def _train(self, params: Params) -> Any:
         return self.run.problem.scores(params, self.run.problem.data)
 

@@ -1,11 +1,18 @@
 """The results of an evaluation, as tables."""
 
+import importlib.util
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from certunl.audits.audit import Audit
+from certunl.errors import BadInput
+from certunl.evaluation.frame import records
 from certunl.membership.roc import Attacked
+
+if TYPE_CHECKING:
+    import pandas
 
 __all__ = ["Report"]
 
@@ -27,6 +34,8 @@ class Report:
         left_out: `left_out[method]`, the reason why a method or a part of its evaluation is missing.
         certificates: the certificates as printed, by the name of the release.
         settings: the settings of attacks and methods, in words.
+        claims: `claims[row]`, the (epsilon, delta) of the certificate of a row; missing if nothing is proved.
+        examples: the number of examples of a split, {"forget": 100, "retain": 9900, "test": 1000}.
     """
 
     rows: dict[str, dict[str, float]]
@@ -40,6 +49,8 @@ class Report:
     left_out: dict[str, str] = field(default_factory=dict)
     certificates: dict[str, str] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
+    claims: dict[str, tuple[float, float]] = field(default_factory=dict)
+    examples: dict[str, int] = field(default_factory=dict)
 
     def columns(self) -> list[str]:
         """The columns of all rows, in the order of the metrics, without those of single classes."""
@@ -54,6 +65,20 @@ class Report:
             for name, row in self.rows.items()
         ]
         return [["", *(c.replace("_", " ") for c in columns), "verdict"], *body]
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """A pandas DataFrame with a row for each model and a column for each number of `evaluation.frame.records`.
+
+        Raises: BadInput if pandas is not installed.
+
+        >>> Report({"original": {"distance": 0.5}, "retrain": {"distance": 0.0}}, 3, {}).to_frame().distance["original"]
+        np.float64(0.5)
+        """
+        if importlib.util.find_spec("pandas") is None:
+            raise BadInput("pandas is not installed; install it with: pip install 'certunl[pandas]'")
+        import pandas
+
+        return pandas.DataFrame(records(self)).set_index("model")
 
     def __str__(self) -> str:
         cells = self.cells()
