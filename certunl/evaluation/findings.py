@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from certunl.evaluation.shading import shade
 from certunl.evaluation.tables import Table, number
 from certunl.membership.roc import Attacked
 
@@ -46,14 +47,17 @@ def claims(report: "Report") -> Table:
 
 def areas(report: "Report") -> Table:
     """The AUC with its interval, a line for each model and a column for each attack. The controls come last."""
-    attacks, rows, marks = _attacks(report), [], {}
+    attacks, rows, marks, shades = _attacks(report), [], {}, {}
     for name, results in attacked(report).items():
         row = [name]
         for attack in attacks:
-            sign, mark = _beside(results.get(attack), report.attacks.get("retrain", {}).get(attack))
+            result, truth = results.get(attack), report.attacks.get("retrain", {}).get(attack)
+            sign, mark = _beside(result, truth)
             if mark:
                 marks[len(rows), len(row)] = mark
-            row.append(sign + _area(results.get(attack)))
+            if result is not None and truth is not None and (apart := shade("auc", result.auc, truth.auc)):
+                shades[len(rows), len(row)] = apart
+            row.append(sign + _area(result))
         rows.append(row)
     if report.controls:
         row = ["control: members shuffled"]
@@ -72,7 +76,8 @@ def areas(report: "Report") -> Table:
         "the interval of the model lies above (▲) or below (▼) that of the retrained one."
     )
     note += f" Numbers of members and others: {sizes}." if sizes else ""
-    return Table(["model", *(attack.replace("_", " ") for attack in attacks)], rows, note, marks)
+    header = ["model", *(attack.replace("_", " ") for attack in attacks)]
+    return Table(header, rows, note, marks, shades=shades)
 
 
 def power(report: "Report") -> Table:

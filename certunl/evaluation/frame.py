@@ -3,6 +3,8 @@
 import math
 from typing import TYPE_CHECKING, Any
 
+from certunl.evaluation.tables import refuted
+
 if TYPE_CHECKING:
     from certunl.evaluation.report import Report
 
@@ -33,5 +35,4 @@ def records(report: "Report") -> list[dict[str, Any]]:
 
 
 def _verdict(report: "Report", name: str) -> str:
-    refuted = name in report.audits and report.audits[name].refuted
-    return "REFUTED" if refuted else report.verdicts.get(name, "")
+    return "REFUTED" if refuted(report, name) else report.verdicts.get(name, "")

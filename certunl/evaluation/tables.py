@@ -2,9 +2,12 @@
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from certunl.evaluation.intervals import wilson
+from certunl.evaluation.shading import shade
 
 if TYPE_CHECKING:
     from certunl.evaluation.report import Report
@@ -15,6 +18,7 @@ __all__ = [
     "class_losses",
     "main",
     "number",
+    "refuted",
     "turned",
 ]
 
@@ -32,6 +36,8 @@ class Table:
         rows: the lines, as many cells each as `header` has.
         note: a sentence below the table.
         marks: `marks[row, column]`, "bad" or "odd" for a cell that is highlighted.
+        small: `small[row, column]`, an interval or a deviation that stands smaller below the number.
+        shades: `shades[row, column]`, the difference to retraining from -1 to 1, for the colour of the cell.
         words: the columns of prose, which are aligned at the left.
     """
 
@@ -40,6 +46,8 @@ class Table:
     note: str = ""
     marks: dict[tuple[int, int], str] = field(default_factory=dict)
     words: tuple[int, ...] = ()
+    small: dict[tuple[int, int], str] = field(default_factory=dict)
+    shades: dict[tuple[int, int], float] = field(default_factory=dict)
 
 
 def number(value: float, digits: int = 4) -> str:
@@ -62,26 +70,45 @@ def main(report: "Report") -> Table:
     """The main table, a line for each model and a column for each metric that some model has."""
     columns = [c for c in report.columns() if not _CLASS.fullmatch(c) and _filled(report, c)]
     columns.sort(key=lambda column: column in _COST)  # the cost comes last
-    rows = [
-        [name, _verdict(report, name), *(number(row.get(column, np.nan)) for column in columns)]
-        for name, row in report.rows.items()
-    ]
+    truth, rows, small, shades = report.rows.get("retrain", {}), [], {}, {}
+    for i, (name, row) in enumerate(report.rows.items()):
+        rows.append([name, _verdict(report, name), *(number(row.get(column, np.nan)) for column in columns)])
+        for j, column in enumerate(columns, 2):
+            if below := _below(report, name, column):
+                small[i, j] = below
+            if apart := shade(column, row.get(column, np.nan), truth.get(column, np.nan)):
+                shades[i, j] = apart
     header = ["model", "verdict", *(column.replace("_", " ") for column in columns)]
-    marks = {(i, 1): "bad" for i, name in enumerate(report.rows) if _refuted(report, name)}
+    marks = {(i, 1): "bad" for i, name in enumerate(report.rows) if refuted(report, name)}
     note = "original: the model before forgetting; retrain: the model retrained without the forgotten examples"
-    return Table(header, rows, note, marks, (1,))
+    note += "; in brackets: the 95% interval of an accuracy" if small else ""
+    return Table(header, rows, note, marks, (1,), small, shades)
+
+
+def _below(report: "Report", name: str, column: str) -> str:
+    """The interval of an accuracy, from the number of examples of its split."""
+    value, size = report.rows[name].get(column, np.nan), report.examples.get(column.removesuffix("_accuracy"), 0)
+    if not column.endswith("_accuracy") or not size or np.isnan(value):
+        return ""
+    low, high = wilson(value, size)
+    digits = 3 if high - low >= 0.002 else 4
+    return f"[{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def turned(table: Table) -> Table:
     """The table with its rows and columns exchanged."""
     header, *rows = zip(*[table.header, *table.rows], strict=True)
-    marks = {(j - 1, i + 1): mark for (i, j), mark in table.marks.items() if j}
-    return Table(list(header), [list(row) for row in rows], table.note, marks)
+
+    def swapped(cells: dict[tuple[int, int], Any]) -> dict[tuple[int, int], Any]:
+        return {(j - 1, i + 1): value for (i, j), value in cells.items() if j}
+
+    marks, small, shades = map(swapped, (table.marks, table.small, table.shades))
+    return Table(list(header), [list(row) for row in rows], table.note, marks, (), small, shades)
 
 
-def _refuted(report: "Report", name: str) -> bool:
+def refuted(report: "Report", name: str) -> bool:
     """Whether an audit refuted the certificate of `name`."""
-    return name in report.audits and report.audits[name].refuted
+    return report.verdicts.get(name) == "REFUTED" or (name in report.audits and report.audits[name].refuted)
 
 
 def class_losses(report: "Report") -> Table:
@@ -99,4 +126,4 @@ def _filled(report: "Report", column: str) -> bool:
 
 def _verdict(report: "Report", name: str) -> str:
     verdict = report.verdicts.get(name, "-")
-    return f"{verdict}: REFUTED" if _refuted(report, name) else verdict
+    return f"{verdict}: REFUTED" if verdict != "REFUTED" and refuted(report, name) else verdict

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from certunl.evaluation import Report
 from certunl.evaluation.findings import alarms, areas, claims, power
+from certunl.evaluation.lead import lead
 from certunl.evaluation.tables import Table, class_losses, main, turned
 from certunl.report._draw import Picture, draw
 
@@ -55,6 +56,8 @@ def blocks(
 ) -> Iterator[Block]:
     """The blocks of the page, from the title to the settings; `figures` are those of each Report."""
     yield Heading(1, title)
+    for report, _ in reports:
+        yield Words(f"{report.request}: {lead(report)}" if report.request and len(reports) > 1 else lead(report))
     yield Words("This page describes un-noised models. It is for the owner of the run only.")
     for sentence in warnings:
         yield Alarm(sentence, "warning")

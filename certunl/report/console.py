@@ -15,6 +15,7 @@ from rich.text import Text
 from certunl.base import Progress
 from certunl.evaluation import Report
 from certunl.evaluation.findings import alarms, areas, claims, power
+from certunl.evaluation.lead import lead
 from certunl.evaluation.tables import Table as Cells
 from certunl.evaluation.tables import main, turned
 
@@ -26,6 +27,7 @@ def show(report: Report) -> None:
     console = Console()
     size = f"{report.forgotten} examples forgotten"
     console.print(Text(f"\n{report.request} ({size})" if report.request else f"\n{size}", "bold"))
+    console.print(Text(lead(report)))
     for sentence in alarms(report):
         console.print(Text(sentence, "bold red"))
     lines = main(report)
