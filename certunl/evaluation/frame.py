@@ -18,7 +18,7 @@ def records(report: "Report") -> list[dict[str, Any]]:
 
     "model" and "verdict" are words. Then come every metric, also those of single classes, the epsilon and delta of the
     certificate, and for each attack `<attack>_auc` with the ends of its interval `_low` and `_high`, `_tpr_at_0_1` and
-    `_tpr_at_1`. A missing number is NaN.
+    `_tpr_at_1`. Means over seeds have their standard deviation in a column `<metric>_std`. A missing number is NaN.
     """
     lines = []
     for name, row in report.rows.items():
@@ -26,6 +26,8 @@ def records(report: "Report") -> list[dict[str, Any]]:
         numbers = dict(row) | ({"epsilon": epsilon, "delta": delta} if report.claims else {})
         for attack, result in report.attacks.get(name, {}).items():
             numbers |= {f"{attack}_{part}": getattr(result, part) for part in _POWER}
+        for column, value in report.deviations.get(name, {}).items():
+            numbers[f"{column}_std"] = value
         lines.append(numbers)
     columns = dict.fromkeys(column for numbers in lines for column in numbers)
     return [

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from certunl.evaluation.tables import number, refuted
+from certunl.evaluation.tables import deviation, number, refuted
 
 if TYPE_CHECKING:
     from certunl.evaluation.report import Report
@@ -35,15 +35,20 @@ def lead(report: "Report") -> str:
         return name in report.rows, -math.inf if math.isnan(value) else value  # exact retraining has no row of its own
 
     best = max(proved, key=rank)
-    words, row = f"{best} is PROVED", report.rows.get(best, truth)
+    shown = best if best in report.rows else "retrain"
+    words, row = f"{best} is PROVED", report.rows.get(shown, {})
     if best in report.claims:
         epsilon, delta = report.claims[best]
         words += f" with epsilon {number(epsilon)} at delta {number(delta)}"
     costs = []
     for name, what, unit in ((column, f"{column.replace('_', ' ')} ", ""), ("seconds", "", " s")):
         if not math.isnan(row.get(name, math.nan)):
-            beside = "" if math.isnan(truth.get(name, math.nan)) else f" (retraining {number(truth[name])}{unit})"
-            costs.append(f"{what}{number(row[name])}{unit}{beside}")
+            beside = (
+                ""
+                if math.isnan(truth.get(name, math.nan))
+                else f" (retraining {number(truth[name])}{deviation(report, 'retrain', name)}{unit})"
+            )
+            costs.append(f"{what}{number(row[name])}{deviation(report, shown, name)}{unit}{beside}")
     rest = [name for name in proved if name != best]
     words += f": {', '.join(costs)}." if costs else "."
     return words + (f" Also PROVED: {', '.join(rest)}." if rest else "")

@@ -15,7 +15,7 @@ def markup(table: Table) -> str:
     """The HTML of `table` with its notes, without scripts. Colours of cells are styles of their own."""
     head = f"<thead>{_line(table, table.header, -1)}</thead>" if any(table.header) else ""
     rows = "".join(_line(table, row, number) for number, row in enumerate(table.rows))
-    notes = [html.escape(table.note)] * bool(table.note)
+    notes = [html.escape(note) for note in (table.note, table.key) if note]
     notes += [f'<span style="{_colour(1)}">Orange</span>{KEY.removeprefix("Orange")}'] * bool(table.shades)
     many = " class=many" if max(map(len, (cell for row in table.rows for cell in row[1:2])), default=0) > 18 else ""
     note = f"<p class=note>{'<br>'.join(notes)}</p>" if notes else ""

@@ -9,6 +9,7 @@ import numpy as np
 from certunl.audits.audit import Audit
 from certunl.errors import BadInput
 from certunl.evaluation.frame import records
+from certunl.evaluation.tables import deviation, number
 from certunl.membership.roc import Attacked
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Report:
         settings: the settings of attacks and methods, in words.
         claims: `claims[row]`, the (epsilon, delta) of the certificate of a row; missing if nothing is proved.
         examples: the number of examples of a split, {"forget": 100, "retain": 9900, "test": 1000}.
+        deviations: `deviations[name][column]`, the standard deviation over seeds where `rows` are means (`join`).
+        seeds: the number of seeds whose means `rows` are; 1 without `join`.
     """
 
     rows: dict[str, dict[str, float]]
@@ -51,6 +54,8 @@ class Report:
     settings: dict[str, str] = field(default_factory=dict)
     claims: dict[str, tuple[float, float]] = field(default_factory=dict)
     examples: dict[str, int] = field(default_factory=dict)
+    deviations: dict[str, dict[str, float]] = field(default_factory=dict)
+    seeds: int = 1
 
     def columns(self) -> list[str]:
         """The columns of all rows, in the order of the metrics, without those of single classes."""
@@ -61,7 +66,11 @@ class Report:
         """The table as text, a header and one line per row."""
         columns = self.columns()
         body = [
-            [name, *(_number(row.get(c, float("nan"))) for c in columns), self.verdicts.get(name, "")]
+            [
+                name,
+                *(number(row.get(c, np.nan)) + deviation(self, name, c) for c in columns),
+                self.verdicts.get(name, ""),
+            ]
             for name, row in self.rows.items()
         ]
         return [["", *(c.replace("_", " ") for c in columns), "verdict"], *body]
@@ -93,12 +102,8 @@ class Report:
             lines.append(f"\n{title}: AUC and 95% interval (0.5 is chance), true positive rate at 1% false positives")
             results = {name: row[title] for name, row in self.attacks.items() if title in row}
             for name, one in (results | {"control: shuffled (99.9%)": self.controls[title]}).items():
-                lines.append(f"  {name:<28}{one.auc:.3f} [{one.low:.3f}, {one.high:.3f}]  {_number(one.tpr_at_1):>7}")
+                lines.append(f"  {name:<28}{one.auc:.3f} [{one.low:.3f}, {one.high:.3f}]  {number(one.tpr_at_1):>7}")
         return lines
 
     def _audited(self) -> list[str]:
         return [f"{name}: {audit}" for name, audit in self.audits.items() if audit.refuted]
-
-
-def _number(value: float) -> str:
-    return "-" if np.isnan(value) else f"{value:.4g}"

@@ -16,6 +16,7 @@ __all__ = [
     "Table",
     "by_class",
     "class_losses",
+    "deviation",
     "main",
     "number",
     "refuted",
@@ -38,6 +39,7 @@ class Table:
         marks: `marks[row, column]`, "bad" or "odd" for a cell that is highlighted.
         small: `small[row, column]`, an interval or a deviation that stands smaller below the number.
         shades: `shades[row, column]`, the difference to retraining from -1 to 1, for the colour of the cell.
+        key: what `small` is.
         words: the columns of prose, which are aligned at the left.
     """
 
@@ -48,6 +50,7 @@ class Table:
     words: tuple[int, ...] = ()
     small: dict[tuple[int, int], str] = field(default_factory=dict)
     shades: dict[tuple[int, int], float] = field(default_factory=dict)
+    key: str = ""
 
 
 def number(value: float, digits: int = 4) -> str:
@@ -81,12 +84,21 @@ def main(report: "Report") -> Table:
     header = ["model", "verdict", *(column.replace("_", " ") for column in columns)]
     marks = {(i, 1): "bad" for i, name in enumerate(report.rows) if refuted(report, name)}
     note = "original: the model before forgetting; retrain: the model retrained without the forgotten examples"
-    note += "; in brackets: the 95% interval of an accuracy" if small else ""
-    return Table(header, rows, note, marks, (1,), small, shades)
+    seeds = f"mean ± standard deviation of {report.seeds} seeds"
+    key = seeds if report.seeds > 1 else "in brackets: the 95% interval of an accuracy"
+    return Table(header, rows, note, marks, (1,), small, shades, key if small else "")
+
+
+def deviation(report: "Report", name: str, column: str) -> str:
+    """ " ± 0.01" for a number that is a mean over seeds."""
+    value = report.deviations.get(name, {}).get(column, np.nan)
+    return "" if np.isnan(value) else f" ± {number(value, 2)}"
 
 
 def _below(report: "Report", name: str, column: str) -> str:
-    """The interval of an accuracy, from the number of examples of its split."""
+    """The deviation of a mean over seeds; otherwise the interval of an accuracy, from the number of its examples."""
+    if report.seeds > 1:
+        return deviation(report, name, column).strip()
     value, size = report.rows[name].get(column, np.nan), report.examples.get(column.removesuffix("_accuracy"), 0)
     if not column.endswith("_accuracy") or not size or np.isnan(value):
         return ""
@@ -103,7 +115,7 @@ def turned(table: Table) -> Table:
         return {(j - 1, i + 1): value for (i, j), value in cells.items() if j}
 
     marks, small, shades = map(swapped, (table.marks, table.small, table.shades))
-    return Table(list(header), [list(row) for row in rows], table.note, marks, (), small, shades)
+    return Table(list(header), [list(row) for row in rows], table.note, marks, (), small, shades, table.key)
 
 
 def refuted(report: "Report", name: str) -> bool:

@@ -71,6 +71,7 @@ def blocks(
 def _one(report: Report, certificates: list[str], figures: list[Picture]) -> Iterator[Block]:
     """The chapter of one Report."""
     size = f"{report.forgotten} example{'s' * (report.forgotten != 1)} forgotten"
+    size += f", {report.seeds} seeds" if report.seeds > 1 else ""
     yield Heading(2, f"{report.request} ({size})" if report.request else size)
     for sentence in alarms(report):
         yield Alarm(sentence)

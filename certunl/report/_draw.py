@@ -102,6 +102,8 @@ def _dots(report: Report, column: str, names: list[str], label: str) -> tuple[Fi
         x = value if fits(value) else low / 1.6
         if fits(value):
             axes.plot(x, place, "o", color=styles[name].colour, markersize=5.5)
+            spread = report.deviations.get(name, {}).get(column, np.nan)
+            axes.plot([max(value - spread, left), value + spread], [place, place], color=styles[name].colour)
         axes.annotate(
             number(value, 3),
             (x, place),
@@ -137,6 +139,8 @@ def _accuracies(report: Report, splits: list[str]) -> Figure:
         colour, marker = _SPLITS[split]
         values = [row.get(f"{split}_accuracy", np.nan) for row in report.rows.values()]
         axes.plot(values, range(len(names)), marker, color=colour, markersize=5, linestyle="none", label=split)
+        spreads = [report.deviations.get(name, {}).get(f"{split}_accuracy", np.nan) for name in names]
+        axes.errorbar(values, range(len(names)), xerr=spreads, fmt="none", ecolor=colour, elinewidth=1)
         axes.axvline(report.rows.get("retrain", {}).get(f"{split}_accuracy", np.nan), color=colour, linewidth=0.9)
     methods(axes, names, looks(report, names))
     axes.set_xlabel("accuracy")

@@ -48,7 +48,7 @@ def _table(table: Table) -> str:
     sides = [":--" if column == 0 or column in table.words else "--:" for column in range(len(table.header))]
     rows = [[_cell(table, i, j) for j in range(len(row))] for i, row in enumerate(table.rows)]
     lines = [f"| {' | '.join(cells)} |" for cells in ([_plain(cell) for cell in table.header], sides, *rows)]
-    return "\n".join(lines) + (f"\n\n{_plain(table.note)}" if table.note else "")
+    return "\n".join(lines) + "".join(f"\n\n{_plain(note)}" for note in (table.note, table.key) if note)
 
 
 def _cell(table: Table, i: int, j: int) -> str:

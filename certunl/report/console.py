@@ -31,6 +31,11 @@ def show(report: Report) -> None:
     for sentence in alarms(report):
         console.print(Text(sentence, "bold red"))
     lines = main(report)
+    if report.seeds > 1:
+        rows = [list(row) for row in lines.rows]
+        for (i, j), spread in lines.small.items():
+            rows[i][j] += f" {spread}"
+        lines = replace(lines, rows=rows, note=f"{lines.note}; {lines.key}")
     beside = turned(lines)
     _blocks(console, beside if _fits(beside, range(len(beside.header)), console) else lines)
     if report.audits:
