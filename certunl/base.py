@@ -24,6 +24,7 @@ __all__ = [
     "outputs_last",
     "plain",
     "reporter",
+    "sized",
     "stacked",
     "vector",
     "width",
@@ -73,6 +74,15 @@ def named(tree: Params) -> dict[str, Any]:
 def width(like: Params) -> int:
     """d, the number of parameters."""
     return sum(leaf.size for leaf in jax.tree.leaves(like))
+
+
+def sized(like: Params) -> str:
+    """d in words, also of a tree whose leaves are not arrays.
+
+    >>> sized({"kernel": np.zeros((30, 50)), "bias": np.zeros(50)})
+    '1,550 parameters'
+    """
+    return f"{sum(getattr(leaf, 'size', 1) for leaf in jax.tree.leaves(like)):,} parameters"
 
 
 def nbytes(like: Params) -> int:

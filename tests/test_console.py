@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from certunl.evaluation import join
 from certunl.report.console import show
 from tests import reports
 from tests.test_report import small
@@ -36,6 +37,14 @@ def test_what_was_refuted_and_what_is_not_at_chance_is_said(shown):
     assert "REFUTED: rewind_to_delete claims epsilon 1" in text and "NOT AT CHANCE: with members" in text
     assert re.search(r"rewind_to_delete +REFUTED +ε = 1 at δ = 1e-05 +ε ≥ 2.314 +99%", text)
     assert re.search(r"control: at chance\? +yes +yes +NO", shown(reports.report(), 200))
+
+
+def test_means_over_seeds_are_shown_with_their_deviations(shown):
+    one, other = (small(rows={"original": {"test_loss": loss}}) for loss in (1.0, 2.0))
+    text = shown(join([one, other]), 60)
+    assert re.search(r"test loss +1.5 ± 0.71", text) and "deviation of 2 seeds" in text
+    counted = shown(small(rows={"original": {"test_accuracy": 0.5}}, examples={"test": 100}), 60)
+    assert re.search(r"test accuracy +0.5 *\n", counted) and "in brackets" not in counted
 
 
 def test_few_models_stand_beside_one_another_and_what_is_not_there_is_not_shown(shown):

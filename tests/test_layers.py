@@ -25,7 +25,7 @@ DOORS = {
     "sklearn": {"attacks", "datasets"},
     "PIL": {"datasets"},
     "pyarrow": {"datasets"},
-    "pandas": set(),
+    "pandas": {"evaluation"},
     "filelock": {"disk"},
     "flax.linen": {"models"},
     "flax.nnx": {"models"},

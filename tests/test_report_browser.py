@@ -62,8 +62,8 @@ FAULTS = {
         "overflowing pre",
     ),
     "words that do not break": (
-        "background: #fff; overflow-wrap: anywhere",
-        "background: #fff",
+        "background: var(--paper); overflow-wrap: anywhere",
+        "background: var(--paper)",
         "overflowing p.warning",
     ),
     "cells cut off": ("th, td {", "td { max-width: 3rem; overflow: hidden } th, td {", "overflowing td"),

@@ -166,3 +166,23 @@ def test_equal_settings_share_one_program():
         cu.Retrain()
         jax.block_until_ready(run.params)
     assert watch.compilations == 0, watch.compile_seconds
+
+
+def test_nouns_that_hold_arrays_are_printed_in_a_line_or_two():
+    run = trained(network(), radius=20.0)
+    update = cu.HessianFree().forget(run, None, [1, 2], KEY)
+    after = run.minus([1, 2], update.params)
+    recipe = "Recipe(learning_rate=0.1, epochs=3, batch_size=8, radius=20.0)"
+    assert repr(run) == f"Run(MLP of 51 parameters, 30 examples, 12 steps,\n    {recipe})"
+    assert "30 examples (2 forgotten), 12 steps" in repr(after)
+    assert str(cu.adopt(run.problem, run.params)).startswith("Run(MLP of 51 parameters, 30 examples, adopted without")
+    assert repr(trained(ridge())).startswith("Run(_Squares of 5 parameters, 24 examples, 9 steps")
+    assert repr(update).startswith("Update(hessian_free, 51 parameters, no bound, ")
+    release = cu.certify(update, cu.Budget(epsilon=1.0, delta=1e-5), trivial=True)
+    of_noise = f"sigma {release.certificate.sigma:.4g}, epsilon 1 at delta 1e-05"
+    assert repr(release) == f"Release(VACUOUS: hessian_free, 51 parameters, {of_noise})"
+    assert repr(jax.eval_shape(lambda run: run, run)) == repr(run)  # no values are needed
+    lines = []
+    jax.jit(lambda run: lines.append(repr(run)))(run)
+    assert lines == [repr(run)]
+    assert "Run(MLP" in repr(jax.tree.map(lambda leaf: None, run))

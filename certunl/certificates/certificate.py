@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from flax import struct
 
-from certunl.base import Params
+from certunl.base import Params, sized
 from certunl.certificates._moved import moved
 from certunl.certificates.account import Account
 from certunl.certificates.budget import Budget
@@ -126,3 +126,8 @@ class Release:
     params: Params
     update: Update
     certificate: Certificate = struct.field(pytree_node=False)
+
+    def __repr__(self) -> str:
+        c = self.certificate
+        epsilon = "no epsilon" if c.epsilon is None else f"epsilon {c.epsilon:.4g} at delta {c.total_delta:.4g}"
+        return f"Release({c.verdict}: {c.method}, {sized(self.params)}, sigma {c.sigma:.4g}, {epsilon})"

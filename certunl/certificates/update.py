@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from flax import struct
 from optax.projections import projection_l2_ball
 
-from certunl.base import Key, Params, Progress
+from certunl.base import Key, Params, Progress, sized
 from certunl.certificates._moved import moved
 from certunl.certificates.guarantee import Guarantee
 from certunl.certificates.secret import Secret
@@ -39,6 +39,12 @@ class Update:
     guarantee: Guarantee = struct.field(pytree_node=False)
     radius: float | None = struct.field(pytree_node=False, default=None)
     cost: dict[str, float] = struct.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        bound, seconds = self.guarantee.bound, self.cost.get("seconds")
+        proved = "no bound" if bound is None else f"bound {bound:.4g}"
+        took = f", {seconds:.4g} s" if isinstance(seconds, float) else ""
+        return f"Update({self.method}, {sized(self.params)}, {proved}{took})"
 
     @property
     def bound(self) -> float | None:

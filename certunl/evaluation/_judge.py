@@ -31,6 +31,12 @@ class Judge:
         self.forgotten = run.problem.data[request[:_NEAR]]
         self.truth_perturbed = self._perturbed(self.truth)
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The numbers of forgotten, retained and test examples."""
+        sizes = {"forget": int((self.run.present & ~self.retained).sum()), "retain": int(self.retained.sum())}
+        return sizes if self.test is None else sizes | {"test": len(self.test)}
+
     def _train(self, params: Params) -> Any:
         return self.run.problem.scores(params, self.run.problem.data)
 

@@ -105,6 +105,7 @@ def evaluate(
     models = {"original": run.params, "retrain": truth.projected()}
     rows = {"original": judge.row(run.params, {}), "retrain": judge.row(models["retrain"], truth.cost)}
     verdicts: dict[str, str] = {}
+    claims: dict[str, tuple[float, float]] = {}
     audits: dict[str, Audit] = {}
     for name, item in releases.items():
         update = _update(item)
@@ -113,6 +114,8 @@ def evaluate(
         if isinstance(item, Release):
             certificate = item.certificate
             verdicts[name] = certificate.verdict
+            if certificate.epsilon is not None:
+                claims[name] = certificate.epsilon, certificate.total_delta
             if (
                 truth.guarantee.replayed
                 and (audit := audit_release(run, request, item, reference=truth, confidence=_SURE)) is not None
@@ -127,6 +130,7 @@ def evaluate(
                 models[noised], rows[noised] = item.params, judge.row(item.params, update.cost)
                 rows[noised]["sigma"] = certificate.sigma
                 verdicts[noised] = verdicts[name]
+                claims |= {noised: claims[name]} if name in claims else {}
     absent = {}
     if truth.guarantee.reference == AFRESH:
         rows = {name: {c: v for c, v in row.items() if c not in _OF_ONE_TRAINING} for name, row in rows.items()}
@@ -134,7 +138,15 @@ def evaluate(
             "the reference was trained afresh, from another start on other batches, so a distance to it measures their "
             "chance and not forgetting"
         )
-    report = Report(rows=rows, forgotten=len(request), verdicts=verdicts, audits=audits, left_out=absent)
+    report = Report(
+        rows=rows,
+        forgotten=len(request),
+        verdicts=verdicts,
+        audits=audits,
+        left_out=absent,
+        claims=claims,
+        examples=judge.sizes,
+    )
     if key is None or test is None:
         return report
     chosen = chosen_attacks(attacks, shadows)

@@ -1,12 +1,21 @@
 """The results of an evaluation, as tables."""
 
+import importlib.util
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from certunl.audits.audit import Audit
+from certunl.errors import BadInput
+from certunl.evaluation.frame import records
+from certunl.evaluation.notebook import notebook
+from certunl.evaluation.tables import deviation, number
 from certunl.membership.power import understatement
 from certunl.membership.roc import Attacked
+
+if TYPE_CHECKING:
+    import pandas
 
 __all__ = ["Report"]
 
@@ -29,6 +38,10 @@ class Report:
         certificates: the certificates as printed, by the name of the release.
         settings: the settings of attacks and methods, in words.
         shadows: the number of shadow models of the attacks that use some; 0 if none does.
+        claims: `claims[row]`, the (epsilon, delta) of the certificate of a row; missing if nothing is proved.
+        examples: the number of examples of a split, {"forget": 100, "retain": 9900, "test": 1000}.
+        deviations: `deviations[name][column]`, the standard deviation over seeds where `rows` are means (`join`).
+        seeds: the number of seeds whose means `rows` are; 1 without `join`.
     """
 
     rows: dict[str, dict[str, float]]
@@ -43,6 +56,10 @@ class Report:
     certificates: dict[str, str] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
     shadows: int = 0
+    claims: dict[str, tuple[float, float]] = field(default_factory=dict)
+    examples: dict[str, int] = field(default_factory=dict)
+    deviations: dict[str, dict[str, float]] = field(default_factory=dict)
+    seeds: int = 1
 
     def columns(self) -> list[str]:
         """The columns of all rows, in the order of the metrics, without those of single classes."""
@@ -53,10 +70,31 @@ class Report:
         """The table as text, a header and one line per row."""
         columns = self.columns()
         body = [
-            [name, *(_number(row.get(c, float("nan"))) for c in columns), self.verdicts.get(name, "")]
+            [
+                name,
+                *(number(row.get(c, np.nan)) + deviation(self, name, c) for c in columns),
+                self.verdicts.get(name, ""),
+            ]
             for name, row in self.rows.items()
         ]
         return [["", *(c.replace("_", " ") for c in columns), "verdict"], *body]
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """A pandas DataFrame with a row for each model and a column for each number of `evaluation.frame.records`.
+
+        Raises: BadInput if pandas is not installed.
+
+        >>> Report({"original": {"distance": 0.5}, "retrain": {"distance": 0.0}}, 3, {}).to_frame().distance["original"]
+        np.float64(0.5)
+        """
+        if importlib.util.find_spec("pandas") is None:
+            raise BadInput("pandas is not installed; install it with: pip install 'certunl[pandas]'")
+        import pandas
+
+        return pandas.DataFrame(records(self)).set_index("model")
+
+    def _repr_html_(self) -> str:
+        return notebook(self)
 
     def __str__(self) -> str:
         cells = self.cells()
@@ -72,7 +110,7 @@ class Report:
             lines.append(f"\n{title}: AUC (0.5 is chance) and true positive rate at 1% false positives, 95% intervals")
             results = {name: row[title] for name, row in self.attacks.items() if title in row}
             for name, one in (results | {"control: shuffled (99.9%)": self.controls[title]}).items():
-                rate = _number(one.tpr_at_1)
+                rate = number(one.tpr_at_1)
                 if not np.isnan(one.interval_at_1[0]):
                     rate += f" [{one.interval_at_1[0]:.2g}, {one.interval_at_1[1]:.2g}]"
                 lines.append(f"  {name:<28}{one.auc:.3f} [{one.low:.3f}, {one.high:.3f}]  {rate}")
@@ -80,7 +118,3 @@ class Report:
 
     def _audited(self) -> list[str]:
         return [f"{name}: {audit}" for name, audit in self.audits.items() if audit.refuted]
-
-
-def _number(value: float) -> str:
-    return "-" if np.isnan(value) else f"{value:.4g}"

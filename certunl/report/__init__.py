@@ -1,6 +1,6 @@
 """The results of a run folder on one page, as self-contained HTML and as Markdown with its figures in files beside it.
 
-blocks    the contents of the page, in order, for both formats      _blocks.py, _tables.py, _findings.py
+blocks    the contents of the page, in order, for both formats      _blocks.py
 pictures  the figures as PNG                                        _draw.py, _attacked.py, _tradeoff.py, _looks.py
 page      the HTML                                                  _html.py
 markdown  the Markdown                                              _markdown.py
@@ -9,26 +9,17 @@ to_json, from_json   a Report as JSON, and back                     _json.py
 """
 
 from certunl.report._draw import Picture, draw
-from certunl.report._findings import alarms, areas, claims, power
 from certunl.report._html import page
 from certunl.report._json import from_json, to_json
 from certunl.report._markdown import markdown
-from certunl.report._tables import Table, main, turned
 from certunl.report._write import write
 
 __all__ = [
     "Picture",
-    "Table",
-    "alarms",
-    "areas",
-    "claims",
     "draw",
     "from_json",
-    "main",
     "markdown",
     "page",
-    "power",
     "to_json",
-    "turned",
     "write",
 ]

@@ -1,21 +1,18 @@
 """The contents of the page, in order. `page` and `markdown` only format the blocks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from certunl.evaluation import Report
+from certunl.evaluation.findings import absent, alarms, areas, claims, power
+from certunl.evaluation.lead import lead
+from certunl.evaluation.tables import Table, beside, class_losses, heading
 from certunl.report._draw import Picture, draw
-from certunl.report._findings import alarms, areas, claims, power
-from certunl.report._tables import Table, class_losses, flat, main, turned
 
 __all__ = ["Alarm", "Block", "Heading", "Pictures", "Printed", "Reports", "Words", "blocks", "pictures"]
 
 Reports = Sequence[tuple[Report, list[str]]]
 """Each Report with its printed certificates."""
-
-
-_FEW = 6
-"""Up to this many models are columns of the main table, which then fits a phone; more models are lines."""
 
 
 class Heading(NamedTuple):
@@ -55,24 +52,24 @@ def blocks(
 ) -> Iterator[Block]:
     """The blocks of the page, from the title to the settings; `figures` are those of each Report."""
     yield Heading(1, title)
+    for report, _ in reports:
+        yield Words(f"{report.request}: {lead(report)}" if report.request and len(reports) > 1 else lead(report))
     yield Words("This page describes un-noised models. It is for the owner of the run only.")
     for sentence in warnings:
         yield Alarm(sentence, "warning")
     for (report, certificates), own in zip(reports, figures, strict=True):
         yield from _one(report, certificates, own)
-    if lines := list(flat(facts)):
+    if lines := list(_flat(facts)):
         yield Heading(2, "Settings, versions and device")
         yield Table(["", ""], lines, words=(1,))
 
 
 def _one(report: Report, certificates: list[str], figures: list[Picture]) -> Iterator[Block]:
     """The chapter of one Report."""
-    size = f"{report.forgotten} example{'s' * (report.forgotten != 1)} forgotten"
-    yield Heading(2, f"{report.request} ({size})" if report.request else size)
+    yield Heading(2, heading(report))
     for sentence in alarms(report):
         yield Alarm(sentence)
-    table = main(report)
-    yield turned(table) if len(table.rows) <= _FEW else table
+    yield beside(report)
     if report.audits:
         yield Heading(3, "Audits")
         yield claims(report)
@@ -87,7 +84,7 @@ def _one(report: Report, certificates: list[str], figures: list[Picture]) -> Ite
         yield Pictures([picture for picture in figures if _of_attacks(picture)])
     if report.left_out:
         yield Heading(3, "Left out")
-        yield Table(["method", "reason"], [[name, reason] for name, reason in report.left_out.items()], words=(1,))
+        yield absent(report)
     if certificates:
         yield Heading(3, "Certificates")
         for text in certificates:
@@ -96,3 +93,13 @@ def _one(report: Report, certificates: list[str], figures: list[Picture]) -> Ite
 
 def _of_attacks(picture: Picture) -> bool:
     return picture.name.partition("-auc-")[1] != "" or picture.name.partition("-roc-")[1] != ""
+
+
+def _flat(facts: dict[str, object], prefix: str = "") -> Iterable[list[str]]:
+    """A line for each fact. A nested fact has the names of all levels."""
+    for name, value in facts.items():
+        words = prefix + str(name).replace("_", " ")
+        if isinstance(value, dict):
+            yield from _flat(value, f"{words}: ")
+        else:
+            yield [words, ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)]

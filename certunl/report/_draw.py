@@ -10,10 +10,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from certunl.evaluation import Report
+from certunl.evaluation.findings import attacked
+from certunl.evaluation.tables import by_class, number
 from certunl.report._attacked import areas, curves
-from certunl.report._findings import attacked
 from certunl.report._looks import blank, decades, fits, looks, methods, named
-from certunl.report._tables import by_class, number
 from certunl.report._tradeoff import tradeoffs
 
 __all__ = ["Picture", "draw", "figures"]
@@ -60,12 +60,9 @@ def figures(report: Report) -> Iterator[tuple[str, str, Figure]]:
     if any(sigma > 0 for curve in report.tradeoffs.values() for sigma in curve):
         caption = "Test accuracy at each noise level, by method; a star marks the certified noise of a method"
         yield "tradeoff", caption, tradeoffs(report)
-    for split, labels in by_class(report).items():
-        yield (
-            f"classes-{split}",
-            f"Accuracy on the {split} examples of each class, by method",
-            _classes(report, split, labels),
-        )
+    for split, labels in by_class(report).items() if "retrain" in report.rows else ():
+        caption = f"Accuracy on the {split} examples of each class, by method; colours are differences to retraining"
+        yield f"classes-{split}", caption, _classes(report, split, labels)
     for attack in dict.fromkeys(attack for by_attack in report.attacks.values() for attack in by_attack):
         results = {name: by_attack[attack] for name, by_attack in attacked(report).items() if attack in by_attack}
         caption = f"ROC curves of {_words(attack)}, by method, on logarithmic axes; the dashed line is chance"
@@ -105,6 +102,8 @@ def _dots(report: Report, column: str, names: list[str], label: str) -> tuple[Fi
         x = value if fits(value) else low / 1.6
         if fits(value):
             axes.plot(x, place, "o", color=styles[name].colour, markersize=5.5)
+            spread = report.deviations.get(name, {}).get(column, np.nan)
+            axes.plot([max(value - spread, left), value + spread], [place, place], color=styles[name].colour)
         axes.annotate(
             number(value, 3),
             (x, place),
@@ -140,6 +139,8 @@ def _accuracies(report: Report, splits: list[str]) -> Figure:
         colour, marker = _SPLITS[split]
         values = [row.get(f"{split}_accuracy", np.nan) for row in report.rows.values()]
         axes.plot(values, range(len(names)), marker, color=colour, markersize=5, linestyle="none", label=split)
+        spreads = [report.deviations.get(name, {}).get(f"{split}_accuracy", np.nan) for name in names]
+        axes.errorbar(values, range(len(names)), xerr=spreads, fmt="none", ecolor=colour, elinewidth=1)
         axes.axvline(report.rows.get("retrain", {}).get(f"{split}_accuracy", np.nan), color=colour, linewidth=0.9)
     methods(axes, names, looks(report, names))
     axes.set_xlabel("accuracy")
@@ -151,8 +152,10 @@ def _classes(report: Report, split: str, labels: list[str]) -> Figure:
     names = list(report.rows)
     columns = [f"class_{label}_{split}_accuracy" for label in labels]
     grid = np.array([[row.get(column, np.nan) for column in columns] for row in report.rows.values()])
+    apart = grid - grid[names.index("retrain")]
+    most = max(0.05, float(np.nanmax(np.abs(apart), initial=0)))
     figure, axes = blank(0.2 * len(names) + 1.1)
-    shown = axes.imshow(grid, cmap="cividis", vmin=0, vmax=1, aspect="auto")
+    shown = axes.imshow(apart, cmap="PuOr_r", vmin=-most, vmax=most, aspect="auto")
     methods(axes, names, looks(report, names))
     axes.grid(False)
     axes.set_ylim(len(names) - 0.5, -0.5)  # the first model at the top, no margin around the image
@@ -163,10 +166,11 @@ def _classes(report: Report, split: str, labels: list[str]) -> Figure:
     if len(labels) <= 12:
         for (i, j), value in np.ndenumerate(grid):
             text = "-" if np.isnan(value) else f"{value:.2f}".removeprefix("0")
-            axes.text(j, i, text, ha="center", va="center", fontsize=7, color="white" if value < 0.5 else "black")
-    bar = figure.colorbar(shown, ax=axes, ticks=[0, 0.5, 1], fraction=0.04, pad=0.02)
+            dark = abs(apart[i, j]) > 0.65 * most
+            axes.text(j, i, text, ha="center", va="center", fontsize=7, color="white" if dark else "black")
+    bar = figure.colorbar(shown, ax=axes, fraction=0.04, pad=0.02)
     bar.ax.tick_params(labelsize=8)
-    bar.set_label("accuracy", size=8.5)
+    bar.set_label("difference to retraining", size=8.5)
     return figure
 
 

@@ -4,9 +4,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from certunl.evaluation.tables import Table
 from certunl.report._blocks import Alarm, Block, Heading, Pictures, Printed, Reports, Words, blocks, pictures
 from certunl.report._draw import Picture
-from certunl.report._tables import Table
 
 __all__ = ["markdown"]
 
@@ -46,12 +46,15 @@ def _shown(block: Block, folder: str) -> str:
 
 def _table(table: Table) -> str:
     sides = [":--" if column == 0 or column in table.words else "--:" for column in range(len(table.header))]
-    rows = [
-        [f"**{_plain(cell)}**" if (i, j) in table.marks else _plain(cell) for j, cell in enumerate(row)]
-        for i, row in enumerate(table.rows)
-    ]
+    rows = [[_cell(table, i, j) for j in range(len(row))] for i, row in enumerate(table.rows)]
     lines = [f"| {' | '.join(cells)} |" for cells in ([_plain(cell) for cell in table.header], sides, *rows)]
-    return "\n".join(lines) + (f"\n\n{_plain(table.note)}" if table.note else "")
+    return "\n".join(lines) + "".join(f"\n\n{_plain(note)}" for note in (table.note, table.key) if note)
+
+
+def _cell(table: Table, i: int, j: int) -> str:
+    text = _plain(table.rows[i][j])
+    below = f" {_plain(table.small[i, j])}" if (i, j) in table.small else ""
+    return (f"**{text}**" if (i, j) in table.marks else text) + below
 
 
 def _plain(text: str) -> str:

@@ -14,9 +14,10 @@ from rich.text import Text
 
 from certunl.base import Progress
 from certunl.evaluation import Report
-from certunl.report._findings import alarms, areas, claims, power
-from certunl.report._tables import Table as Cells
-from certunl.report._tables import main, turned
+from certunl.evaluation.findings import alarms, areas, claims, power
+from certunl.evaluation.lead import lead
+from certunl.evaluation.tables import Table as Cells
+from certunl.evaluation.tables import heading, main, turned
 
 __all__ = ["progress", "show"]
 
@@ -24,11 +25,16 @@ __all__ = ["progress", "show"]
 def show(report: Report) -> None:
     """Prints `report` as tables no wider than the terminal, with alarms, metrics, audits, attacks and controls."""
     console = Console()
-    size = f"{report.forgotten} examples forgotten"
-    console.print(Text(f"\n{report.request} ({size})" if report.request else f"\n{size}", "bold"))
+    console.print(Text(f"\n{heading(report)}", "bold"))
+    console.print(Text(lead(report)))
     for sentence in alarms(report):
         console.print(Text(sentence, "bold red"))
     lines = main(report)
+    if report.seeds > 1:
+        rows = [list(row) for row in lines.rows]
+        for (i, j), spread in lines.small.items():
+            rows[i][j] += f" {spread}"
+        lines = replace(lines, rows=rows, note=f"{lines.note}; {lines.key}")
     beside = turned(lines)
     _blocks(console, beside if _fits(beside, range(len(beside.header)), console) else lines)
     if report.audits:

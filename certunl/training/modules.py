@@ -13,7 +13,7 @@ from certunl.base import Key, Params
 from certunl.errors import BadInput, nonnegative, plain_numbers
 from certunl.training.dataset import Dataset
 
-__all__ = ["Initializer", "Supervised", "hashable", "mode", "said"]
+__all__ = ["Initializer", "Supervised", "hashable", "mode", "module_class", "said"]
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,9 @@ class Initializer:
         variables = self.model.init(key, x, **mode(self.model, train=False))
         if extra := sorted(set(variables) - {"params"}):
             raise BadInput(
-                f"{_kind(self.model).__name__} keeps mutable state ({', '.join(extra)}), and no statement about its "
-                "parameters covers that state; use a stateless layer such as GroupNorm instead of BatchNorm, or freeze "
-                "the statistics with models.Frozen(module, statistics)"
+                f"{module_class(self.model).__name__} keeps mutable state ({', '.join(extra)}), and no statement "
+                "about its parameters covers that state; use a stateless layer such as GroupNorm instead of BatchNorm, "
+                "or freeze the statistics with models.Frozen(module, statistics)"
             )
         return variables["params"]
 
@@ -98,12 +98,12 @@ _TRAINING = {"train": True, "training": True, "deterministic": False}
 
 def mode(model: Any, *, train: bool) -> dict[str, bool]:
     """The argument with which `model` trains or predicts: `train`, `training` or `deterministic`, if it takes one."""
-    call = inspect.getattr_static(_kind(model), "__call__", None)
+    call = inspect.getattr_static(module_class(model), "__call__", None)
     names = inspect.signature(call).parameters if inspect.isfunction(call) else ()
     return {name: value == train for name, value in _TRAINING.items() if name in names}
 
 
-def _kind(model: Any) -> type:
+def module_class(model: Any) -> type:
     """The class of the user's module: that of `model`, or the `module_type` of an adapter."""
     adapted = inspect.getattr_static(type(model), "module_type", None)
     return type(model) if adapted is None else model.module_type
@@ -115,7 +115,7 @@ class _ByIdentity:
     def __init__(self, model: Any):
         self.init, self.apply = model.init, model.apply
         self.unchecked = getattr(model, "unchecked", ())
-        self._kind = _kind(model)
+        self._kind = module_class(model)
 
     @property
     def module_type(self) -> type:

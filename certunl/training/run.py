@@ -15,6 +15,7 @@ from certunl.base import Key, Params, Progress
 from certunl.errors import BadInput, Diverged, typed_key
 from certunl.training.chunks import Keeper, followed, foreign_states
 from certunl.training.dataset import placed
+from certunl.training.describing import described
 from certunl.training.direction import warn_of_two_rates
 from certunl.training.loop import check_finite, replay
 from certunl.training.problem import Problem
@@ -49,6 +50,9 @@ class Run:
     present: jax.Array
     provenance: Provenance = struct.field(pytree_node=False, default=Provenance())
     losses: jax.Array | None = None
+
+    def __repr__(self) -> str:
+        return described(self)
 
     @property
     def history(self) -> bool:

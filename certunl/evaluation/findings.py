@@ -1,16 +1,21 @@
 """The results of audits and attacks, as tables and as alarms."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from certunl.evaluation import Report
+from certunl.evaluation.shading import shade
+from certunl.evaluation.tables import Table, number
 from certunl.membership.power import understatement
 from certunl.membership.roc import Attacked
-from certunl.report._tables import Table, number
 
-__all__ = ["alarms", "areas", "attacked", "claims", "power"]
+if TYPE_CHECKING:
+    from certunl.evaluation.report import Report
+
+__all__ = ["absent", "alarms", "areas", "attacked", "claims", "power"]
 
 
-def alarms(report: Report) -> list[str]:
+def alarms(report: "Report") -> list[str]:
     """A sentence for each refuted claim, and for each control whose interval does not contain chance."""
     refuted = [
         f"REFUTED: {name} claims epsilon {audit.epsilon:.4g} at delta {audit.delta:.4g}. An audit shows that epsilon "
@@ -27,7 +32,7 @@ def alarms(report: Report) -> list[str]:
     ]
 
 
-def claims(report: Report) -> Table:
+def claims(report: "Report") -> Table:
     """The claimed epsilon of each audited release and the lower bound of its audit."""
     rows = []
     for name, audit in report.audits.items():
@@ -41,16 +46,19 @@ def claims(report: Report) -> Table:
     return Table(header, rows, note, marks, (1, 2, 3, 5, 6))
 
 
-def areas(report: Report) -> Table:
+def areas(report: "Report") -> Table:
     """The AUC with its interval, a line for each model and a column for each attack. The controls come last."""
-    attacks, rows, marks = _attacks(report), [], {}
+    attacks, rows, marks, shades = _attacks(report), [], {}, {}
     for name, results in attacked(report).items():
         row = [name]
         for attack in attacks:
-            sign, mark = _beside(results.get(attack), report.attacks.get("retrain", {}).get(attack))
+            result, truth = results.get(attack), report.attacks.get("retrain", {}).get(attack)
+            sign, mark = _beside(result, truth)
             if mark:
                 marks[len(rows), len(row)] = mark
-            row.append(sign + _area(results.get(attack)))
+            if result is not None and truth is not None and (apart := shade("auc", result.auc, truth.auc)):
+                shades[len(rows), len(row)] = apart
+            row.append(sign + _area(result))
         rows.append(row)
     if report.controls:
         row = ["control: members shuffled"]
@@ -70,10 +78,11 @@ def areas(report: Report) -> Table:
     )
     note += f" Numbers of members and others: {sizes}." if sizes else ""
     note += f" {said}." if (said := understatement(report.shadows)) else ""
-    return Table(["model", *(attack.replace("_", " ") for attack in attacks)], rows, note, marks)
+    header = ["model", *(attack.replace("_", " ") for attack in attacks)]
+    return Table(header, rows, note, marks, shades=shades)
 
 
-def power(report: Report) -> Table:
+def power(report: "Report") -> Table:
     """The true positive rates at 0.1% and 1% false positives, a line for each model. Empty columns are left out."""
     attacks = _attacks(report)
     rows = []
@@ -87,13 +96,18 @@ def power(report: Report) -> Table:
     return Table([["model", *header][i] for i in columns], [[row[i] for i in columns] for row in rows], note)
 
 
-def attacked(report: Report) -> dict[str, dict[str, Attacked]]:
+def absent(report: "Report") -> Table:
+    """The methods and parts of the evaluation that are missing, with the reasons."""
+    return Table(["method", "reason"], [[name, reason] for name, reason in report.left_out.items()], words=(1,))
+
+
+def attacked(report: "Report") -> dict[str, dict[str, Attacked]]:
     """`report.attacks` in the order of the main table."""
     names = [*(name for name in report.rows if name in report.attacks), *report.attacks]
     return {name: report.attacks[name] for name in names}
 
 
-def _attacks(report: Report) -> list[str]:
+def _attacks(report: "Report") -> list[str]:
     names = dict.fromkeys(attack for results in report.attacks.values() for attack in results)
     return list(names | dict.fromkeys(report.controls))
 
