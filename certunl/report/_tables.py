@@ -76,7 +76,7 @@ def main(report: Report) -> Table:
         [name, _verdict(report, name), *(number(row.get(column, np.nan)) for column in columns)]
         for name, row in report.rows.items()
     ]
-    header = ["model", "verdict", *(column.replace("_", " ") for column in columns)]
+    header = ["model", "verdict", *map(report.title, columns)]
     marks = {(i, 1): "bad" for i, name in enumerate(report.rows) if _refuted(report, name)}
     note = "original: the model before forgetting; retrain: the model retrained without the forgotten examples"
     return Table(header, rows, note, marks, (1,))
