@@ -67,6 +67,7 @@ def test_every_method_is_judged_and_attacked_on_every_request(reports):
         assert {"original", "retrain", "finetune", "certified_removal", "noisy_finetuning"} <= set(report.rows)
         assert set(report.attacks) == set(report.rows)
         assert set(report.controls) == set(cu.registry.names("attacks"))
+        assert "klom test (few: 10 models)" in str(report)
         assert report.rows["retrain"]["klom_forget"] >= 0 and "leave_one_out_own_pearson" in report.rows["finetune"]
         assert report.left_out == {"nothing": "not on a Saturday"}
         assert "ulira" in report.attacks["certified_removal + noise"]

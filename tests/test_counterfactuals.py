@@ -73,6 +73,14 @@ def test_divergence_of_margins_by_hand():
             klom(wrong, np.ones((3, 2)))
 
 
+@pytest.mark.parametrize(("models", "noise"), [(20, 5.0), (100, 0.7)])
+def test_what_sampling_noise_alone_gives_and_that_a_hundred_models_show_a_difference(models, noise):
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(size=(2, models, 1000))
+    assert np.percentile(klom(one, other), 95) == pytest.approx(noise, rel=0.1)
+    assert (np.median(klom(one + 2, other)) > 2 * noise) == (models == 100)
+
+
 def test_a_model_that_was_destroyed_is_as_far_as_can_be():
     run = trained(network())
     wreck = replace(_Off(1.0), wreck=1e300)

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import norm, spearmanr
 
 import certunl as cu
-from certunl.metrics import Outcome, residual_knowledge
+from certunl.metrics import Outcome, continuous, perturbed, residual_knowledge
 from tests.cases import KEY, classes, network, trained, vector
 
 IDS = np.array([1, 2, 9, 14])
@@ -153,3 +153,16 @@ def test_noise_costs_more_accuracy_the_more_there_is(run):
     predicted = np.argmax(run.problem.losses.predict(run.params, run.problem.data.x), axis=-1)
     assert found[0.0] == pytest.approx(np.mean(predicted == np.asarray(run.problem.data.y)))
     assert found[levels[1]] == pytest.approx(found[0.0], abs=0.01) and found[levels[-1]] < 0.6 < found[0.0]
+
+
+def test_a_perturbation_has_a_tenth_of_the_deviation_of_each_array_and_keeps_its_type():
+    rng = np.random.default_rng(0)
+    half = jnp.asarray(3 * rng.normal(size=(40, 50)), jnp.bfloat16)
+    data = cu.Dataset({"a": jnp.asarray(rng.normal(size=(40, 50)) + 7), "b": half}, np.zeros(40, int))
+    with jax.numpy_dtype_promotion("strict"):
+        near = perturbed(data, KEY)
+    assert {name: leaf.dtype for name, leaf in near.x.items()} == {"a": jnp.float64, "b": jnp.bfloat16}
+    moved = [np.asarray(near.x[name], float) - np.asarray(data.x[name], float) for name in ("a", "b")]
+    assert [m.std() for m in moved] == pytest.approx([0.1, 0.3], rel=0.05) and abs(np.mean(moved)) < 0.02
+    assert abs(np.corrcoef(moved[0].ravel(), moved[1].ravel())[0, 1]) < 0.1
+    assert continuous(data) and not continuous(replace(data, x={"a": data.x["a"], "b": np.zeros((40, 2), np.int8)}))

@@ -56,6 +56,14 @@ def test_the_main_table_has_a_line_for_each_model_and_no_class_of_its_own(full, 
     assert main[2][main[0].index("distance")] == "0" and main[1][main[0].index("seconds")] == "-"
 
 
+@pytest.mark.parametrize(("models", "said"), [(10, " (few: 10 models)"), (99, " (few: 99 models)"), (100, ""), (0, "")])
+def test_divergences_over_fewer_than_a_hundred_models_are_called_few(models, said):
+    rows = {name: {"klom_forget": 1.5, "distance": 2.0} for name in ("original", "retrain", "a", "b", "c", "d", "e")}
+    report = small(rows=rows, models=models)
+    assert tables(page("x", {}, [(report, [])]))[0][0][2:] == [f"klom forget{said}", "distance"]
+    assert f"klom forget{said}  " in str(report) and ("few" in str(report)) == bool(said)
+
+
 def test_a_refuted_claim_is_red_beside_its_bound(text, marked):
     assert '<td class="bad words">PROVED: REFUTED</td>' in text
     assert text.count("<p class=alarm>REFUTED: rewind_to_delete claims epsilon 1 at delta 1e-05") == 1

@@ -65,7 +65,8 @@ def compare(
         delta: the budget's delta.
         shadows: the number of shadow models for attacks that need them, 16 because every method forgets in each. 0
             leaves those attacks out.
-        models: the number of seeds whose margins are compared (KLoM). 0 leaves that out.
+        models: the number of seeds whose margins are compared (KLoM), at least 10. 0 leaves that out. The page calls
+            fewer than 100 few.
         single: the number of examples forgotten one at a time, for the correlation of loss changes. 0 leaves that out.
         patience: the seconds that a method may take to forget for all shadow models, seeds or single deletions.
         tune: choose the settings of each method on another request of the same kind, by tug of war. Settings that are

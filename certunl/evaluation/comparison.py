@@ -88,7 +88,7 @@ def compare(
         budget: what each release may reveal; default: epsilon 1 at delta 1e-5.
         attacks: as in `evaluate`.
         shadows: number of shadow models, as in `evaluate`. The default is 16, because every method forgets in each.
-        models: number of seeds for `klom_splits`, at least 10; 0 leaves it out.
+        models: number of seeds for `klom_splits`, at least 10; 0 leaves it out. Tables call fewer than 100 few.
         single: number of random examples for `leave_one_out`, at least 3; 0 leaves it out.
         patience: seconds. If forgetting `shadows`, `models` or `single` times takes a method longer than that, the
             method is left out of U-LiRA, `klom_splits` or `leave_one_out`.
@@ -170,6 +170,7 @@ def compare(
                 report,
                 rows={name: row | columns[name] for name, row in report.rows.items()},
                 request=title,
+                models=models,
                 certificates={name: str(release.certificate) for name, release in releases.items()},
                 left_out=missing | report.left_out,
                 settings=report.settings

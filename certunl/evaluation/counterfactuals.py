@@ -104,8 +104,8 @@ def klom(unlearned: Any, oracle: Any, *, bins: int = 20) -> np.ndarray:
     """KL(unlearned || oracle) f[m], the divergence between two distributions of the margin of each of m examples.
 
     Each distribution is a histogram over the common range, with 1e-5 added to each bin. The ideal value is 0; about
-    11.5 means that the histograms do not overlap. Sampling noise alone gives about 5 at N = 20 (95th percentile), so
-    compare with other retrained models (the row `retrain` of `klom_splits`).
+    11.5 means that the histograms do not overlap. Sampling noise alone gives about 5 at N = 20 and 0.7 at N = 100 (95th
+    percentile), so compare with other retrained models (the row `retrain` of `klom_splits`).
 
     Args:
         unlearned: the margins f[N, m] of N unlearned models.
@@ -152,7 +152,7 @@ def klom_splits(
         methods: the methods by name.
         request: the ids to forget.
         test: the examples of the split "test"; of this split and of "retain" only the first 1,000 are used.
-        keys: one key for each of the N models, at least ten.
+        keys: one key for each of the N models, at least ten. The tables of `compare` call fewer than 100 few.
         progress: called with the number of finished and of all models, for each of the three ensembles.
         checkpoints: `Checkpoints(folder)`, which keeps the models that are trained. Default: none.
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Report"]
 
+_ENOUGH = 100
+"""With so many models, sampling noise alone gives a KLoM of 0.7; with 20 it gives 5, more than most differences."""
+
 
 @dataclass(frozen=True)
 class Report:
@@ -42,6 +45,7 @@ class Report:
         examples: the number of examples of a split, {"forget": 100, "retain": 9900, "test": 1000}.
         deviations: `deviations[name][column]`, the standard deviation over seeds where `rows` are means (`join`).
         seeds: the number of seeds whose means `rows` are; 1 without `join`.
+        models: the number of seeds of the columns of `klom_splits`; 0 without them.
     """
 
     rows: dict[str, dict[str, float]]
@@ -60,11 +64,21 @@ class Report:
     examples: dict[str, int] = field(default_factory=dict)
     deviations: dict[str, dict[str, float]] = field(default_factory=dict)
     seeds: int = 1
+    models: int = 0
 
     def columns(self) -> list[str]:
         """The columns of all rows, in the order of the metrics, without those of single classes."""
         names = dict.fromkeys(column for row in self.rows.values() for column in row)
         return [name for name in names if not name.startswith("class_")]
+
+    def title(self, column: str) -> str:
+        """The column in words. A divergence over fewer than 100 models is called one of few.
+
+        >>> Report({}, 3, {}, models=20).title("klom_forget")
+        'klom forget (few: 20 models)'
+        """
+        few = column.startswith("klom_") and 0 < self.models < _ENOUGH
+        return column.replace("_", " ") + f" (few: {self.models} models)" * few
 
     def cells(self) -> list[list[str]]:
         """The table as text, a header and one line per row."""
@@ -77,7 +91,7 @@ class Report:
             ]
             for name, row in self.rows.items()
         ]
-        return [["", *(c.replace("_", " ") for c in columns), "verdict"], *body]
+        return [["", *map(self.title, columns), "verdict"], *body]
 
     def to_frame(self) -> "pandas.DataFrame":
         """A pandas DataFrame with a row for each model and a column for each number of `evaluation.frame.records`.

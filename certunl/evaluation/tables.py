@@ -92,7 +92,7 @@ def main(report: "Report") -> Table:
                 small[i, j] = below
             if apart := shade(column, row.get(column, np.nan), truth.get(column, np.nan)):
                 shades[i, j] = apart
-    header = ["model", "verdict", *(column.replace("_", " ") for column in columns)]
+    header = ["model", "verdict", *map(report.title, columns)]
     marks = {(i, 1): "bad" for i, name in enumerate(report.rows) if refuted(report, name)}
     note = "original: the model before forgetting; retrain: the model retrained without the forgotten examples"
     seeds = f"mean ± standard deviation of {report.seeds} seeds"

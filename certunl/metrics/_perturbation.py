@@ -27,9 +27,9 @@ def perturbed(data: Dataset, key: Key) -> Dataset:
     """`data` with x + TAU std(x) Z for standard normals Z; std(x) is that of all numbers of one array of the inputs."""
     leaves, structure = jax.tree.flatten(data.x)
     keys = jax.random.split(key, len(leaves))
-    scales = [TAU * jnp.std(leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32))) for leaf in leaves]
-    noisy = [
-        (leaf + scale * jax.random.normal(one, leaf.shape, scale.dtype)).astype(leaf.dtype)
-        for leaf, scale, one in zip(leaves, scales, keys, strict=True)
-    ]
+    noisy = []
+    for leaf, own in zip(leaves, keys, strict=True):
+        wide = leaf.astype(leaf.dtype if jnp.finfo(leaf.dtype).bits >= 32 else jnp.float32)
+        noise = jax.random.normal(own, leaf.shape, wide.dtype)
+        noisy.append((wide + TAU * jnp.std(wide) * noise).astype(leaf.dtype))
     return replace(data, x=jax.tree.unflatten(structure, noisy))

@@ -16,7 +16,8 @@ def fidelity(outcome: Outcome) -> dict[str, float]:
     The ideal value stands in brackets:
 
     * `distance` (0): ‖params − retrained‖.
-    * `relative_distance` (0): the distance over ‖original − retrained‖, so that doing nothing has 1.
+    * `relative_distance` (0): the distance over ‖original − retrained‖, so that doing nothing has 1. It judges methods
+      that approximate the replayed retraining, and not heuristics, which aim at no parameters.
     * `cosine` (1): of the parameters of both models.
     * `update_cosine` (1): of their differences from the original parameters.
     * `loss_change_correlation`, `loss_change_rank_correlation` (1): Pearson's and Spearman's, over the forgotten
