@@ -157,7 +157,7 @@ def _epochs(found: dict[float, Row], network: str) -> Statement:
 
 
 def draw(rows: list[Row], figure: Any) -> None:
-    axes = figure.subplots(1, 4, sharey=True)
+    axes = figure.subplots(1, 4)
     for axis, knob in zip(axes, ("rate", "decay", "epochs", "clip"), strict=True):
         mine = sorted(select(rows, knob=knob), key=lambda row: float(row["value"]))
         curves(axis, mine, "value", "distance", "network")

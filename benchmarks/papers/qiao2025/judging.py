@@ -100,4 +100,7 @@ def curves(axis: Any, rows: Sequence[Mapping[str, Any]], x: str, y: str, line: s
         places = [float(str(row[x]).rstrip("%")) for row in found]
         means, spreads = [row[y][0] for row in found], np.nan_to_num([row[y][1] for row in found])
         if found:
-            axis.errorbar(places, means, spreads, marker="o", markersize=3, linewidth=1, capsize=2, label=str(value))
+            below = np.minimum(spreads, 0.9 * np.abs(means))  # so that a logarithmic axis can show it
+            axis.errorbar(
+                places, means, (below, spreads), marker="o", markersize=3, linewidth=1, capsize=2, label=str(value)
+            )

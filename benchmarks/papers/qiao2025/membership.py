@@ -119,20 +119,22 @@ def _noise(rows: list[Row], network: str) -> Statement:
 
 
 def draw(rows: list[Row], figure: Any) -> None:
-    axes = figure.subplots(1, 2, sharey=True)
+    axes, styles = (
+        figure.subplots(1, 2, sharey=True),
+        dict(zip((f"{s:g}" for s in SIGMAS), ("-", "--", ":"), strict=True)),
+    )
     network = rows[0]["network"]
     for axis, attack in zip(axes, ATTACKS, strict=True):
         axis.axhline(0.5, color="grey", linestyle=":", linewidth=1)
         for sigma in dict.fromkeys(row["sigma"] for row in rows):
             for number, method in enumerate(METHODS):
                 mine = [r for r in select(rows, network=network, sigma=sigma, method=method) if f"{attack}_auc" in r]
-                style = dict(zip(map(str, ("0", "0.01", "0.1")), ("-", "--", ":"), strict=True))[sigma]
                 places = [float(row["forgotten"].rstrip("%")) for row in mine]
                 label = f"{method}, sigma {sigma}"
-                axis.plot(places, [r[f"{attack}_auc"][0] for r in mine], style, color=f"C{number}", label=label)
+                axis.plot(places, [r[f"{attack}_auc"][0] for r in mine], styles[sigma], color=f"C{number}", label=label)
         axis.set(title=f"{attack.upper().replace('_', '-')}, {network}", xlabel="forgotten, %")
     axes[0].set_ylabel("AUC")
-    axes[0].legend(fontsize=5, ncols=3)
+    figure.legend(*axes[0].get_legend_handles_labels(), fontsize=6, ncols=3, loc="outside upper center")
 
 
 TABLE = Table(

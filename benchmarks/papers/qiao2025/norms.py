@@ -75,7 +75,7 @@ def draw(rows: list[Row], figure: Any) -> None:
             for f in (min, max)
         ]
         axis.plot(ends, ends, color="grey", linestyle=":", linewidth=1)
-        axis.set(title=network, xlabel="‖change by retraining‖", xscale="log", yscale="log")
+        axis.set(title=network, xlabel="‖change by retraining‖")
     axes[0].set_ylabel("‖approximate change‖")
     axes[0].legend(fontsize=6, title="forgotten", title_fontsize=6)
 

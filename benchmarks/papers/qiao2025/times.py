@@ -18,7 +18,7 @@ from certunl.timing import Stopwatch
 
 __all__ = ["TABLE"]
 
-SHARE, CALLS = 0.01, 5
+SHARE, CALLS = 0.01, 3
 
 
 def jobs(scale: str) -> list[Job]:
