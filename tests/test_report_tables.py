@@ -13,6 +13,7 @@ from certunl.evaluation.shading import shade
 from certunl.evaluation.tables import Table, main, turned
 from certunl.report import draw, markdown, page
 from certunl.report._html import _STYLE
+from tests import reports
 from tests.test_report import audit, small, tables
 
 ROWS = {
@@ -94,7 +95,17 @@ def test_colours_and_intervals_follow_their_numbers_when_a_table_is_turned():
     assert other.small[1, 4] == table.small[3, 2] and other.rows[1][4] == table.rows[3][2] == "0.91"
     text = markup(other)
     assert 'style="background: rgba(0, 114, 178, 0.15)">0.91<br>' in text and text.count("<td") == 15
-    assert ">Orange</span>: above retraining." in text and "Orange" not in markup(Table(["a"], [["b"]]))
+    assert ">Orange</span>: above retraining. <span" in text and ">Blue</span>: below" in text
+    assert "Orange" not in markup(Table(["a"], [["b"]]))
+
+
+def test_a_notebook_shows_the_tables_of_the_page_and_nothing_that_runs():
+    report = reports.report(attacks=("loss_threshold", "lira"))
+    shown, text = report._repr_html_(), page("x", {}, [(report, [])], figures=[[]])
+    assert tables(shown) == tables(text)
+    assert lead(report) in shown and "<strong>REFUTED: rewind_to_delete claims" in shown
+    assert not any(word in shown for word in ("<script", "<img", "http", "#fff")) and len(shown) < 40_000
+    assert "<b>" not in small(request="<b>")._repr_html_() and "Audits" not in small()._repr_html_()
 
 
 def luminance(colour):

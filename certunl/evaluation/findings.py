@@ -11,7 +11,7 @@ from certunl.membership.roc import Attacked
 if TYPE_CHECKING:
     from certunl.evaluation.report import Report
 
-__all__ = ["alarms", "areas", "attacked", "claims", "power"]
+__all__ = ["absent", "alarms", "areas", "attacked", "claims", "power"]
 
 
 def alarms(report: "Report") -> list[str]:
@@ -90,6 +90,11 @@ def power(report: "Report") -> Table:
     columns = [0, *(i for i in range(1, len(header) + 1) if any(row[i] != "-" for row in rows))]
     note = "True positive rate at 0.1% and 1% false positives. It needs at least 1,000 and 100 non-members."
     return Table([["model", *header][i] for i in columns], [[row[i] for i in columns] for row in rows], note)
+
+
+def absent(report: "Report") -> Table:
+    """The methods and parts of the evaluation that are missing, with the reasons."""
+    return Table(["method", "reason"], [[name, reason] for name, reason in report.left_out.items()], words=(1,))
 
 
 def attacked(report: "Report") -> dict[str, dict[str, Attacked]]:

@@ -16,7 +16,7 @@ def markup(table: Table) -> str:
     head = f"<thead>{_line(table, table.header, -1)}</thead>" if any(table.header) else ""
     rows = "".join(_line(table, row, number) for number, row in enumerate(table.rows))
     notes = [html.escape(note) for note in (table.note, table.key) if note]
-    notes += [f'<span style="{_colour(1)}">Orange</span>{KEY.removeprefix("Orange")}'] * bool(table.shades)
+    notes += [_key()] * bool(table.shades)
     many = " class=many" if max(map(len, (cell for row in table.rows for cell in row[1:2])), default=0) > 18 else ""
     note = f"<p class=note>{'<br>'.join(notes)}</p>" if notes else ""
     return f"<div class=wide tabindex=0><table{many}>{head}<tbody>{rows}</tbody></table></div>{note}\n"

@@ -9,6 +9,7 @@ import numpy as np
 from certunl.audits.audit import Audit
 from certunl.errors import BadInput
 from certunl.evaluation.frame import records
+from certunl.evaluation.notebook import notebook
 from certunl.evaluation.tables import deviation, number
 from certunl.membership.roc import Attacked
 
@@ -88,6 +89,9 @@ class Report:
         import pandas
 
         return pandas.DataFrame(records(self)).set_index("model")
+
+    def _repr_html_(self) -> str:
+        return notebook(self)
 
     def __str__(self) -> str:
         cells = self.cells()

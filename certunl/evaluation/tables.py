@@ -14,15 +14,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Table",
+    "beside",
     "by_class",
     "class_losses",
     "deviation",
+    "heading",
     "main",
     "number",
     "refuted",
     "turned",
 ]
 
+_FEW = 6
+"""Up to this many models are columns of the main table; more models are lines."""
 _COST = ("seconds", "solver_residual")
 _CLASS = re.compile(r"class_(.+)_([^_]+)_accuracy")
 _CLASS_LOSS = re.compile(r"class_(.+)_([^_]+)_loss")
@@ -51,6 +55,13 @@ class Table:
     small: dict[tuple[int, int], str] = field(default_factory=dict)
     shades: dict[tuple[int, int], float] = field(default_factory=dict)
     key: str = ""
+
+
+def heading(report: "Report") -> str:
+    """The request and its size."""
+    size = f"{report.forgotten} example{'s' * (report.forgotten != 1)} forgotten"
+    size += f", {report.seeds} seeds" if report.seeds > 1 else ""
+    return f"{report.request} ({size})" if report.request else size
 
 
 def number(value: float, digits: int = 4) -> str:
@@ -105,6 +116,12 @@ def _below(report: "Report", name: str, column: str) -> str:
     low, high = wilson(value, size)
     digits = 3 if high - low >= 0.002 else 4
     return f"[{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def beside(report: "Report") -> Table:
+    """The main table with a column for each model if they are few, which then fits a phone."""
+    table = main(report)
+    return turned(table) if len(table.rows) <= _FEW else table
 
 
 def turned(table: Table) -> Table:

@@ -4,19 +4,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from certunl.evaluation import Report
-from certunl.evaluation.findings import alarms, areas, claims, power
+from certunl.evaluation.findings import absent, alarms, areas, claims, power
 from certunl.evaluation.lead import lead
-from certunl.evaluation.tables import Table, class_losses, main, turned
+from certunl.evaluation.tables import Table, beside, class_losses, heading
 from certunl.report._draw import Picture, draw
 
 __all__ = ["Alarm", "Block", "Heading", "Pictures", "Printed", "Reports", "Words", "blocks", "pictures"]
 
 Reports = Sequence[tuple[Report, list[str]]]
 """Each Report with its printed certificates."""
-
-
-_FEW = 6
-"""Up to this many models are columns of the main table, which then fits a phone; more models are lines."""
 
 
 class Heading(NamedTuple):
@@ -70,13 +66,10 @@ def blocks(
 
 def _one(report: Report, certificates: list[str], figures: list[Picture]) -> Iterator[Block]:
     """The chapter of one Report."""
-    size = f"{report.forgotten} example{'s' * (report.forgotten != 1)} forgotten"
-    size += f", {report.seeds} seeds" if report.seeds > 1 else ""
-    yield Heading(2, f"{report.request} ({size})" if report.request else size)
+    yield Heading(2, heading(report))
     for sentence in alarms(report):
         yield Alarm(sentence)
-    table = main(report)
-    yield turned(table) if len(table.rows) <= _FEW else table
+    yield beside(report)
     if report.audits:
         yield Heading(3, "Audits")
         yield claims(report)
@@ -91,7 +84,7 @@ def _one(report: Report, certificates: list[str], figures: list[Picture]) -> Ite
         yield Pictures([picture for picture in figures if _of_attacks(picture)])
     if report.left_out:
         yield Heading(3, "Left out")
-        yield Table(["method", "reason"], [[name, reason] for name, reason in report.left_out.items()], words=(1,))
+        yield absent(report)
     if certificates:
         yield Heading(3, "Certificates")
         for text in certificates:

@@ -17,7 +17,7 @@ from certunl.evaluation import Report
 from certunl.evaluation.findings import alarms, areas, claims, power
 from certunl.evaluation.lead import lead
 from certunl.evaluation.tables import Table as Cells
-from certunl.evaluation.tables import main, turned
+from certunl.evaluation.tables import heading, main, turned
 
 __all__ = ["progress", "show"]
 
@@ -25,8 +25,7 @@ __all__ = ["progress", "show"]
 def show(report: Report) -> None:
     """Prints `report` as tables no wider than the terminal, with alarms, metrics, audits, attacks and controls."""
     console = Console()
-    size = f"{report.forgotten} examples forgotten"
-    console.print(Text(f"\n{report.request} ({size})" if report.request else f"\n{size}", "bold"))
+    console.print(Text(f"\n{heading(report)}", "bold"))
     console.print(Text(lead(report)))
     for sentence in alarms(report):
         console.print(Text(sentence, "bold red"))
