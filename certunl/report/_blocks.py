@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from certunl.evaluation import Report
-from certunl.evaluation.findings import absent, alarms, areas, claims, power
+from certunl.evaluation.findings import alarms, every_table
 from certunl.evaluation.lead import lead
-from certunl.evaluation.tables import Table, beside, class_losses, heading
+from certunl.evaluation.tables import Table, beside, heading
 from certunl.report._draw import Picture, draw
 
 __all__ = ["Alarm", "Block", "Heading", "Pictures", "Printed", "Reports", "Words", "blocks", "pictures"]
@@ -69,22 +69,23 @@ def _one(report: Report, certificates: list[str], figures: list[Picture]) -> Ite
     yield Heading(2, heading(report))
     for sentence in alarms(report):
         yield Alarm(sentence)
-    yield beside(report)
-    if report.audits:
+    tables = every_table(report)
+    yield beside(tables["models"])
+    if "audits" in tables:
         yield Heading(3, "Audits")
-        yield claims(report)
+        yield tables["audits"]
     yield Pictures([picture for picture in figures if not _of_attacks(picture)])
-    if len((losses := class_losses(report)).header) > 1:
-        yield losses
-    if report.attacks or report.controls:
+    if "class losses" in tables:
+        yield tables["class losses"]
+    if "attacks" in tables:
         yield Heading(3, "Attacks")
-        yield areas(report)
-        if len((rates := power(report)).header) > 1:
-            yield rates
+        yield tables["attacks"]
+        if "rates" in tables:
+            yield tables["rates"]
         yield Pictures([picture for picture in figures if _of_attacks(picture)])
-    if report.left_out:
+    if "left out" in tables:
         yield Heading(3, "Left out")
-        yield absent(report)
+        yield tables["left out"]
     if certificates:
         yield Heading(3, "Certificates")
         for text in certificates:
