@@ -9,7 +9,7 @@ from certunl.evaluation.lead import lead
 from certunl.evaluation.tables import Table, beside, heading
 from certunl.report._draw import Picture, draw
 
-__all__ = ["Alarm", "Block", "Heading", "Pictures", "Printed", "Reports", "Words", "blocks", "pictures"]
+__all__ = ["Alarm", "Block", "Heading", "Pictures", "Printed", "Reports", "Words", "blocks", "pictures", "prefixes"]
 
 Reports = Sequence[tuple[Report, list[str]]]
 """Each Report with its printed certificates."""
@@ -42,9 +42,14 @@ class Pictures(NamedTuple):
 Block = Heading | Words | Alarm | Printed | Pictures | Table
 
 
-def pictures(reports: Reports) -> list[list[Picture]]:
-    """The figures of each Report. No two have the same name."""
-    return [draw(report, f"{place}-" if len(reports) > 1 else "") for place, (report, _) in enumerate(reports, 1)]
+def pictures(reports: Reports, formats: Sequence[str] = ()) -> list[list[Picture]]:
+    """The figures of each Report, as PNG and in `formats`. No two have the same name."""
+    return [draw(report, prefix, formats) for prefix, (report, _) in zip(prefixes(reports), reports, strict=True)]
+
+
+def prefixes(reports: Reports) -> list[str]:
+    """The beginning of the names of each Report's files."""
+    return [f"{place}-" if len(reports) > 1 else "" for place in range(1, len(reports) + 1)]
 
 
 def blocks(
