@@ -59,6 +59,8 @@ from tests.verbs import SMALL, certunl, listing, refused
         ),
         (("evaluate", "NEW"), "no run folder"),
         (("report", "NEW"), "no run folder"),
+        (("report", "RUN", "--formats", "pdf", "xls"), "formats must be one of pdf, svg, csv, tex, got 'xls'"),
+        (("compare", "RUN", "--formats", "xls"), "formats must be one of"),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_one_sentence_and_changes_nothing(folder, tmp_path, capsys, words, sentence):

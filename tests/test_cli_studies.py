@@ -63,8 +63,10 @@ def test_releases_are_attacked_where_asked(folder, capsys):
 
 def test_a_page_without_attacks_says_so(linear, capsys):
     certunl("forget", linear, "--method", "finetune", "--request", "random:8")
-    certunl("report", linear)
+    certunl("report", linear, "--formats", "csv", "svg")
     assert "nothing was attacked" in capsys.readouterr().out
+    assert (linear / "report" / "models.csv").read_text().startswith("model,verdict,seconds,")
+    assert (linear / "report" / "01-distance.svg").exists() and not (linear / "report" / "tables.tex").exists()
     assert "nothing was attacked" in (linear / "report.html").read_text()
 
 

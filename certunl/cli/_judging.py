@@ -5,11 +5,11 @@ from typing import Any
 
 from certunl import registry
 from certunl.cli._again import Again, damaged, reports_of
-from certunl.cli._words import Attacks, Folder, attacking, made_with, opened, paged, say, seeded
+from certunl.cli._words import Attacks, Folder, Formats, attacking, made_with, opened, paged, say, seeded
 from certunl.errors import BadInput, understood
 from certunl.evaluation import evaluate_all
 from certunl.folders import RunFolder
-from certunl.report import to_json, write
+from certunl.report import check_formats, to_json, write
 from certunl.report.console import progress, show
 
 __all__ = ["evaluate", "report"]
@@ -51,13 +51,14 @@ def evaluate(folder: Folder, /, attacks: Attacks = (), shadows: int | None = Non
         show(report)
 
 
-def report(folder: Folder, /) -> None:
+def report(folder: Folder, /, formats: Formats = ()) -> None:
     """Writes RUN/report.html and report.md: tables, figures, certificates. If a release is newer than the last
-    evaluation, it evaluates first, with the same attacks as the last time.
+    evaluation, it evaluates first, with the same attacks as the last time. Other formats are written into RUN/report.
 
     Args:
         folder: the run folder.
     """
+    check_formats(formats)
     place = RunFolder(folder)
     with understood(damaged(folder / "attacked.json")):
         last = place.read("attacked", {"attacks": ()})
@@ -79,7 +80,7 @@ def report(folder: Folder, /) -> None:
         else:
             settings["attacks"] = f"nothing was attacked: certunl evaluate {folder.name} --attacks all"
             say(settings["attacks"])
-        write(folder, f"certunl: {folder.name}", made_with(place) | settings | audits, pages, warnings)
+        write(folder, f"certunl: {folder.name}", made_with(place) | settings | audits, pages, warnings, formats=formats)
     say(f"wrote {folder / 'report.html'}, and the same as report.md")
     for sentence in warnings:
         say(f"warning: {sentence}")

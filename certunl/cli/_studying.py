@@ -15,6 +15,7 @@ from certunl.cli._again import Again
 from certunl.cli._words import (
     Attacks,
     Folder,
+    Formats,
     Settings,
     Words,
     attacking,
@@ -30,7 +31,7 @@ from certunl.evaluation import Report
 from certunl.evaluation.comparison import compare as compare_all
 from certunl.evaluation.comparison import every_method
 from certunl.folders import RunFolder
-from certunl.report import to_json, write
+from certunl.report import check_formats, to_json, write
 from certunl.report.console import progress, show
 from certunl.training.run import Run
 
@@ -51,6 +52,7 @@ def compare(
     single: int = 0,
     patience: float = 60.0,
     tune: bool = False,
+    formats: Formats = (),
     seed: int = 0,
 ) -> None:
     """Compares methods on the same requests and writes RUN/comparison.html and comparison.md. It releases nothing.
@@ -73,6 +75,7 @@ def compare(
             given are among those tried.
         seed: the randomness of requests, attacks and methods. The noise comes from secrets.
     """
+    check_formats(formats)
     ask_key, judge_key = jax.random.split(seeded(seed))
     tune_key = jax.random.fold_in(judge_key, 2**31)
     chosen, budget = every_method(_by_method(set), methods or None), Budget(epsilon=epsilon, delta=delta)
@@ -107,7 +110,7 @@ def compare(
             settings: dict[str, Any] = {"seed of the comparison": seed, "epsilon": epsilon, "delta": delta}
             settings |= {f"{r.request}: {name}": value for r in reports for name, value in r.settings.items()}
             title = f"certunl: {folder.name}, methods compared"
-            write(folder, title, made_with(place) | settings, paged(reports), name="comparison")
+            write(folder, title, made_with(place) | settings, paged(reports), name="comparison", formats=formats)
         again.done()
     for report in reports:
         show(report)

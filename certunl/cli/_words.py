@@ -20,6 +20,7 @@ from certunl.stream import method_of
 __all__ = [
     "Attacks",
     "Folder",
+    "Formats",
     "Settings",
     "Words",
     "answered",
@@ -43,6 +44,10 @@ def listed(text: str, names: Sequence[str]) -> Any:
 Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="the run folder")]
 Settings = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")]
 Words = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")]
+Formats = Annotated[
+    tuple[str, ...],
+    tyro.conf.arg(metavar="NAME ...", help="files beside the page: figures as pdf and svg, tables as csv and tex."),
+]
 Attacks = Annotated[
     tuple[str, ...],
     tyro.conf.arg(

@@ -5,14 +5,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from certunl.evaluation.shading import shade
-from certunl.evaluation.tables import Table, number
+from certunl.evaluation.tables import Table, class_losses, main, number
 from certunl.membership.power import understatement
 from certunl.membership.roc import Attacked
 
 if TYPE_CHECKING:
     from certunl.evaluation.report import Report
 
-__all__ = ["absent", "alarms", "areas", "attacked", "claims", "power"]
+__all__ = ["alarms", "areas", "attacked", "claims", "every_table", "power"]
+
+
+def every_table(report: "Report") -> dict[str, Table]:
+    """Every table of `report` that has something to show, by name: "models", "audits", "class losses" and so on."""
+    attacked = bool(report.attacks or report.controls)
+    tables = {"models": main(report)}
+    tables |= {"audits": claims(report)} if report.audits else {}
+    tables |= {"class losses": class_losses(report)}
+    tables |= {"attacks": areas(report), "rates": power(report)} if attacked else {}
+    tables |= {"left out": absent(report)} if report.left_out else {}
+    return {name: table for name, table in tables.items() if len(table.header) > 1}
 
 
 def alarms(report: "Report") -> list[str]:

@@ -3,7 +3,7 @@
 import html
 from typing import TYPE_CHECKING
 
-from certunl.evaluation.findings import absent, alarms, areas, claims, power
+from certunl.evaluation.findings import alarms, every_table
 from certunl.evaluation.lead import lead
 from certunl.evaluation.markup import markup
 from certunl.evaluation.tables import beside, heading
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["notebook"]
 
 _STYLE = (
-    ".certunl .wide { overflow-x: auto } .certunl td:not(.prose) { white-space: nowrap }"
-    " .certunl small { opacity: .75 } .certunl :is(td.bad, td.odd, tr.retrain td) { font-weight: 700 } "
+    ".certunl .wide { overflow-x: auto } .certunl td:not(.prose) { white-space: nowrap } "
+    ".certunl small { opacity: .75 } .certunl :is(td.bad, td.odd, tr.retrain td) { font-weight: 700 } "
     ".certunl :is(th:first-child, .words) { text-align: left }"
 )
 """Text keeps the colour of the notebook, light or dark."""
@@ -25,8 +25,5 @@ def notebook(report: "Report") -> str:
     """The first sentence, alarms and tables of the page as HTML, without figures and scripts."""
     parts = [f"<p>{html.escape(f'{heading(report)}. {lead(report)}')}</p>"]
     parts += [f"<p><strong>{html.escape(sentence)}</strong></p>" for sentence in alarms(report)]
-    tables = [beside(report)] + [claims(report)] * bool(report.audits)
-    tables += [areas(report), power(report)] if report.attacks or report.controls else []
-    tables += [absent(report)] * bool(report.left_out)
-    parts += [markup(table) for table in tables if len(table.header) > 1]
+    parts += [markup(beside(table) if name == "models" else table) for name, table in every_table(report).items()]
     return f"<div class=certunl><style>{_STYLE}</style>{''.join(parts)}</div>"

@@ -118,9 +118,8 @@ def _below(report: "Report", name: str, column: str) -> str:
     return f"[{low:.{digits}f}, {high:.{digits}f}]"
 
 
-def beside(report: "Report") -> Table:
+def beside(table: Table) -> Table:
     """The main table with a column for each model if they are few, which then fits a phone."""
-    table = main(report)
     return turned(table) if len(table.rows) <= _FEW else table
 
 

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from certunl.evaluation import Report
-from certunl.evaluation.findings import absent, alarms, areas, claims, power
+from certunl.evaluation.findings import alarms, every_table
 from certunl.evaluation.lead import lead
-from certunl.evaluation.tables import Table, beside, class_losses, heading
+from certunl.evaluation.tables import Table, beside, heading
 from certunl.report._draw import Picture, draw
 
-__all__ = ["Alarm", "Block", "Heading", "Pictures", "Printed", "Reports", "Words", "blocks", "pictures"]
+__all__ = ["Alarm", "Block", "Heading", "Pictures", "Printed", "Reports", "Words", "blocks", "pictures", "prefixes"]
 
 Reports = Sequence[tuple[Report, list[str]]]
 """Each Report with its printed certificates."""
@@ -42,9 +42,14 @@ class Pictures(NamedTuple):
 Block = Heading | Words | Alarm | Printed | Pictures | Table
 
 
-def pictures(reports: Reports) -> list[list[Picture]]:
-    """The figures of each Report. No two have the same name."""
-    return [draw(report, f"{place}-" if len(reports) > 1 else "") for place, (report, _) in enumerate(reports, 1)]
+def pictures(reports: Reports, formats: Sequence[str] = ()) -> list[list[Picture]]:
+    """The figures of each Report, as PNG and in `formats`. No two have the same name."""
+    return [draw(report, prefix, formats) for prefix, (report, _) in zip(prefixes(reports), reports, strict=True)]
+
+
+def prefixes(reports: Reports) -> list[str]:
+    """The beginning of the names of each Report's files."""
+    return [f"{place}-" if len(reports) > 1 else "" for place in range(1, len(reports) + 1)]
 
 
 def blocks(
@@ -69,22 +74,23 @@ def _one(report: Report, certificates: list[str], figures: list[Picture]) -> Ite
     yield Heading(2, heading(report))
     for sentence in alarms(report):
         yield Alarm(sentence)
-    yield beside(report)
-    if report.audits:
+    tables = every_table(report)
+    yield beside(tables["models"])
+    if "audits" in tables:
         yield Heading(3, "Audits")
-        yield claims(report)
+        yield tables["audits"]
     yield Pictures([picture for picture in figures if not _of_attacks(picture)])
-    if len((losses := class_losses(report)).header) > 1:
-        yield losses
-    if report.attacks or report.controls:
+    if "class losses" in tables:
+        yield tables["class losses"]
+    if "attacks" in tables:
         yield Heading(3, "Attacks")
-        yield areas(report)
-        if len((rates := power(report)).header) > 1:
-            yield rates
+        yield tables["attacks"]
+        if "rates" in tables:
+            yield tables["rates"]
         yield Pictures([picture for picture in figures if _of_attacks(picture)])
-    if report.left_out:
+    if "left out" in tables:
         yield Heading(3, "Left out")
-        yield absent(report)
+        yield tables["left out"]
     if certificates:
         yield Heading(3, "Certificates")
         for text in certificates:

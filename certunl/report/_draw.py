@@ -3,10 +3,12 @@
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from certunl.evaluation import Report
@@ -28,19 +30,22 @@ class Picture(NamedTuple):
         name: the name of its file.
         said: the caption, also used as alternative text.
         png: the content of the file.
+        more: {"pdf": the content, "svg": the content}, for the formats besides PNG.
     """
 
     name: str
     said: str
     png: bytes
+    more: Mapping[str, bytes] = MappingProxyType({})
 
 
-def draw(report: Report, prefix: str = "") -> list[Picture]:
-    """The figures of `report`; file names begin with `prefix`."""
+def draw(report: Report, prefix: str = "", formats: Sequence[str] = ()) -> list[Picture]:
+    """The figures of `report`; file names begin with `prefix`. `formats` are "pdf" and "svg", besides PNG."""
     pictures = []
     for place, (name, caption, figure) in enumerate(figures(report), 1):
         safe = re.sub(r"[^A-Za-z0-9_-]+", "-", name)[:60]  # names of attacks are the user's
-        pictures.append(Picture(f"{prefix}{place:02d}-{safe}.png", caption, _png(figure)))
+        more = {form: _saved(figure, form) for form in formats}
+        pictures.append(Picture(f"{prefix}{place:02d}-{safe}.png", caption, _saved(figure, "png"), more))
     return pictures
 
 
@@ -174,9 +179,14 @@ def _classes(report: Report, split: str, labels: list[str]) -> Figure:
     return figure
 
 
-def _png(figure: Figure) -> bytes:
+_DATED = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+"""No date, so that the same figure is the same file."""
+
+
+def _saved(figure: Figure, form: str) -> bytes:
     buffer = io.BytesIO()
-    with warnings.catch_warnings():
+    # fonts as TrueType, which publishers ask for
+    with warnings.catch_warnings(), rc_context({"pdf.fonttype": 42, "svg.hashsalt": "certunl"}):
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # a box is drawn for it; the tables show the name
-        figure.savefig(buffer, format="png", dpi=150)
+        figure.savefig(buffer, format=form, dpi=150, metadata=_DATED[form])
     return buffer.getvalue()
