@@ -12,7 +12,7 @@ import numpy as np
 import certunl as cu
 from benchmarks.papers.grounds import accuracy
 from benchmarks.papers.qiao2025.judging import DISTANCES, KEY, clipped_steps, curves, jobs_of, judged
-from benchmarks.papers.qiao2025.trainings import CNN, LR, Training, asked, smooth, trained
+from benchmarks.papers.qiao2025.trainings import CNN, LR, ORIGIN, Training, asked, smooth, trained
 from benchmarks.papers.table import Column, Job, Row, Statement, Table, select
 
 __all__ = ["TABLE"]
@@ -75,7 +75,7 @@ def changed(training: Training, seed: int, knob: str, value: float) -> tuple[cu.
     rates = rate * decay ** np.arange(len(run.schedule))
     # the schedule alone has the rates, so that every rate and decay runs the same compiled programs
     schedule = replace(run.schedule, rates=jnp.asarray(rates, run.schedule.rates.dtype))
-    return cu.fit(run.problem, run.recipe, run.start, schedule, origin="drawn by the code of the benchmark"), test
+    return cu.fit(run.problem, run.recipe, run.start, schedule, origin=ORIGIN), test
 
 
 def statements(rows: list[Row]) -> list[Statement]:

@@ -12,13 +12,15 @@ import certunl as cu
 from benchmarks.papers.grounds import initialised, load, subset
 from certunl.training.schedule import draw
 
-__all__ = ["CNN", "LR", "SEEDS", "TARGETS", "WINE", "Training", "asked", "schedule", "smooth", "trained"]
+__all__ = ["CNN", "LR", "ORIGIN", "SEEDS", "TARGETS", "WINE", "Training", "asked", "schedule", "smooth", "trained"]
 
 SEEDS = (42, 930, 124, 114514, 3407, 5, 1)
 TARGETS = {
     "paper": "the divisor stays |B| and the regulariser leaves with the example, as the text says",
     "mean": "the mean over who is left in the batch and the whole regulariser, as the retraining script computes",
 }
+ORIGIN = "drawn by the code of the benchmark"
+"""One text for all runs, because runs of another origin compile their programs again."""
 POOL, HELD_OUT = 10_000, 2000
 """The images that subsets are drawn from, and those of the test set."""
 
@@ -118,6 +120,27 @@ def schedule(key: Any, recipe: cu.Recipe, examples: int) -> cu.Schedule:
     return cu.Schedule(indices, weights, jnp.asarray(rates), divisors)
 
 
+@dataclass(frozen=True)
+class TorchStart:
+    """Draws kernels and biases uniformly from ±1/√(inputs of the layer), as PyTorch does by default.
+
+    Args:
+        init: the model's own start, for the shapes.
+    """
+
+    init: Any
+
+    def __call__(self, key: Any) -> Any:
+        return self._drawn(jax.eval_shape(self.init, key), key)
+
+    def _drawn(self, tree: Any, key: Any) -> Any:
+        keys = {name: jax.random.fold_in(key, number) for number, name in enumerate(sorted(tree))}
+        if "kernel" not in tree:
+            return {name: self._drawn(part, keys[name]) for name, part in tree.items()}
+        end = float(np.prod(tree["kernel"].shape[:-1])) ** -0.5
+        return {name: jax.random.uniform(keys[name], a.shape, a.dtype, -end, end) for name, a in tree.items()}
+
+
 def trained(training: Training, seed: int, target: str = "paper") -> tuple[cu.Run, cu.Dataset]:
     """(the run, test examples). Training itself does not depend on `target`, one of `TARGETS` or "step".
 
@@ -129,10 +152,10 @@ def trained(training: Training, seed: int, target: str = "paper") -> tuple[cu.Ru
     if target != "paper":
         denominator = "retained" if target == "mean" else "batch"
         recipe, l2 = replace(recipe, denominator=denominator, weight_decay=l2), 0.0
-    problem = initialised(cu.classification(training.model, train, l2=l2))
+    problem = cu.classification(training.model, train, l2=l2)
+    problem = initialised(replace(problem, init=TorchStart(problem.init)))
     batches = schedule(order_key, recipe, len(train))
-    origin = "drawn by the code of the benchmark, in the same order each epoch"
-    return cu.fit(problem, recipe, problem.init(start_key), batches, origin=origin), test
+    return cu.fit(problem, recipe, problem.init(start_key), batches, origin=ORIGIN), test
 
 
 def asked(run: cu.Run, seed: int, share: float) -> np.ndarray:
