@@ -1,5 +1,6 @@
 """The report on Reports made up for it: what stands on the page, and what is left out."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -11,12 +12,13 @@ from certunl.membership.roc import Attacked
 from certunl.report import draw, markdown, page, write
 from tests import reports
 
-CERTIFICATE = "newton-1\nPROVED: newton, every assumption is proved by the code"
+CERTIFICATE = "PROVED: newton, every assumption is proved by the code"
 
 
 @pytest.fixture(scope="module")
 def full():
-    return reports.report(attacks=("loss_threshold", "lira"))
+    report = reports.report(attacks=("loss_threshold", "lira"))
+    return dataclasses.replace(report, certificates={"newton-1": CERTIFICATE})
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +28,12 @@ def drawn(full):
 
 @pytest.fixture(scope="module")
 def text(full, drawn):
-    return page("mnist", {"seed": 0, "recipe": {"epochs": 20}}, [(full, [CERTIFICATE])], figures=drawn)
+    return page("mnist", {"seed": 0, "recipe": {"epochs": 20}}, [full], figures=drawn)
 
 
 @pytest.fixture(scope="module")
 def marked(full, drawn):
-    return markdown("mnist", {"seed": 0, "recipe": {"epochs": 20}}, [(full, [CERTIFICATE])], figures=drawn)
+    return markdown("mnist", {"seed": 0, "recipe": {"epochs": 20}}, [full], figures=drawn)
 
 
 def tables(text):
@@ -72,7 +74,7 @@ def test_a_refuted_claim_is_red_beside_its_bound(text, marked):
     assert line[1:6] == ["REFUTED", "ε = 1 at δ = 1e-05", "ε ≥ 2.314", "99%", "PROVED"]
     assert "**PROVED: REFUTED**" in marked and "> **Alarm.** REFUTED: rewind\\_to\\_delete" in marked
     held = small(verdicts={"original": "PROVED"}, audits={"original": audit(0.9)})
-    assert "REFUTED" not in page("x", {}, [(held, [])])
+    assert "REFUTED" not in page("x", {}, [held])
 
 
 def audit(lower):
@@ -105,7 +107,7 @@ def test_only_an_interval_apart_from_the_retrained_model_s_is_marked(low, high, 
         "retrain": Attacked(auc=0.5, low=0.45, high=0.55, **rest),
         "x": Attacked(auc=0.5, low=low, high=high, **rest),
     }
-    areas, power = tables(page("x", {}, [(small(attacks={n: {"a": one} for n, one in found.items()}), [])]))[1:]
+    areas, power = tables(page("x", {}, [small(attacks={n: {"a": one} for n, one in found.items()})]))[1:]
     assert areas[1:] == [["retrain", "0.500 [0.450, 0.550]"], ["x", f"{sign}0.500 [{low:.3f}, {high:.3f}]"]]
     assert power == [["model", "a at 1%"], ["retrain", "2%"], ["x", "2%"]]  # nothing is told at 0.1%
 
@@ -133,7 +135,7 @@ def test_markdown_says_what_the_page_says(text, marked):
     told = [[re.sub(r"\\(.)", r"\1", cell).strip("*") for cell in line] for line in cells if set(line[0]) != set(":-")]
     shown = [line for table in tables(text) for line in table]
     assert [line for line in told if any(line)] == shown
-    assert CERTIFICATE in text and f"```text\n{CERTIFICATE}\n```" in marked
+    assert f"<pre>newton-1\n{CERTIFICATE}</pre>" in text and f"```text\nnewton-1\n{CERTIFICATE}\n```" in marked
     for words in ("recipe: epochs", "jackknife", "3.8 GB"):
         assert words in text and words in marked
 
@@ -141,7 +143,7 @@ def test_markdown_says_what_the_page_says(text, marked):
 def test_a_few_models_stand_beside_one_another_and_what_forgetting_took_comes_last():
     rows = {"original": {"seconds": np.nan, "test_loss": 1.0}, "retrain": {"seconds": 2.0, "test_loss": 3.0}}
     held = small(rows=rows, verdicts={"retrain": "PROVED"}, audits={"retrain": audit(1.5)})
-    text = page("x", {}, [(held, [])])
+    text = page("x", {}, [held])
     lines = [["model", "original", "retrain"], ["verdict", "-", "PROVED: REFUTED"], ["test loss", "1", "3"]]
     assert tables(text)[0] == [*lines, ["seconds", "-", "2"]]
     assert '<td class="bad">PROVED: REFUTED</td>' in text
@@ -150,10 +152,10 @@ def test_a_few_models_stand_beside_one_another_and_what_forgetting_took_comes_la
 def test_what_is_missing_leaves_its_figure_out():
     bare = small()
     assert [picture.name for picture in draw(bare)] == ["01-distance.png"]
-    text = page("x", {}, [(bare, [])])
+    text = page("x", {}, [bare])
     assert not any(words in text for words in ("Attacks", "Audits", "Left out", "Certificates", "<nav"))
     nothing = small(rows={"original": {"distance": 0.0}, "retrain": {"distance": 0.0, "seconds": np.nan}})
-    assert draw(nothing) == [] and "<img" not in page("x", {}, [(nothing, [])])
+    assert draw(nothing) == [] and "<img" not in page("x", {}, [nothing])
 
 
 def test_names_and_numbers_of_every_kind_are_shown_as_they_are():
@@ -164,24 +166,31 @@ def test_names_and_numbers_of_every_kind_are_shown_as_they_are():
         rows=small().rows | rows, request="<i>", left_out={"<s>": "<u>"}, verdicts=dict.fromkeys(names, "PROVED")
     )
     found = {name: reports.report(attacks=("a/b",)).attacks["original"] for name in names}
-    odd = small(**vars(odd) | {"attacks": found, "tradeoffs": {n: {0.0: 0.9, 1.0: 0.5} for n in names}})
+    odd = small(
+        **vars(odd)
+        | {
+            "certificates": {"<pre>```": "<pre>"},
+            "attacks": found,
+            "tradeoffs": {n: {0.0: 0.9, 1.0: 0.5} for n in names},
+        }
+    )
     text, marked = (
-        page("<h>", {"<f>": "<g>"}, [(odd, ["<pre>```"])], ["<w>"]),
-        markdown("<h>", {}, [(odd, ["<pre>```"])], ["<w>"]),
+        page("<h>", {"<f>": "<g>"}, [odd], ["<w>"]),
+        markdown("<h>", {}, [odd], ["<w>"]),
     )
     for words in ("<b>", "<i>", "<s>", "<u>", "<h>", "<f>", "<g>", "<w>", "<pre>`"):
         assert words not in text
     assert [line[0] for line in tables(text)[0][3:]] == ["&lt;b&gt;&amp;&quot;&#x27;", *names[1:]]
     assert [line[2] for line in tables(text)[0][3:]] == ["-", "∞", "0", "1e-300", "2"]
-    assert "モデル\\|\\`é\\`" in marked and "````text\n<pre>```\n````" in marked
+    assert "モデル\\|\\`é\\`" in marked and "````text\n<pre>```\n<pre>\n````" in marked
     assert [picture.name for picture in draw(odd)][-1].endswith("auc-a-b.png")
 
 
 def test_a_folder_keeps_the_figures_of_its_last_report_alone(tmp_path):
-    write(tmp_path, "x", {}, [(small(), []), (small(), [])])
+    write(tmp_path, "x", {}, [small(), small()])
     assert sorted(path.name for path in (tmp_path / "report").iterdir()) == ["1-01-distance.png", "2-01-distance.png"]
     assert (tmp_path / "report.html").read_text().count("<nav>") == 0
-    write(tmp_path, "x", {"seed": 1}, [(small(), [])])
+    write(tmp_path, "x", {"seed": 1}, [small()])
     assert [path.name for path in (tmp_path / "report").iterdir()] == ["01-distance.png"]
     assert "](report/01-distance.png)" in (tmp_path / "report.md").read_text()
     assert (tmp_path / "report.md").stat().st_mode & 0o077 == 0

@@ -1,5 +1,7 @@
 """The page as a reader sees it, in headless Chromium: every figure shown, no text cut off, at a desk and on a phone."""
 
+import dataclasses
+
 import pytest
 
 from certunl.report import draw, page
@@ -23,9 +25,15 @@ def text():
     told[0].rows[LONG] = told[0].rows.pop("newton")
     told[0].attacks[LONG] = told[0].attacks.pop("newton")
     told[0].left_out[LONG] = "y" * 200
-    certificates = ["newton-1\nPROVED: newton, every assumption is proved\n  compared with  " + "retraining " * 40]
+    certificates = {"newton-1": "PROVED: newton, every assumption is proved\n  compared with  " + "retraining " * 40}
     drawn = [draw(told[0], "1-"), []]  # the second has none
-    return page(f"certunl: {LONG}", long, [(one, certificates) for one in told], ["z" * 200], figures=drawn)
+    return page(
+        f"certunl: {LONG}",
+        long,
+        [dataclasses.replace(one, certificates=certificates) for one in told],
+        ["z" * 200],
+        figures=drawn,
+    )
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -41,7 +41,7 @@ def full():
 @pytest.fixture(scope="module")
 def folder(full, hostile, tmp_path_factory):
     place = tmp_path_factory.mktemp("files")
-    write(place, "x", {}, [(full, []), (hostile, [])], formats=FORMATS)
+    write(place, "x", {}, [full, hostile], formats=FORMATS)
     return place / "report"
 
 
@@ -130,7 +130,7 @@ def test_the_document_of_all_tables_compiles(folder, tmp_path):
 
 
 def test_formats_that_nobody_asked_for_go_and_other_files_stay(tmp_path):
-    write(tmp_path, "x", {}, [(small(), [])], formats=FORMATS)
+    write(tmp_path, "x", {}, [small()], formats=FORMATS)
     first = {path.name: path.read_bytes() for path in (tmp_path / "report").iterdir()}
     assert set(first) == {
         "models.csv",
@@ -138,10 +138,10 @@ def test_formats_that_nobody_asked_for_go_and_other_files_stay(tmp_path):
         "tables.tex",
         *(f"01-distance.{f}" for f in ("png", "pdf", "svg")),
     }
-    write(tmp_path, "x", {}, [(small(), [])], formats=FORMATS)
+    write(tmp_path, "x", {}, [small()], formats=FORMATS)
     assert {path.name: path.read_bytes() for path in (tmp_path / "report").iterdir()} == first  # no date in any file
     (tmp_path / "report" / "tables.pdf").write_text("mine")
-    write(tmp_path, "x", {}, [(small(), [])])
+    write(tmp_path, "x", {}, [small()])
     assert {path.name for path in (tmp_path / "report").iterdir()} == {"01-distance.png", "tables.pdf"}
     with pytest.raises(cu.BadInput, match="formats must be one of pdf, svg, csv, tex, got 'xls'"):
-        write(tmp_path, "x", {}, [(small(), [])], formats=("pdf", "xls"))
+        write(tmp_path, "x", {}, [small()], formats=("pdf", "xls"))

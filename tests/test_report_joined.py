@@ -46,14 +46,14 @@ def test_numbers_are_means_with_the_deviation_of_a_sample(three):
 
 def test_the_page_shows_means_and_deviations(three):
     joined = join([seed(0.8), seed(0.84)])
-    text, marked = page("x", {}, [(joined, [])]), markdown("x", {}, [(joined, [])])
+    text, marked = page("x", {}, [joined]), markdown("x", {}, [joined])
     line = next(line for line in tables(text)[0] if line[0] == "test accuracy")
     assert line[1:] == ["0.9 ± 0", "0.82 ± 0.028"] and "| 0.82 ± 0.028 |" in marked
     assert "mean ± standard deviation of 2 seeds" in text and "(3 examples forgotten, 2 seeds)" in text
     assert re.search(r"test accuracy +0.9 ± 0 +0.82 ± 0.028", str(joined))
     pictures = draw(join(three))
     assert not any("roc" in one.name for one in pictures) and len(pictures) == 5
-    assert "(100 examples forgotten, 3 seeds)" in page("x", {}, [(join(three), [])], figures=[pictures])
+    assert "(100 examples forgotten, 3 seeds)" in page("x", {}, [join(three)], figures=[pictures])
 
 
 def test_a_verdict_is_the_worst_of_the_seeds_and_a_claim_the_largest():

@@ -31,8 +31,8 @@ def test_the_first_sentence_says_which_row_is_proved_and_what_it_costs():
     report = small(rows=ROWS, verdicts=PROVED, claims=CLAIMS)
     said = "newton + noise is PROVED with epsilon 1 at delta 1e-05: test accuracy 0.91 (retraining 0.96), 0.5 s "
     assert lead(report) == f"{said}(retraining 38.2 s)."
-    assert page("x", {}, [(report, [])]).index(said) < page("x", {}, [(report, [])]).index("This page")
-    text = markdown("x", {}, [(small(), []), (small(request="class:3"), [])])
+    assert page("x", {}, [report]).index(said) < page("x", {}, [report]).index("This page")
+    text = markdown("x", {}, [small(), small(request="class:3")])
     assert "\n\nNo row is PROVED: nothing was certified.\n\nclass:3: No row is PROVED" in text
 
 
@@ -61,12 +61,12 @@ def test_the_interval_is_wilson_s(right, size):
 
 def test_an_accuracy_has_its_interval_below_it_where_the_examples_are_counted():
     report = small(rows=ROWS, examples={"test": 2000})
-    text, marked = page("x", {}, [(report, [])]), markdown("x", {}, [(report, [])])
+    text, marked = page("x", {}, [report]), markdown("x", {}, [report])
     assert "0.96<br><small>[0.950, 0.968]</small>" in text and "0.96 \\[0.950, 0.968\\]" in marked
     assert "95% interval of an accuracy" in text and text.count("<small>") == len(ROWS)
-    assert "<small>" not in page("x", {}, [(small(rows=ROWS), [])])
+    assert "<small>" not in page("x", {}, [small(rows=ROWS)])
     close = small(rows=ROWS, examples={"test": 10**6})
-    assert "[0.9596, 0.9604]" in tables(page("x", {}, [(close, [])]))[0][2][2]
+    assert "[0.9596, 0.9604]" in tables(page("x", {}, [close]))[0][2][2]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_colours_and_intervals_follow_their_numbers_when_a_table_is_turned():
 
 def test_a_notebook_shows_the_tables_of_the_page_and_nothing_that_runs():
     report = reports.report(attacks=("loss_threshold", "lira"))
-    shown, text = report._repr_html_(), page("x", {}, [(report, [])], figures=[[]])
+    shown, text = report._repr_html_(), page("x", {}, [report], figures=[[]])
     assert tables(shown) == tables(text)
     assert lead(report) in shown and "<strong>REFUTED: rewind_to_delete claims" in shown
     assert not any(word in shown for word in ("<script", "<img", "http", "#fff")) and len(shown) < 40_000

@@ -5,7 +5,7 @@ from typing import Any
 
 from certunl import registry
 from certunl.cli._again import Again, damaged, reports_of
-from certunl.cli._words import Attacks, Folder, Formats, attacking, made_with, opened, paged, say, seeded
+from certunl.cli._words import Attacks, Folder, Formats, attacking, made_with, opened, say, seeded
 from certunl.errors import BadInput, understood
 from certunl.evaluation import evaluate_all
 from certunl.folders import RunFolder
@@ -71,7 +71,7 @@ def report(folder: Folder, /, formats: Formats = ()) -> None:
         reports = reports_of(place.read("evaluation", []), folder / "evaluation.json")
         printed = place.releases.certificates()
         shown = [{name: printed[name] for name in report.rows if name in printed} for report in reports]
-        pages = paged([dataclasses.replace(r, certificates=c) for r, c in zip(reports, shown, strict=True)])
+        pages = [dataclasses.replace(r, certificates=c) for r, c in zip(reports, shown, strict=True)]
         audits, refuted = _audits(place)
         warnings = place.releases.warnings() + refuted
         settings = {name: value for report in reports for name, value in report.settings.items()}

@@ -22,7 +22,6 @@ from certunl.cli._words import (
     listed,
     made_with,
     opened,
-    paged,
     say,
     seeded,
 )
@@ -110,7 +109,7 @@ def compare(
             settings: dict[str, Any] = {"seed of the comparison": seed, "epsilon": epsilon, "delta": delta}
             settings |= {f"{r.request}: {name}": value for r in reports for name, value in r.settings.items()}
             title = f"certunl: {folder.name}, methods compared"
-            write(folder, title, made_with(place) | settings, paged(reports), name="comparison", formats=formats)
+            write(folder, title, made_with(place) | settings, reports, name="comparison", formats=formats)
         again.done()
     for report in reports:
         show(report)

@@ -12,7 +12,6 @@ from certunl import registry
 from certunl.base import Key
 from certunl.certificates.update import Unlearner, declared
 from certunl.errors import BadInput, Unavailable, whole
-from certunl.evaluation import Report
 from certunl.folders import Entry, RunFolder
 from certunl.membership.target import Attack
 from certunl.stream import method_of
@@ -29,7 +28,6 @@ __all__ = [
     "made_with",
     "method_of",
     "opened",
-    "paged",
     "say",
     "seeded",
     "unlearner_of",
@@ -125,8 +123,3 @@ def _attack(word: str) -> Attack:
 def made_with(folder: RunFolder) -> dict[str, Any]:
     """The settings, versions and device of a run."""
     return {**folder.facts["settings"], **folder.facts["versions"], "device": folder.facts["device"]}
-
-
-def paged(reports: list[Report]) -> list[tuple[Report, list[str]]]:
-    """Each report with its certificates as printed."""
-    return [(report, [f"{name}\n{text}" for name, text in report.certificates.items()]) for report in reports]

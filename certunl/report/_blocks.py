@@ -9,10 +9,7 @@ from certunl.evaluation.lead import lead
 from certunl.evaluation.tables import Table, beside, heading
 from certunl.report._draw import Picture, draw
 
-__all__ = ["Alarm", "Block", "Heading", "Pictures", "Printed", "Reports", "Words", "blocks", "pictures", "prefixes"]
-
-Reports = Sequence[tuple[Report, list[str]]]
-"""Each Report with its printed certificates."""
+__all__ = ["Alarm", "Block", "Heading", "Pictures", "Printed", "Words", "blocks", "pictures", "prefixes"]
 
 
 class Heading(NamedTuple):
@@ -42,34 +39,34 @@ class Pictures(NamedTuple):
 Block = Heading | Words | Alarm | Printed | Pictures | Table
 
 
-def pictures(reports: Reports, formats: Sequence[str] = ()) -> list[list[Picture]]:
+def pictures(reports: Sequence[Report], formats: Sequence[str] = ()) -> list[list[Picture]]:
     """The figures of each Report, as PNG and in `formats`. No two have the same name."""
-    return [draw(report, prefix, formats) for prefix, (report, _) in zip(prefixes(reports), reports, strict=True)]
+    return [draw(report, prefix, formats) for prefix, report in zip(prefixes(reports), reports, strict=True)]
 
 
-def prefixes(reports: Reports) -> list[str]:
+def prefixes(reports: Sequence[Report]) -> list[str]:
     """The beginning of the names of each Report's files."""
     return [f"{place}-" if len(reports) > 1 else "" for place in range(1, len(reports) + 1)]
 
 
 def blocks(
-    title: str, facts: dict[str, Any], reports: Reports, warnings: Sequence[str], figures: list[list[Picture]]
+    title: str, facts: dict[str, Any], reports: Sequence[Report], warnings: Sequence[str], figures: list[list[Picture]]
 ) -> Iterator[Block]:
     """The blocks of the page, from the title to the settings; `figures` are those of each Report."""
     yield Heading(1, title)
-    for report, _ in reports:
+    for report in reports:
         yield Words(f"{report.request}: {lead(report)}" if report.request and len(reports) > 1 else lead(report))
     yield Words("This page describes un-noised models. It is for the owner of the run only.")
     for sentence in warnings:
         yield Alarm(sentence, "warning")
-    for (report, certificates), own in zip(reports, figures, strict=True):
-        yield from _one(report, certificates, own)
+    for report, own in zip(reports, figures, strict=True):
+        yield from _one(report, own)
     if lines := list(_flat(facts)):
         yield Heading(2, "Settings, versions and device")
         yield Table(["", ""], lines, words=(1,))
 
 
-def _one(report: Report, certificates: list[str], figures: list[Picture]) -> Iterator[Block]:
+def _one(report: Report, figures: list[Picture]) -> Iterator[Block]:
     """The chapter of one Report."""
     yield Heading(2, heading(report))
     for sentence in alarms(report):
@@ -91,10 +88,10 @@ def _one(report: Report, certificates: list[str], figures: list[Picture]) -> Ite
     if "left out" in tables:
         yield Heading(3, "Left out")
         yield tables["left out"]
-    if certificates:
+    if report.certificates:
         yield Heading(3, "Certificates")
-        for text in certificates:
-            yield Printed(text)
+        for name, text in report.certificates.items():
+            yield Printed(f"{name}\n{text}")
 
 
 def _of_attacks(picture: Picture) -> bool:

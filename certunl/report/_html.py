@@ -5,9 +5,10 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
+from certunl.evaluation import Report
 from certunl.evaluation.markup import markup
 from certunl.evaluation.tables import Table
-from certunl.report._blocks import Alarm, Block, Heading, Pictures, Printed, Reports, Words, blocks, pictures
+from certunl.report._blocks import Alarm, Block, Heading, Pictures, Printed, Words, blocks, pictures
 from certunl.report._draw import Picture
 
 __all__ = ["page"]
@@ -56,7 +57,7 @@ figure { margin: 0; max-width: 35rem } img { display: block; width: 100%; height
 def page(
     title: str,
     facts: dict[str, Any],
-    reports: Reports,
+    reports: Sequence[Report],
     warnings: Sequence[str] = (),
     *,
     figures: list[list[Picture]] | None = None,
@@ -66,7 +67,7 @@ def page(
     Args:
         title: the title of the page.
         facts: settings, versions and so on, by name; they may be nested.
-        reports: each Report with its printed certificates.
+        reports: the Reports, a chapter each.
         warnings: sentences at the top of the page.
         figures: the figures of each Report if they exist already.
     """

@@ -4,8 +4,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from certunl.evaluation import Report
 from certunl.evaluation.tables import Table
-from certunl.report._blocks import Alarm, Block, Heading, Pictures, Printed, Reports, Words, blocks, pictures
+from certunl.report._blocks import Alarm, Block, Heading, Pictures, Printed, Words, blocks, pictures
 from certunl.report._draw import Picture
 
 __all__ = ["markdown"]
@@ -14,7 +15,7 @@ __all__ = ["markdown"]
 def markdown(
     title: str,
     facts: dict[str, Any],
-    reports: Reports,
+    reports: Sequence[Report],
     warnings: Sequence[str] = (),
     *,
     folder: str = "report",

@@ -9,10 +9,11 @@ from typing import Any
 
 from certunl import disk
 from certunl.errors import one_of
+from certunl.evaluation import Report
 from certunl.evaluation.findings import every_table
 from certunl.evaluation.frame import records
 from certunl.evaluation.tables import heading
-from certunl.report._blocks import Reports, pictures, prefixes
+from certunl.report._blocks import pictures, prefixes
 from certunl.report._html import page
 from certunl.report._latex import document, latex
 from certunl.report._markdown import markdown
@@ -29,7 +30,7 @@ def write(
     folder: Path,
     title: str,
     facts: dict[str, Any],
-    reports: Reports,
+    reports: Sequence[Report],
     warnings: Sequence[str] = (),
     *,
     name: str = "report",
@@ -46,7 +47,7 @@ def write(
         folder: an existing folder.
         title: the title of the page.
         facts: settings, versions and so on, by name; they may be nested.
-        reports: each Report with its printed certificates.
+        reports: the Reports, a chapter each.
         warnings: sentences at the top of the page.
         name: the name of the page.
         formats: some of "pdf", "svg", "csv" and "tex". Default: none.
@@ -77,10 +78,10 @@ def check_formats(formats: Sequence[str]) -> None:
         one_of(("pdf", "svg", "csv", "tex"), formats=form)
 
 
-def _tables(reports: Reports, formats: Sequence[str]) -> Iterable[tuple[str, bytes]]:
+def _tables(reports: Sequence[Report], formats: Sequence[str]) -> Iterable[tuple[str, bytes]]:
     """(file, content) of each table in each of the two formats for tables."""
     captions = []
-    for prefix, (report, _) in zip(prefixes(reports), reports, strict=True):
+    for prefix, report in zip(prefixes(reports), reports, strict=True):
         for name, table in every_table(report).items():
             file = f"{prefix}{name.replace(' ', '-')}"
             captions.append((f"{heading(report)}: {name}", f"{file}.tex"))
