@@ -32,7 +32,7 @@ def continuation(
 
 def mean_rate(run: Run) -> float:
     """The mean rate of training's steps. Without a history it is the recipe's learning rate."""
-    return float(np.mean(run.schedule.rates, dtype=np.float64)) if run.history else run.recipe.learning_rate
+    return float(np.mean(np.asarray(run.schedule.rates), dtype=np.float64)) if run.history else run.recipe.learning_rate
 
 
 def continued(run: Run, epochs: int, learning_rate: float | None, key: Key) -> tuple[Run, Run]:

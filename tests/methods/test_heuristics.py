@@ -41,6 +41,13 @@ def test_the_rate_is_the_mean_of_training_s(method):
             method(**settings)
 
 
+def test_in_float32_the_mean_rate_warns_of_nothing():
+    with jax.enable_x64(False):  # a sum of JAX in float64 would, and warnings are errors
+        problem = cu.classification(cu.models.Linear(classes=3), cu.datasets.load("wine", train=20).train)
+        run = cu.train(problem, cu.Recipe(learning_rate=0.1, epochs=1, batch_size=10), KEY)
+        assert cu.FineTune().rate(run) == pytest.approx(0.1)
+
+
 def test_a_model_that_stays_where_it_was_is_warned_of():
     run = trained(ridge(), epochs=40, decay=0.8)  # the last rate is 1e-15 of the first
     with warnings.catch_warnings():
