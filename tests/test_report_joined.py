@@ -44,6 +44,11 @@ def test_numbers_are_means_with_the_deviation_of_a_sample(three):
     assert joined.to_frame().loc["scrub", "lira_auc_std"] == pytest.approx(statistics.stdev(areas))
 
 
+def test_equal_numbers_have_no_deviation_by_rounding():
+    assert statistics.pstdev([0.1] * 3) == 0 != np.std([0.1] * 3)
+    assert join([seed(0.1)] * 3).deviations["newton"] == {"test_accuracy": 0.0, "seconds": 0.0}
+
+
 def test_the_page_shows_means_and_deviations(three):
     joined = join([seed(0.8), seed(0.84)])
     text, marked = page("x", {}, [joined]), markdown("x", {}, [joined])
@@ -53,6 +58,7 @@ def test_the_page_shows_means_and_deviations(three):
     assert re.search(r"test accuracy +0.9 ± 0 +0.82 ± 0.028", str(joined))
     pictures = draw(join(three))
     assert not any("roc" in one.name for one in pictures) and len(pictures) == 5
+    assert sum("bars are the standard deviation over 3 seeds" in one.said for one in pictures) == 3
     assert "(100 examples forgotten, 3 seeds)" in page("x", {}, [join(three)], figures=[pictures])
 
 

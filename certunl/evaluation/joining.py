@@ -40,7 +40,7 @@ def join(reports: Sequence[Report]) -> Report:
         values = {column: np.array([row.get(column, np.nan) for row in several]) for column in columns}
         with np.errstate(invalid="ignore"):  # the deviation of infinities is NaN
             rows[name] = {column: float(np.mean(of)) for column, of in values.items()}
-            deviations[name] = {c: float(np.std(of, ddof=1)) if len(of) > 1 else np.nan for c, of in values.items()}
+            deviations[name] = {column: _deviation(of) for column, of in values.items()}
         if len(several) < many:
             left_out[name] = f"the row is of {len(several)} of {many} seeds"
     for name, reasons in _by_name(report.left_out for report in reports).items():
@@ -69,6 +69,13 @@ def join(reports: Sequence[Report]) -> Report:
         deviations=deviations,
         seeds=many,
     )
+
+
+def _deviation(values: np.ndarray) -> float:
+    """The standard deviation of a sample: NaN of one number, and exactly 0 of equal ones."""
+    if len(values) < 2:
+        return np.nan
+    return 0.0 if (values == values[0]).all() and np.isfinite(values[0]) else float(np.std(values, ddof=1))
 
 
 def _with_areas(report: Report) -> dict[str, dict[str, float]]:

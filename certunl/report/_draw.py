@@ -52,16 +52,18 @@ def draw(report: Report, prefix: str = "", formats: Sequence[str] = ()) -> list[
 def figures(report: Report) -> Iterator[tuple[str, str, Figure]]:
     """Yields (name, caption, matplotlib figure) for each figure whose values are all in `report`."""
     others = [name for name in report.rows if name != "retrain"]
+    bars = f"; bars are the standard deviation over {report.seeds} seeds" if report.seeds > 1 else ""
     if column := next((c for c in ("relative_distance", "distance") if _some(report, c, others)), ""):
-        yield "distance", "Distance to retraining, by method, on a logarithmic axis", _distances(report, column, others)
+        caption = f"Distance to retraining, by method, on a logarithmic axis{bars}"
+        yield "distance", caption, _distances(report, column, others)
     splits = [split for split in _SPLITS if _any(report, f"{split}_accuracy")]
     if splits:
-        caption = f"Accuracy on the {', '.join(splits)} examples, by method; the lines show the retrained model"
+        caption = f"Accuracy on the {', '.join(splits)} examples, by method; the lines show the retrained model{bars}"
         yield "accuracy", caption, _accuracies(report, splits)
     # a release with noise took as long as its un-noised row, so one of the two is enough
     timed = [n for n in report.rows if n != "original" and n.removesuffix(" + noise") not in set(report.rows) - {n}]
     if _some(report, "seconds", timed):
-        yield "time", "Seconds to forget, by method, on a logarithmic axis", _times(report, timed)
+        yield "time", f"Seconds to forget, by method, on a logarithmic axis{bars}", _times(report, timed)
     if any(sigma > 0 for curve in report.tradeoffs.values() for sigma in curve):
         caption = "Test accuracy at each noise level, by method; a star marks the certified noise of a method"
         yield "tradeoff", caption, tradeoffs(report)
