@@ -40,6 +40,15 @@ def test_the_schedule_is_the_authors_with_a_short_last_batch_and_one_order_for_a
     assert np.allclose(run.schedule.rates, 0.01 * 0.9995 ** np.arange(9))
 
 
+def test_starts_are_uniform_within_one_over_the_root_of_a_layer_s_inputs():
+    run, _ = trained(replace(WINE, recipe=replace(WINE.recipe, epochs=1)), SEED)
+    for layer, inputs in (("Dense_0", 13), ("Dense_1", 64)):
+        for leaf in run.start[layer].values():
+            assert np.abs(leaf).max() <= inputs**-0.5
+        assert np.isclose(np.std(run.start[layer]["kernel"]), (3 * inputs) ** -0.5, rtol=0.1)
+    assert np.abs(run.start["Dense_1"]["bias"]).max() > 0
+
+
 def test_tables_of_people_are_split_by_seed_and_standardised_by_the_training_rows_alone():
     (train, test), (other, _) = (drawn(TINY, seed) for seed in (1, 2))
     assert np.allclose(np.mean(train.x, axis=0), 0, atol=1e-5) and np.allclose(np.std(train.x, axis=0), 1, atol=1e-4)
