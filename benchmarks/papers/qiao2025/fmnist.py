@@ -64,7 +64,7 @@ def statements(rows: list[Row]) -> list[Statement]:
             Statement(
                 f"HF approximates retraining on Fashion-MNIST at rate 0.5 ({network})",
                 "yes",
-                f"at most {far:.2g} of the distance of doing nothing ({theirs:.2g} in their order), with clipping "
+                f"at most {far:.3g} of the distance of doing nothing ({theirs:.2g} in their order), with clipping "
                 f"active in {clipped:.0f} of {steps:.0f} steps",
                 far < 0.5,
                 ""
