@@ -62,8 +62,8 @@ def test_every_table_of_attacks_says_what_few_shadow_models_understate():
     found = judge([0.0, 1, 2, 3], [0, 1, 0, 1])
     for shadows in (16, 256, 0):
         report = small(attacks={"retrain": {"lira": found}}, controls={"lira": found}, shadows=shadows)
-        assert (said in page("x", {}, [(report, [])])) == (said in str(report)) == (shadows == 16)
-    assert len(tables(page("x", {}, [(report, [])]))) == 2
+        assert (said in page("x", {}, [report])) == (said in str(report)) == (shadows == 16)
+    assert len(tables(page("x", {}, [report]))) == 2
 
 
 def test_cheap_runs_afford_many_and_the_number_follows_from_the_count_of_operations(monkeypatch):
