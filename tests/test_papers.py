@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import math
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from benchmarks.__main__ import PAPERS, RESULTS, main
 from benchmarks.papers import pages
 from benchmarks.papers.running import differences, kept, lines_path, run_table
-from benchmarks.papers.table import Column, Job, Paper, Statement, Table, mean
+from benchmarks.papers.table import Column, Job, Paper, Statement, Table, holds, mean
 from certunl.errors import BadInput
 
 SCALES = ("small", "paper")
@@ -97,6 +98,15 @@ def test_a_false_statement_is_not_confirmed_and_says_why(tmp_path):
         and "Of 1 statements: 0 confirmed, 1 not confirmed, 0 open.\nNot confirmed: x is above 2 (-4.5; it is small)."
         in page
     )
+
+
+def test_statements_are_judged_when_every_job_is_done_and_a_missing_number_leaves_them_open(tmp_path):
+    paper, table = toy([])
+    run_table(paper, table, "small", tmp_path, only="seed 1")
+    page = pages.texts(paper, "small", tmp_path)["README.md"]
+    assert "Of 0 statements" in page and "Its statements are judged when all 3 jobs are done." in page
+    assert holds(1 < 2, 1.0, 2.0) is True and holds(2 < 1, 2.0) is False and holds(math.nan < 1, math.nan) is None
+    assert Statement("x", "-", "-", holds(True, math.nan)).verdict == "open"
 
 
 def test_lines_of_other_settings_do_not_count(tmp_path):

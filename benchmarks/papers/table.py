@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Column", "Job", "Paper", "Rows", "Statement", "Table", "mean", "select"]
+__all__ = ["Column", "Job", "Paper", "Rows", "Statement", "Table", "holds", "mean", "select"]
 
 Row = dict[str, Any]
 Rows = Sequence[Mapping[str, Any]]
@@ -122,6 +122,11 @@ class Paper:
     title: str
     about: str
     tables: tuple[Table, ...]
+
+
+def holds(condition: bool, *numbers: float) -> bool | None:
+    """`condition`, or None if one of the `numbers` that it compares is missing."""
+    return None if any(math.isnan(number) for number in numbers) else bool(condition)
 
 
 def select(rows: Rows, **names: Any) -> list[Mapping[str, Any]]:

@@ -49,7 +49,7 @@ def printed(certificate: "Certificate") -> str:
         add("in the sense", "P(A in E) <= e^epsilon P(B in E) + delta, and the reverse, for every event E")
         add("", f"A: this release    B: {SENSES[g.sense]}")
     if c.mu is not None:
-        add("mu", f"{c.mu:.4g}    A and B are as hard to tell apart as N(0, 1) and N(mu, 1), or harder")
+        add("mu-GDP", f"{c.mu:.4g}    A and B are as hard to tell apart as N(0, 1) and N(mu, 1), or harder")
     add(f"release {c.account.releases}", _account(c))
     add(*_bound(c))
     add("noise", _noise(c))

@@ -23,8 +23,8 @@ def examples(line: Line, words: str, key: Key) -> np.ndarray:
     """
     if not line.after and line.folder.purged and words.startswith(("hardest:", "influential:")):
         raise BadInput("the trained model was purged, and nothing else tells which examples these are; name them")
-    known = line.folder.built.mislabelled, line.folder.owner_names, line.folder.splits.rows
-    return parse(words, key, line.run, *known)
+    context = line.folder.built.mislabelled, line.folder.owner_names, line.folder.splits.rows
+    return parse(words, key, line.run, *context)
 
 
 def id_of(text: str) -> str | None:
@@ -75,13 +75,13 @@ def _words(facts: dict[str, Any]) -> str:
 
 def answer(entry: Entry) -> dict[str, Any]:
     """What became of a request."""
-    known = {"id": entry.order.id, "state": entry.state, "entry": entry.number}
+    facts = {"id": entry.order.id, "state": entry.state, "entry": entry.number}
     if entry.state == "refused":
-        return known | {"head": entry.events[-1].hash, "reason": entry.facts["refused"]["reason"]}
+        return facts | {"head": entry.events[-1].hash, "reason": entry.facts["refused"]["reason"]}
     if entry.state != "erased":
-        return known | {"head": entry.events[-1].hash, "reason": "it is recorded and waits; it is answered later"}
+        return facts | {"head": entry.events[-1].hash, "reason": "it is recorded and waits; it is answered later"}
     return {
-        **known,
+        **facts,
         "examples": entry.size,
         "head": entry.head,
         "release": entry.facts["released"].get("place", f"releases/{entry.part}"),

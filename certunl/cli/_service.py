@@ -76,10 +76,10 @@ class Service:
         if a request with its id waits."""
         identity = id_of(text)
         try:
-            said = fields(text)
+            request = fields(text)
             if identity in waiting:
                 return None
-            order = self._order(said)
+            order = self._order(request)
             if (entry := earlier(self.folder, order, parse)) is not None:
                 return answer(entry)
             self.key, key = jax.random.split(self.key)
@@ -111,15 +111,15 @@ class Service:
         Its rows must be there, its budget the same, its examples others, and named rather than drawn.
         """
         others = [one for one in waiting if isinstance(one, tuple)]
-        taken = np.concatenate([ids for _, ids in others])
+        ids = np.concatenate([own for _, own in others])
         return (
             len(others) < _MOST
             and self.method.keeps_rows
             and self.rows is not None
-            and self.rows.covers(np.union1d(taken, item[1]))
+            and self.rows.covers(np.union1d(ids, item[1]))
             and all(order.words.startswith(("ids:", "owner:", "rows:")) for order, _ in (*others, item))
             and (item[0].budget, item[0].total) == (others[0][0].budget, others[0][0].total)
-            and not len(np.intersect1d(taken, item[1]))
+            and not len(np.intersect1d(ids, item[1]))
         )
 
     def _answered(self, waiting: Sequence[_Asked | dict[str, Any]], start: float) -> Iterator[dict[str, Any]]:

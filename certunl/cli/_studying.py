@@ -83,13 +83,13 @@ def compare(
     with opened(place):
         run = place.run
         words = requests or _usual(run)
-        known = place.built.mislabelled, place.owner_names
+        context = place.built.mislabelled, place.owner_names
         ids = {
-            word: requesting.parse(word, jax.random.fold_in(ask_key, i), run, *known) for i, word in enumerate(words)
+            word: requesting.parse(word, jax.random.fold_in(ask_key, i), run, *context) for i, word in enumerate(words)
         }
         reports: list[Report] = []
         tuning = {
-            word: requesting.another(word, jax.random.fold_in(tune_key, i), run, ids[word], known[0])
+            word: requesting.another(word, jax.random.fold_in(tune_key, i), run, ids[word], context[0])
             for i, word in enumerate(ids if tune else ())
         }
         options: dict[str, Any] = {"shadows": shadows, "models": models, "single": single, "patience": patience}

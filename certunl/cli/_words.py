@@ -101,8 +101,8 @@ def answered(entry: Entry, how: str = "") -> str:
     took = f" in {cost['seconds']:.4g} s" if "seconds" in cost else ""
     where = entry.facts["released"].get("place", f"releases/{entry.part}")
     line = f"forgot {entry.size} examples{took}{solved}{how}; written to {where}"
-    known = f"request {entry.order.id} is entry {entry.number} of the ledger, head {entry.head}"
-    return f"{line}\n{known}; the same --id does nothing again"
+    address = f"request {entry.order.id} is entry {entry.number} of the ledger, head {entry.head}"
+    return f"{line}\n{address}; the same --id does nothing again"
 
 
 def attacking(words: tuple[str, ...]) -> dict[str, Attack] | None:

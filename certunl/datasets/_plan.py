@@ -119,9 +119,9 @@ def checked_keys(facts: Any, where: str, needed: Sequence[str], optional: Sequen
     """Raises BadInput unless `facts` is a dictionary of the `needed` keys, and of no others than the `optional`."""
     if not isinstance(facts, dict):
         raise BadInput(f"{where} must be a dictionary, got {facts!r}")
-    known = (*needed, *optional)
-    if unknown := next((key for key in facts if key not in known), None):
-        raise BadInput(f"{where} has an unknown key {unknown!r}; known are {', '.join(known)}")
+    keys = (*needed, *optional)
+    if unknown := next((key for key in facts if key not in keys), None):
+        raise BadInput(f"{where} has an unknown key {unknown!r}; known are {', '.join(keys)}")
     if absent := next((key for key in needed if key not in facts), None):
         raise BadInput(f"{where} lacks the key {absent!r}")
 

@@ -80,15 +80,15 @@ def _called(function: Any, name: str, settings: dict[str, Any]) -> Splits:
     if not callable(function):
         raise BadInput(f"{name} is {type(function).__name__}; a function that returns a data set is expected")
     try:
-        known = dict(inspect.signature(function).parameters)
+        parameters = dict(inspect.signature(function).parameters)
     except ValueError:  # a function of C may have none
-        known = {}
-    free = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
-    if odd := next((key for key in settings if key not in (*known, "seed") and not free), None):
-        raise BadInput(f"{name} has no setting {odd!r}; it has {', '.join(known) or 'none'}")
+        parameters = {}
+    free = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    if odd := next((key for key in settings if key not in (*parameters, "seed") and not free), None):
+        raise BadInput(f"{name} has no setting {odd!r}; it has {', '.join(parameters) or 'none'}")
     seed = settings.get("seed", 0)
     try:
-        result = function(**{key: value for key, value in settings.items() if key in known or free})
+        result = function(**{key: value for key, value in settings.items() if key in parameters or free})
     except BadInput:
         raise
     except Exception as error:

@@ -32,14 +32,14 @@ def settled(folder: "RunFolder", build: Build | None) -> list[Entry]:
     folder.ledger.check()
     finish_purges(folder)
     disk.remove(folder.path / TRAINING)  # a crash came after the training, and before this
-    known = {*folder.ledger.parts()}
+    parts = {*folder.ledger.parts()}
     open_ = folder.ledger.unfinished()
     releases, done = folder.releases, []
     for name in releases.updates.names():
-        if name not in known:
+        if name not in parts:
             done += releases.finished(releases.applied(*_adopted(folder, name, open_)))
-            known.add(name)
-    if strange := [name for name in releases.published.names() if name not in known]:
+            parts.add(name)
+    if strange := [name for name in releases.published.names() if name not in parts]:
         raise BadInput(f"releases/{strange[0]} is there, and the ledger does not know it; {CUT}")
     left = {entry.number for entry in done}
     for entries in _groups([entry for entry in open_ if entry.number not in left]):

@@ -44,5 +44,5 @@ def _length(array: Any) -> int:
 def _forgotten(present: Any) -> int:
     """The number of forgotten examples; 0 if this process does not know the values of `present`."""
     shared = isinstance(present, jax.Array) and not isinstance(present, Tracer) and present.is_fully_addressable
-    known = isinstance(present, np.ndarray) or shared
-    return int(np.sum(~np.asarray(present, bool))) if known else 0
+    readable = isinstance(present, np.ndarray) or shared
+    return int(np.sum(~np.asarray(present, bool))) if readable else 0

@@ -73,10 +73,13 @@ def replay(run: "Run", retained: jax.Array) -> tuple[Params, jax.Array]:
 
 
 def operations(run: "Run") -> float:
-    """The floating-point operations of training: XLA's count for one step before optimisation, times the steps."""
+    """The floating-point operations of training: XLA's count for one step before optimisation, times the steps.
+
+    They are infinite on a backend that does not count.
+    """
     one = jax.tree.map(lambda a: a[:1], run.schedule)
-    costs: Any = follow.lower(run.problem, run.recipe, run.start, one).cost_analysis()
-    return len(run.schedule) * float(costs["flops"])
+    costs: Any = follow.lower(run.problem, run.recipe, run.start, one).cost_analysis() or {}
+    return len(run.schedule) * float(costs.get("flops", np.inf))
 
 
 def check_finite(risks: jax.Array, params: Params, recipe: Recipe) -> None:

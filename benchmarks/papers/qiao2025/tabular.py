@@ -108,7 +108,7 @@ def statements(rows: list[Row]) -> list[Statement]:
                     published,
                     "not run",
                     None,
-                    "the files are not there",
+                    "its job is left out",
                 )
             )
             continue

@@ -68,6 +68,7 @@ def noise_statements(rows: list[Row]) -> list[Statement]:
                 "-",
                 f"{row['test_accuracy'][0]:.4f}, without noise {clean:.4f}",
                 abs(row["test_accuracy"][0] - clean) <= 0.02,
+                "counted up to two points",
             ),
             Statement(
                 f"{row['data']}: noise of 0.01 certifies, under the paper's own constants and delta 0.1",

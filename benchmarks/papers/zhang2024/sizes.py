@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import certunl as cu
-from benchmarks.papers.table import Column, Job, Row, Statement, Table, mean, select
+from benchmarks.papers.table import Column, Job, Row, Statement, Table, holds, mean, select
 from benchmarks.papers.zhang2024.grounds import GROUNDS, Ground, as_published, described, house, retrained, trained
 from benchmarks.papers.zhang2024.methods import judged
 from certunl.bounds.inverse import lemma_depth
@@ -65,7 +65,8 @@ def forgotten_statements(rows: list[Row]) -> list[Statement]:
             f"the accuracy stays near that of retraining from {numbers[0]} to {numbers[-1]} forgotten examples",
             "-",
             f"largest difference on unseen examples {of[worst]:+.4f}, at {worst}",
-            abs(of[worst]) <= 0.02,
+            holds(abs(of[worst]) <= 0.02, *of.values()),
+            "counted up to two points",
         )
     ]
 
