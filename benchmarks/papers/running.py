@@ -8,9 +8,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from benchmarks.papers.table import Paper, Table
 
 __all__ = ["differences", "kept", "lines_of", "lines_path", "run_table", "words"]
+
+MOST_MAPS = 40_000
 
 
 def lines_path(out: Path, paper: Paper, scale: str, table: Table) -> Path:
@@ -67,8 +71,16 @@ def run_table(paper: Paper, table: Table, scale: str, out: Path, only: str = "")
             with path.open("a") as file:
                 file.write(json.dumps(line) + "\n")
             _say(f"  {line['seconds']:.1f} s")
+            _forget_programs()
         lines.append(line)
     return lines
+
+
+def _forget_programs() -> None:
+    """Drops compiled programs before their memory maps reach the limit of Linux, 65,530, where XLA ends the process."""
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > MOST_MAPS:
+        jax.clear_caches()
 
 
 def differences(table: Table, fresh: Iterable[Mapping[str, Any]], committed: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -13,7 +13,7 @@ from certunl.bounds.newton import newton_bound
 
 __all__ = ["DAMPING", "grounds", "printed"]
 
-DAMPINGS = (1.0, 10.0, 100.0, 200.0, 1000.0, 2000.0)
+DAMPINGS, FEW = (1.0, 10.0, 100.0, 200.0, 1000.0, 2000.0), (1.0, 200.0, 2000.0)
 CONSTANTS = NewtonConstants(
     smoothness=1, hessian_lipschitz=1, smallest_eigenvalue=0, gradient_residual=0, failure_probability=0.1
 )
@@ -45,7 +45,7 @@ def damping_jobs(scale: str) -> list[Job]:
         )
         for name, ground in grounds(scale).items()
         for solvers in (list(SOLVERS) if scale == "paper" or ground.data == "mnist" else list(SOLVERS)[:1],)
-        for damping in DAMPINGS
+        for damping in (DAMPINGS if len(solvers) > 1 else FEW)
     ]
 
 

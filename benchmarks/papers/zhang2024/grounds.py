@@ -1,6 +1,6 @@
 """The three trainings of Zhang et al., at the paper's size and at one that two CPU cores finish."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -110,22 +110,36 @@ def described(ground: Ground, seed: int) -> dict[str, Any]:
 @cache
 def trained(ground: Ground, seed: int, forgotten: int | None = None) -> Trained:
     """The model of `seed`, a random request, and another one of the same size to choose settings on."""
+    if forgotten not in (None, ground.forgotten):
+        base = trained(ground, seed)  # the same model
+        return replace(base, **_asked(base.run, seed, forgotten))
     train, test = load(ground.data)
     sizes = (ground.examples, min(ground.held_out, len(test)))
     parts = [shrunk(subset(p, size, seed), ground.shrink) for p, size in zip((train, test), sizes, strict=True)]
-    train, test = parts
-    problem = initialised(cu.classification(ground.model, train))
-    train_key, ask_key, other_key, forget_key, judge_key = jax.random.split(jax.random.key(seed), 5)
+    problem = initialised(cu.classification(ground.model, parts[0]))
+    train_key, _, _, forget_key, judge_key = _keys(seed)
     run = cu.train(problem, ground.recipe(), train_key)
-    size = forgotten or ground.forgotten
-    request = cu.requests.random(ask_key, run, size=size)
-    other = cu.requests.random(other_key, run.minus(request, run.params), size=min(size, len(train) // 4))
-    return Trained(ground, run, test, request, other, forget_key, judge_key)
+    requests = _asked(run, seed, ground.forgotten)
+    return Trained(ground, run, parts[1], forget_key=forget_key, judge_key=judge_key, **requests)
+
+
+def _keys(seed: int) -> Any:
+    """The keys of training, of the request, of the other request, of forgetting, and of judging."""
+    return jax.random.split(jax.random.key(seed), 5)
+
+
+def _asked(run: cu.Run, seed: int, size: int) -> dict[str, Any]:
+    """The two requests."""
+    request = cu.requests.random(_keys(seed)[1], run, size=size)
+    rest, most = run.minus(request, run.params), len(run.problem.data) // 4
+    return {"request": request, "other": cu.requests.random(_keys(seed)[2], rest, size=min(size, most))}
 
 
 @cache
 def retrained(ground: Ground, seed: int, forgotten: int | None = None) -> cu.Update:
     """The model of `trained` without the request."""
+    if forgotten == ground.forgotten:
+        return retrained(ground, seed)
     at = trained(ground, seed, forgotten)
     return cu.Retrain().forget(at.run, None, at.request, at.forget_key)
 

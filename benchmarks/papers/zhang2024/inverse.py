@@ -13,7 +13,7 @@ import numpy as np
 import certunl as cu
 from benchmarks.papers.grounds import initialised, load, shrunk, subset
 from benchmarks.papers.table import Column, Job, Row, Statement, Table, mean
-from benchmarks.papers.zhang2024.grounds import GROUNDS, as_published, described, trained
+from benchmarks.papers.zhang2024.grounds import GROUNDS, Ground, as_published, described, retrained, trained
 from benchmarks.papers.zhang2024.methods import judged
 from certunl.training.curvature import dense
 from certunl.training.risk import Risk
@@ -147,28 +147,30 @@ INVERSE = Table(
 
 
 def normalisation_jobs(scale: str) -> list[Job]:
-    ground = GROUNDS[scale]["CIFAR-10, AllCNN"]
+    group = GROUNDS[scale]["CIFAR-10, AllCNN"]
+    batch = replace(group, model=cu.models.AllCNN(width=group.model.width, activation="relu", norm="batch"))
     return [
         Job(
             f"AllCNN, {norm} norm",
             described(ground, 42) | {"norm": norm, "lissa": repr(ground.solver())},
-            lambda norm=norm: _normalised(scale, norm),
+            lambda ground=ground, norm=norm: _normalised(ground, norm),
         )
-        for norm in ("group", "batch, frozen")
+        for norm, ground in (("group", group), ("batch, frozen", batch))
     ]
 
 
-def _normalised(scale: str, norm: str) -> list[Row]:
-    ground = GROUNDS[scale]["CIFAR-10, AllCNN"]
+def _normalised(ground: Ground, norm: str) -> list[Row]:
     if norm != "group":
-        plain = cu.models.AllCNN(width=ground.model.width, activation="relu", norm="batch")
+        plain = ground.model
         public = shrunk(
             subset(load(ground.data)[1], 512, 1), ground.shrink
         ).x  # of the test images, so that no statistic has seen training
         variables = plain.init(jax.random.key(1), public[:1])
         ground = replace(ground, model=cu.models.Frozen.measured(plain, variables["params"], jnp.asarray(public)))
-    at = trained.__wrapped__(ground, 42)
-    truth = cu.Retrain().forget(at.run, None, at.request, at.forget_key)
+        at = trained.__wrapped__(ground, 42)
+        truth = cu.Retrain().forget(at.run, None, at.request, at.forget_key)
+    else:
+        at, truth = trained(ground, 42), retrained(ground, 42)
     update = as_published(ground).forget(at.run, None, at.request, at.forget_key)
     models = {"original": at.run.params, "retrain": truth.projected(), "newton, as published": update.projected()}
     return [judged(at, params, truth) | {"norm": norm, "method": name} for name, params in models.items()]

@@ -40,7 +40,7 @@ def jobs(scale: str) -> list[Job]:
             lambda name=name, ground=ground, seed=seed: _rows(name, ground, seed, _methods(name, scale)),
         )
         for name, ground in GROUNDS[scale].items()
-        for seed in (SEEDS if scale == "paper" or name == "MNIST, MLP" else SEEDS[:1])
+        for seed in (SEEDS if scale == "paper" else SEEDS[:1])
     ]
 
 
@@ -112,9 +112,10 @@ def statements(rows: list[Row]) -> list[Statement]:
             Statement(
                 f"{name}: the unlearned model is about as accurate on unseen examples as the retrained one",
                 "-",
-                f"{kept:.4f}, retrained {base:.4f}",
+                f"{kept:.4f}, retrained {base:.4f}, original {of('test_accuracy', 'original'):.4f}",
                 holds(abs(kept - base) <= 0.02, kept, base),
-                "counted up to two points",
+                "counted up to two points"
+                + ("" if abs(kept - base) <= 0.02 else "; a step that does nothing keeps the original's accuracy"),
             )
         )
         away, own = (of("relative_distance", method) for method in (PUBLISHED, "newton, ours"))

@@ -10,8 +10,12 @@ from certunl.bounds.inverse import lemma_depth
 
 __all__ = ["FORGOTTEN", "GROUND", "RECURSION", "UTILITY"]
 
-NUMBERS = (100, 500, 1000, 2000, 4000, 8000)
-DAMPINGS, SCALES, DEPTHS = (0.01, 200.0), (1000.0, 50_000.0), (100, 1000, 4000)
+NUMBERS = {"small": (100, 1000, 2000, 8000), "paper": (100, 500, 1000, 2000, 4000, 8000)}
+SETTINGS = {  # damping and scale
+    "small": ((0.01, 1000.0), (200.0, 1000.0), (200.0, 50_000.0)),
+    "paper": ((0.01, 1000.0), (0.01, 50_000.0), (200.0, 1000.0), (200.0, 50_000.0)),
+}
+DEPTHS = {"small": (100, 1000), "paper": (100, 1000, 4000)}
 GROUND = "MNIST, MLP"
 UTILITY = (
     Column("forget_accuracy", "forgotten", floor=0.03),
@@ -32,7 +36,7 @@ def forgotten_jobs(scale: str) -> list[Job]:
             described(replace(ground, forgotten=number), 42) | {"lissa": repr(ground.solver())},
             lambda number=number: _forgotten(ground, number),
         )
-        for number in NUMBERS
+        for number in NUMBERS[scale]
     ]
 
 
@@ -79,9 +83,8 @@ def recursion_jobs(scale: str) -> list[Job]:
             described(ground, 42) | {"damping": damping, "scale": size, "depth": depth, "repeats": 10},
             lambda damping=damping, size=size, depth=depth: _recursion(ground, damping, size, depth),
         )
-        for damping in DAMPINGS
-        for size in SCALES
-        for depth in DEPTHS
+        for damping, size in SETTINGS[scale]
+        for depth in DEPTHS[scale]
     ]
 
 
