@@ -164,3 +164,13 @@ def test_what_needs_no_rows_is_not_refused(monkeypatch):
     run = trained(network(), weight_decay=0.1)
     monkeypatch.setattr(memory, "free_bytes", lambda device: 500)
     assert np.isfinite(cu.HessianFree().forget(run, None, [1], KEY).cost["seconds"])
+
+
+def test_programs_are_dropped_before_their_memory_maps_end_the_process(system, monkeypatch):
+    cleared = []
+    monkeypatch.setattr(jax, "clear_caches", lambda: cleared.append(True))
+    for maps, limit in ((5, "10\n"), (6, ""), (6, "10\n")):  # half, no limit, more than half
+        system("proc/sys/vm/max_map_count", limit)
+        system("proc/self/maps", "a map\n" * maps)
+        memory.release_programs()
+        assert bool(cleared) == (maps == 6 and limit != "")

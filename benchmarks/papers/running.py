@@ -8,13 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from benchmarks.papers.table import Paper, Table
 
 __all__ = ["differences", "kept", "lines_of", "lines_path", "run_table", "words"]
-
-MOST_MAPS = 40_000
 
 
 def lines_path(out: Path, paper: Paper, scale: str, table: Table) -> Path:
@@ -47,6 +43,7 @@ def run_table(paper: Paper, table: Table, scale: str, out: Path, only: str = "")
     """The lines of the jobs of `table` with `only` in their names. A job without a line runs, and its line is kept."""
     from benchmarks.machine import commit, device, versions
     from certunl.errors import BadInput, Diverged
+    from certunl.training.memory import release_programs
 
     path = lines_path(out, paper, scale, table)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,16 +68,9 @@ def run_table(paper: Paper, table: Table, scale: str, out: Path, only: str = "")
             with path.open("a") as file:
                 file.write(json.dumps(line) + "\n")
             _say(f"  {line['seconds']:.1f} s")
-            _forget_programs()
+            release_programs()
         lines.append(line)
     return lines
-
-
-def _forget_programs() -> None:
-    """Drops compiled programs before their memory maps reach the limit of Linux, 65,530, where XLA ends the process."""
-    maps = Path("/proc/self/maps")
-    if maps.exists() and maps.read_bytes().count(b"\n") > MOST_MAPS:
-        jax.clear_caches()
 
 
 def differences(table: Table, fresh: Iterable[Mapping[str, Any]], committed: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -22,6 +22,7 @@ from certunl.evaluation.report import Report
 from certunl.evaluation.tuning import apart
 from certunl.requests import random
 from certunl.training.chunks import Keeper
+from certunl.training.memory import release_programs
 from certunl.training.problem import Dataset
 from certunl.training.run import Run
 
@@ -121,6 +122,7 @@ def compare(
         for name, method in methods.items():
             method = tuned[name].method if name in tuned else method
             tell(f"{title}: forgetting by {name}")
+            release_programs()
             try:
                 releases[name], able[name] = _loud_enough(run, request, method, budget, keys[0])
             except (BadInput, Diverged) as error:

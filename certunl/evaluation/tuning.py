@@ -15,6 +15,7 @@ from certunl.errors import BadInput, Diverged
 from certunl.evaluation._judge import Judge
 from certunl.methods.retrain import Retrain
 from certunl.training.continuing import mean_rate
+from certunl.training.memory import release_programs
 from certunl.training.problem import Dataset
 from certunl.training.run import Run
 
@@ -94,6 +95,7 @@ def tune(
             continue
         if tell is not None:
             tell(name)
+        release_programs()
         candidates: list[Settings] = [{}, *(grids[name] if grids and name in grids else grid(run, method))]
         scores, seconds = [], 0.0
         for settings in candidates:

@@ -15,6 +15,7 @@ from certunl.membership.roc import Attacked, judge
 from certunl.membership.shadows import Suspects, Trained, suspects, train_shadows
 from certunl.membership.target import Attack, Shadows, Target
 from certunl.training.chunks import Keeper
+from certunl.training.memory import release_programs
 from certunl.training.problem import Dataset
 from certunl.training.run import Run
 
@@ -92,6 +93,7 @@ def _forgotten(
     """
     forget_key, noise_key = jax.random.split(key)
     if not (last and last[0][0] is method):
+        release_programs()
         try:
             last[:] = [(method, trained.forgotten(method, forget_key))]
         except (BadInput, Diverged) as error:
