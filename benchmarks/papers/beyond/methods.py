@@ -159,6 +159,8 @@ def draw(rows: list[Row], figure: Any) -> None:
         axes.set_title(kind, fontsize=7)
         axes.tick_params(labelsize=5)
         axes.axhline(0.5, color="grey", lw=0.5)
+    figure.supxlabel("tug of war", fontsize=7)
+    figure.supylabel("AUC of U-LiRA", fontsize=7)
 
 
 ALL = Table(

@@ -155,9 +155,11 @@ def statements(rows: list[Row]) -> list[Statement]:
 def draw(rows: list[Row], figure: Any) -> None:
     """Accuracy on forgotten against unseen examples, one panel for each training."""
     names = list(dict.fromkeys(row["data"] for row in rows))
+    colours = {method: f"C{i}" for i, method in enumerate(dict.fromkeys(row["method"] for row in rows))}
     for axes, name in zip(np.atleast_1d(figure.subplots(1, len(names))), names, strict=True):
         for row in select(rows, data=name):
-            axes.plot(row["forget_accuracy"][0], row["test_accuracy"][0], "o", label=row["method"])
+            at, method = (row["forget_accuracy"][0], row["test_accuracy"][0]), row["method"]
+            axes.plot(*at, "o", color=colours[method], label=method)
         axes.set(xlabel="forgotten: accuracy", title=name)
         axes.title.set_fontsize(7)
     figure.axes[0].set_ylabel("test accuracy")
