@@ -3,6 +3,7 @@
 import importlib
 import json
 import math
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -23,13 +24,13 @@ def load(name):
     return importlib.import_module(f"benchmarks.papers.{name}").PAPER
 
 
-def toy(calls, value=2.0):
+def toy(calls, value=2.0, missing="the files of nowhere are missing"):
     """A paper with one table of two seeds of one job, and one job that cannot be done."""
 
     def work(seed):
         calls.append(seed)
         if seed == 2:
-            raise BadInput("the files of nowhere are missing")
+            raise BadInput(missing)
         return [
             {"data": "a_b", "method": "ours & theirs", "seed": seed, "x": value + seed, "seconds": 1.0, "says": "yes"}
         ]
@@ -107,6 +108,17 @@ def test_statements_are_judged_when_every_job_is_done_and_a_missing_number_leave
     assert "Of 0 statements" in page and "Its statements are judged when all 3 jobs are done." in page
     assert holds(1 < 2, 1.0, 2.0) is True and holds(2 < 1, 2.0) is False and holds(math.nan < 1, math.nan) is None
     assert Statement("x", "-", "-", holds(True, math.nan)).verdict == "open"
+
+
+def test_no_folder_of_a_machine_is_kept(tmp_path):
+    paper, table = toy(
+        [], missing="set 'a' is not in /home/me/data: put T/x.txt, and/or y, into '/home/me/data/a' (28 / 2)"
+    )
+    line = run_table(paper, table, "small", tmp_path)[2]
+    assert line["left_out"] == "set 'a' is not in data: put T/x.txt, and/or y, into 'a' (28 / 2)"
+    for path in RESULTS.rglob("*"):
+        if path.suffix in (".md", ".jsonl", ".csv", ".tex"):
+            assert not re.search(r"(?<!\w)/(work|home|root|tmp|Users)/", path.read_text()), path
 
 
 def test_lines_of_other_settings_do_not_count(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -61,7 +62,7 @@ def run_table(paper: Paper, table: Table, scale: str, out: Path, only: str = "")
             try:
                 line["rows"] = [_plain(row) for row in job.run()]
             except (BadInput, Diverged) as error:
-                line["left_out"] = str(error)
+                line["left_out"] = _portable(str(error))
                 _say(f"  left out: {error}")
             line |= {"seconds": round(time.perf_counter() - begin, 2)}
             line |= {"made": {"commit": commit(), "versions": versions(False), "device": device(False)}}
@@ -71,6 +72,11 @@ def run_table(paper: Paper, table: Table, scale: str, out: Path, only: str = "")
             release_programs()
         lines.append(line)
     return lines
+
+
+def _portable(text: str) -> str:
+    """`text` with only the last name of each absolute path. A kept line names no folder of one machine."""
+    return re.sub(r"(?<!\w)/(?=\S)(?:[^\s/]+/)*", "", text)
 
 
 def differences(table: Table, fresh: Iterable[Mapping[str, Any]], committed: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -100,19 +100,18 @@ def _values(rows: list[Row], network: str, knob: str) -> dict[float, Row]:
 def _blow_up(found: dict[float, Row], network: str) -> Statement:
     """Flat up to a rate of 0.25 and exponential beyond?"""
     low, high = ({rate: row for rate, row in found.items() if (rate < 0.25) == below} for below in (True, False))
-    three = (low[min(low)], low[max(low)], found[max(found)])
-    first, last, top = (row["distance"][0] for row in three)
+    first, last, top = (row["distance"][0] for row in (*(low[f(low)] for f in (min, max)), found[max(found)]))
     relative = ", ".join(f"{rate:g}: {row['relative_distance'][0]:.2g}" for rate, row in found.items())
-    shares = [row["relative_distance"][0] for row in three]  # a larger rate moves every model further
-    exponential = shares[2] / shares[1] > np.exp((max(high) - max(low)) / 0.05)
+    growth = top / last
+    exponential = growth > np.exp((max(high) - max(low)) / 0.05)
     return Statement(
         f"The error grows slowly up to a rate of 0.25, and exponentially beyond ({network})",
         "threshold 0.25",
         f"distance {first:.2g} at rate {min(low):g}, {last:.2g} at {max(low):g}, {top:.2g} at {max(found):g}; as a "
         f"share of doing nothing, {relative}",
-        bool(shares[1] / shares[0] < 3 and exponential),
-        "counted in shares of doing nothing: less than three times up to the threshold, more than e for every 0.05 "
-        "beyond it" + ("" if exponential else "; the error grows steadily here"),
+        bool(last / first < 3 and exponential),
+        "counted as less than three times up to the threshold, and more than e for every 0.05 beyond it"
+        + ("" if exponential else "; the error grows steadily here"),
     )
 
 
