@@ -95,10 +95,10 @@ def tune(
             continue
         if tell is not None:
             tell(name)
-        release_programs()
         candidates: list[Settings] = [{}, *(grids[name] if grids and name in grids else grid(run, method))]
         scores, seconds = [], 0.0
         for settings in candidates:
+            release_programs()
             try:
                 update = _changed(method, settings).forget(run, None, request, key)
             except (BadInput, Diverged):

@@ -43,10 +43,10 @@ def free_bytes(device: Any) -> int | None:
 
 
 def release_programs() -> None:
-    """Drops JAX's compiled programs once they hold half of the memory maps that Linux allows this process.
+    """Drops JAX's compiled programs once this process has more than half of the memory maps that Linux allows it.
 
-    XLA takes a map for almost every function of a program on a CPU (3,300 for one Newton step of AllCNN, where 65,530
-    are allowed), and at the limit it ends the process. A program that is needed again is compiled again.
+    On a CPU XLA takes a map for almost every function of a program, and at the limit it ends the process. A program
+    that is needed again is compiled again. Nothing happens on a system without /proc.
     """
     most = _text(_PROC / "sys" / "vm" / "max_map_count").strip()
     if most.isdigit() and _text(_PROC / "self" / "maps").count("\n") > int(most) // 2:
