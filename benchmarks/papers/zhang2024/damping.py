@@ -133,7 +133,8 @@ DAMPING = Table(
     stands_for=(
         "The paper's study of the local convex approximation on AllCNN. The printed bound has its constants M = L = 1, "
         "lambda_min = 0, G = 0, rho = 0.1. «exact» leaves out the error of the recursion (Theorem 3.4). A missing row "
-        "is a damped Hessian that is not positive definite. The real error is the distance to replayed retraining."
+        "is a damped Hessian that is not positive definite. The real error is the distance to replayed retraining. At "
+        "the small scale AllCNN has three dampings and LiSSA alone."
     ),
     jobs=damping_jobs,
     by=("data", "solver", "damping"),

@@ -9,7 +9,18 @@ import jax
 import certunl as cu
 from benchmarks.papers.grounds import initialised, load, shrunk, subset
 
-__all__ = ["GROUNDS", "Ground", "Trained", "as_published", "described", "house", "retrained", "trained"]
+__all__ = [
+    "GROUNDS",
+    "Ground",
+    "Trained",
+    "as_published",
+    "asked",
+    "described",
+    "fitted",
+    "house",
+    "retrained",
+    "trained",
+]
 
 SIGMA = 0.01
 """The noise of the paper."""
@@ -108,19 +119,30 @@ def described(ground: Ground, seed: int) -> dict[str, Any]:
 
 
 @cache
-def trained(ground: Ground, seed: int, forgotten: int | None = None) -> Trained:
+def trained(ground: Ground, seed: int) -> Trained:
     """The model of `seed`, a random request, and another one of the same size to choose settings on."""
-    if forgotten not in (None, ground.forgotten):
-        base = trained(ground, seed)  # the same model
-        return replace(base, **_asked(base.run, seed, forgotten))
+    return asked(ground, seed, *_fitted(replace(ground, forgotten=0), seed))
+
+
+def fitted(ground: Ground, seed: int) -> tuple[cu.Run, cu.Dataset]:
+    """The model of `seed` and the unseen examples. The number of forgotten examples makes no difference."""
     train, test = load(ground.data)
     sizes = (ground.examples, min(ground.held_out, len(test)))
     parts = [shrunk(subset(p, size, seed), ground.shrink) for p, size in zip((train, test), sizes, strict=True)]
     problem = initialised(cu.classification(ground.model, parts[0]))
-    train_key, _, _, forget_key, judge_key = _keys(seed)
-    run = cu.train(problem, ground.recipe(), train_key)
-    requests = _asked(run, seed, ground.forgotten)
-    return Trained(ground, run, parts[1], forget_key=forget_key, judge_key=judge_key, **requests)
+    return cu.train(problem, ground.recipe(), _keys(seed)[0]), parts[1]
+
+
+_fitted = cache(fitted)
+
+
+def asked(ground: Ground, seed: int, run: cu.Run, test: cu.Dataset) -> Trained:
+    """`run` with its two requests."""
+    _, ask_key, other_key, forget_key, judge_key = _keys(seed)
+    request = cu.requests.random(ask_key, run, size=ground.forgotten)
+    rest, most = run.minus(request, run.params), len(run.problem.data) // 4
+    other = cu.requests.random(other_key, rest, size=min(ground.forgotten, most))
+    return Trained(ground, run, test, request, other, forget_key, judge_key)
 
 
 def _keys(seed: int) -> Any:
@@ -128,19 +150,10 @@ def _keys(seed: int) -> Any:
     return jax.random.split(jax.random.key(seed), 5)
 
 
-def _asked(run: cu.Run, seed: int, size: int) -> dict[str, Any]:
-    """The two requests."""
-    request = cu.requests.random(_keys(seed)[1], run, size=size)
-    rest, most = run.minus(request, run.params), len(run.problem.data) // 4
-    return {"request": request, "other": cu.requests.random(_keys(seed)[2], rest, size=min(size, most))}
-
-
 @cache
-def retrained(ground: Ground, seed: int, forgotten: int | None = None) -> cu.Update:
+def retrained(ground: Ground, seed: int) -> cu.Update:
     """The model of `trained` without the request."""
-    if forgotten == ground.forgotten:
-        return retrained(ground, seed)
-    at = trained(ground, seed, forgotten)
+    at = trained(ground, seed)
     return cu.Retrain().forget(at.run, None, at.request, at.forget_key)
 
 

@@ -49,6 +49,7 @@ def _sequential(ground: Ground, size: int, name: str, method: Any) -> list[Row]:
 
 @cache
 def _without(ground: Ground, gone: tuple[int, ...]) -> cu.Update:
+    """Retraining without `gone`, which the sequences of all methods share."""
     at = trained(ground, 42)
     return cu.Retrain().forget(at.run, None, gone, at.forget_key)
 

@@ -34,15 +34,14 @@ def forgotten_jobs(scale: str) -> list[Job]:
         Job(
             f"{number} forgotten",
             described(replace(ground, forgotten=number), 42) | {"lissa": repr(ground.solver())},
-            lambda number=number: _forgotten(ground, number),
+            lambda number=number: _forgotten(replace(ground, forgotten=number)),
         )
         for number in NUMBERS[scale]
     ]
 
 
-def _forgotten(ground: Ground, number: int) -> list[Row]:
-    at = trained(ground, 42, number)
-    truth = retrained(ground, 42, number)
+def _forgotten(ground: Ground) -> list[Row]:
+    at, truth = trained(ground, 42), retrained(ground, 42)
     updates = {
         "retrain": truth,
         "newton, as published": as_published(ground).forget(at.run, None, at.request, at.forget_key),
@@ -51,7 +50,7 @@ def _forgotten(ground: Ground, number: int) -> list[Row]:
     models = {"original": at.run.params} | {name: one.projected() for name, one in updates.items()}
     rows = []
     for name, params in models.items():
-        row = judged(at, params, truth) | {"forgotten": number, "method": name}
+        row = judged(at, params, truth) | {"forgotten": ground.forgotten, "method": name}
         rows.append(row | ({"seconds": updates[name].cost["seconds"]} if name in updates else {}))
     return rows
 
