@@ -1,25 +1,22 @@
-"""Atomic, durable files and folders: JSON without NaN, and locks against a second writer.
+"""Atomic, durable files and folders, and locks against a second writer.
 
 A function that writes returns when the content and its name are on the disk, so that a power cut cannot undo it.
 """
 
 import contextlib
 import errno
-import json
 import os
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import filelock
 
-from certunl.base import plain
 from certunl.errors import BadInput, Unavailable
 
-__all__ = ["as_json", "check_room", "flush", "hold", "leftover", "lock", "make", "permit", "read_json", "remove"]
-__all__ += ["remove_leftovers", "trouble", "whole", "write_bytes", "write_json", "write_text"]
+__all__ = ["check_room", "flush", "hold", "leftover", "lock", "make", "permit", "remove", "remove_leftovers"]
+__all__ += ["trouble", "whole", "write_bytes", "write_text"]
 
 
 _TROUBLES = {
@@ -56,9 +53,6 @@ def make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(folder.stat().st_mode & 0o755)
 
-
-_LARGEST = 2**28
-"""The largest file of JSON that is read, in bytes."""
 
 _PARTIAL = re.compile(r"\..+\.certunl-\d+")
 """The names of half-written files and folders, which `leftover` makes."""
@@ -174,39 +168,6 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def write_json(path: Path, content: Any, *, mode: int = 0o644) -> None:
-    """Writes a JSON file completely or not at all."""
-    write_text(path, json.dumps(as_json(content), indent=1, allow_nan=False) + "\n", mode=mode)
-
-
-def as_json(content: Any) -> Any:
-    """`content` as `read_json` would return it: lists for tuples and arrays, None for NaN and infinity."""
-    return json.loads(json.dumps(content, default=plain), parse_constant=lambda _: None)
-
-
-def read_json(path: Path, otherwise: str, *, lists: bool = True) -> Any:
-    """The content of a JSON file: an object, or a list if `lists` are taken.
-
-    Raises: BadInput that ends with `otherwise` if the file cannot be read, and later if a missing name is looked up.
-    """
-
-    class Facts(dict):
-        def __missing__(self, key: str) -> Any:
-            raise BadInput(f"{path} has no {key!r}; {otherwise}")
-
-    try:
-        if path.is_symlink() or not path.is_file() or path.stat().st_size > _LARGEST:
-            raise BadInput(f"{path} is no file, a link, or of more than {_LARGEST >> 20} MiB; {otherwise}")
-        content = json.loads(path.read_text("utf-8"), object_hook=Facts)
-        if not content or not isinstance(content, Facts | list if lists else Facts):
-            raise BadInput(f"{path} has no usable content; {otherwise}")
-        return content
-    except BadInput:
-        raise
-    except (OSError, ValueError, RecursionError) as error:  # no JSON, no UTF-8, or brackets without end
-        raise BadInput(f"{path} cannot be read ({type(error).__name__}); {otherwise}") from error
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import pytest
 import certunl as cu
 from certunl import disk
 from certunl.folders.arrays import save_arrays
+from certunl.folders.json_files import read_json, write_json
 from tests.cases import network, trained
 
 
@@ -18,7 +19,7 @@ from tests.cases import network, trained
 def folder(tmp_path):
     place = tmp_path / "run"
     (place / "updates").mkdir(parents=True)
-    disk.write_json(place / "run.json", {"format": 0})
+    write_json(place / "run.json", {"format": 0})
     return place
 
 
@@ -73,10 +74,10 @@ def test_a_disk_that_is_full_leaves_the_file_as_it_was_and_no_other(folder, monk
 
     monkeypatch.setattr(disk.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        disk.write_json(folder / "run.json", {"format": 1})
+        write_json(folder / "run.json", {"format": 1})
     with pytest.raises(OSError, match="No space left"), disk.whole(folder / "updates" / "newton-1") as partial:
         (partial / "facts.json").touch()
-    assert disk.read_json(folder / "run.json", "")["format"] == 0 and below(folder) == ["run.json", "updates"]
+    assert read_json(folder / "run.json", "")["format"] == 0 and below(folder) == ["run.json", "updates"]
 
 
 def test_a_name_is_written_after_its_content_and_before_the_call_returns(folder, monkeypatch):

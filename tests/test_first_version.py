@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import pytest
 
 import certunl as cu
-from certunl import disk
 from certunl.folders._guarantees import certificate_of, guarantee_of, noted
+from certunl.folders.json_files import as_json
 from tests.cases import claimed
 
 
@@ -26,7 +26,7 @@ def test_what_is_written_now_is_read_back(facts, pairs):
     facts = facts | {"noise": 2.0} if pairs else facts
     update = claimed({"w": jnp.ones(3)}, pairs=pairs, assumptions=(cu.Assumption("C", 2.0, "proved"),), **facts)
     certificate = cu.certify(update, cu.Budget(epsilon=5.0, delta=1e-5)).certificate
-    kept = disk.as_json({"guarantee": noted(update.guarantee), "certificate": noted(certificate)})
+    kept = as_json({"guarantee": noted(update.guarantee), "certificate": noted(certificate)})
     assert guarantee_of(kept) == update.guarantee and certificate_of(kept) == certificate
 
 

@@ -7,18 +7,18 @@ import math
 import numpy as np
 import pytest
 
-from certunl import disk
 from certunl.audits.audit import Audit
 from certunl.errors import BadInput
 from certunl.evaluation import Report
+from certunl.folders.json_files import as_json, read_json, write_json
 from certunl.membership.roc import Attacked
 from certunl.report import from_json, to_json
 from tests import reports
 
 
 def returned(report, path):
-    disk.write_json(path / "evaluation.json", [to_json(report)])
-    return from_json(disk.read_json(path / "evaluation.json", "")[0])
+    write_json(path / "evaluation.json", [to_json(report)])
+    return from_json(read_json(path / "evaluation.json", "")[0])
 
 
 def test_a_full_report_comes_back_equal(tmp_path):
@@ -63,7 +63,7 @@ def test_files_of_before_are_read(tmp_path):
     held = {"rows": {"original": {"distance": None}}, "forgotten": 3, "verdicts": {}}
     assert math.isnan(from_json(held).rows["original"]["distance"]) and from_json(held).attacks == {}
     report = reports.report(attacks=("lira",))
-    plain = json.loads(json.dumps(disk.as_json(dataclasses.asdict(report))))
+    plain = json.loads(json.dumps(as_json(dataclasses.asdict(report))))
     assert from_json(plain).attacks == report.attacks and from_json(plain).tradeoffs == report.tradeoffs
     for name in ("interval_at_0_1", "interval_at_1"):
         del plain["attacks"]["original"]["lira"][name]
@@ -74,4 +74,4 @@ def test_files_of_before_are_read(tmp_path):
 def test_a_damaged_file_is_refused_in_words(tmp_path):
     (tmp_path / "evaluation.json").write_text('[{"rows": {}, "verdicts": {}}]')
     with pytest.raises(BadInput, match="has no 'forgotten'; evaluate again"):
-        from_json(disk.read_json(tmp_path / "evaluation.json", "evaluate again")[0])
+        from_json(read_json(tmp_path / "evaluation.json", "evaluate again")[0])

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import certunl as cu
-from certunl import disk
+from certunl.folders.json_files import write_json
 from tests.cases import KEY, classes, network, ridge, trained
 
 IDS = [1, 4]
@@ -47,7 +47,7 @@ def test_other_things_are_no_run_and_no_release(run, tmp_path):
 def test_a_damaged_folder_is_refused(run, tmp_path, damage, sentence):
     cu.save(run, tmp_path / "run")
     facts = json.loads((tmp_path / "run/saved.json").read_text())
-    disk.write_json(tmp_path / "run/saved.json", damage(facts))
+    write_json(tmp_path / "run/saved.json", damage(facts))
     with pytest.raises(cu.BadInput, match=sentence):
         cu.load(tmp_path / "run")
 

@@ -11,6 +11,7 @@ from certunl.base import digest
 from certunl.errors import BadInput, understood
 from certunl.evaluation import Report
 from certunl.folders import Checkpoints, RunFolder
+from certunl.folders.json_files import as_json
 from certunl.report import from_json, to_json
 
 __all__ = ["Again", "damaged", "reports_of"]
@@ -40,7 +41,7 @@ class Again:
 
     def __init__(self, folder: RunFolder, name: str, settings: Any):
         self.folder, self.name, place = folder, name, folder.path / name
-        self.identity = digest([disk.as_json(settings), folder.ledger.head], ())
+        self.identity = digest([as_json(settings), folder.ledger.head], ())
         self.reports: dict[str, list[Report]] = {}
         try:
             with understood(damaged(place)):

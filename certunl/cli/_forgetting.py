@@ -10,8 +10,8 @@ from certunl.certificates.budget import Budget
 from certunl.cli._requests import examples
 from certunl.cli._words import Folder, Settings, answered, listed, opened, say, seeded, unlearner_of
 from certunl.datasets import Splits
-from certunl.disk import as_json
 from certunl.folders import Entry, Order, RunFolder, drawn_id
+from certunl.folders.json_files import as_json
 from certunl.folders.repeating import earlier, interrupted
 from certunl.report.console import progress
 

@@ -15,9 +15,9 @@ from certunl.cli._http import listen
 from certunl.cli._requests import answer
 from certunl.cli._service import Service
 from certunl.cli._words import Folder, Settings, listed, method_of, say, seeded, unlearner_of
-from certunl.disk import as_json
 from certunl.errors import BadInput
 from certunl.folders import RunFolder
+from certunl.folders.json_files import as_json
 
 __all__ = ["serve"]
 

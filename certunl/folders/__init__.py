@@ -15,6 +15,7 @@ resuming       Checkpoints: a training that goes on after a kill
 settling       what is done first about requests that a crash interrupted
 releases       Releases: the updates and releases of all lines
 arrays         save_arrays, load_arrays: pytrees of arrays
+json_files     write_json, read_json: files of JSON without NaN
 parts          Parts: arrays and facts with their digests, whole or absent, secret ones for their owner alone
 modelling      models by name, and the user's own classes through their adapters
 saving         save, load: a run or a release in a folder of its own, a release as safetensors

@@ -6,10 +6,10 @@ from typing import Any
 
 import jax
 
-from certunl import disk
 from certunl.errors import BadInput, understood
 from certunl.folders._writing import FORMAT, check_plain
 from certunl.folders.arrays import load_arrays
+from certunl.folders.json_files import read_json
 from certunl.folders.modelling import extractor_of
 from certunl.folders.settings import Built, build, by_plan, fingerprint
 from certunl.training.provenance import Provenance
@@ -27,7 +27,7 @@ def read_facts(path: Path) -> dict[str, Any]:
     """As `RunFolder.facts`."""
     check_plain(path)
     cure = "it is no run folder, or a half-written one; train again"
-    facts = disk.read_json(path / "run.json", cure, lists=False)
+    facts = read_json(path / "run.json", cure, lists=False)
     with _usable(path):
         if facts["format"] != FORMAT:
             raise BadInput(f"{path} has format {facts['format']}, this version reads {FORMAT}; train again")

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from certunl import disk
 from certunl.errors import BadInput
 from certunl.folders.chain import Event, link
 from certunl.folders.decoding import decoded
+from certunl.folders.json_files import as_json
 from certunl.folders.order import BESIDE, Entry, Order, commitment
 
 __all__ = ["append", "entry_of", "head", "purge", "record"]
@@ -33,7 +33,7 @@ def append(connection: sqlite3.Connection, root: str, entry: int, state: str, fa
         facts = facts | {"reason": commitment(salt, reason, b"")}
         connection.execute("INSERT INTO reasons VALUES (?, ?, ?)", (number + 1, salt, reason))
     time = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-    event = link(number + 1, entry, state, time, json.dumps(disk.as_json(facts), allow_nan=False), before)
+    event = link(number + 1, entry, state, time, json.dumps(as_json(facts), allow_nan=False), before)
     connection.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", event)
 
 
@@ -51,7 +51,7 @@ def record(
     else:
         number = row[0]
         connection.execute("UPDATE entries SET state = 'asked', line = ? WHERE number = ?", (order.line, number))
-    fields, numbers = disk.as_json(asdict(order)), np.asarray(ids, np.int32).tobytes()
+    fields, numbers = as_json(asdict(order)), np.asarray(ids, np.int32).tobytes()
     beside, salt = json.dumps({name: fields.pop(name) for name in BESIDE}), secrets.token_bytes(16)
     facts = fields | {"size": len(ids), "examples": commitment(salt, beside, numbers), "group": group or number}
     append(connection, root, number, "asked", facts)

@@ -15,6 +15,7 @@ from certunl import disk
 from certunl.base import digest
 from certunl.errors import BadInput, Diverged
 from certunl.folders.arrays import save_arrays
+from certunl.folders.json_files import write_json
 from certunl.folders.ledger import Ledger
 from certunl.folders.resuming import Checkpoints
 from certunl.folders.settings import Built, fingerprint
@@ -134,10 +135,10 @@ def write_run(path: Path, run: Run, settings: dict[str, Any], built: Built) -> N
         if built.extractor is not None:
             save_arrays(partial / "features", built.extractor.params)
         if built.splits.plan is not None:
-            disk.write_json(partial / "plan.json", built.splits.plan, mode=0o600)
+            write_json(partial / "plan.json", built.splits.plan, mode=0o600)
         if (names := built.splits.owner_names) is not None:
-            disk.write_json(partial / "owners.json", {n: i for i, n in enumerate(names)}, mode=0o600)
-        disk.write_json(partial / "run.json", facts)
+            write_json(partial / "owners.json", {n: i for i, n in enumerate(names)}, mode=0o600)
+        write_json(partial / "run.json", facts)
     for part in sorted(staged.iterdir(), key=lambda part: part.name == "run.json"):  # which makes it a run folder
         if part.name == "run.json":
             disk.flush(path)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from certunl.base import Params
-from certunl.disk import read_json
 from certunl.errors import BadInput
 from certunl.folders._writing import PAGES
+from certunl.folders.json_files import read_json
 from certunl.folders.parts import Parts, ordered
 from certunl.folders.purging import forgotten_owners
 from certunl.folders.settling import CUT

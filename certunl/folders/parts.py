@@ -11,9 +11,10 @@ import jax
 import numpy as np
 
 from certunl.base import Params, digest
-from certunl.disk import as_json, flush, permit, read_json, remove_leftovers, whole, write_json
+from certunl.disk import flush, permit, remove_leftovers, whole
 from certunl.errors import BadInput
 from certunl.folders.arrays import load_arrays, save_arrays
+from certunl.folders.json_files import as_json, read_json, write_json
 
 __all__ = ["RESTORE", "Parts", "check_name", "is_name", "is_numbered", "number_of", "ordered"]
 

@@ -10,6 +10,7 @@ from certunl import disk
 from certunl.base import digest
 from certunl.errors import BadInput
 from certunl.folders.arrays import load_arrays, save_arrays
+from certunl.folders.json_files import as_json, read_json, write_json
 
 __all__ = ["Checkpoints"]
 
@@ -49,7 +50,7 @@ class Checkpoints:
 
         Raises: BadInput if there is a state of another training, or a damaged one.
         """
-        self._identity = digest([identity, disk.as_json(self.settings)], ())
+        self._identity = digest([identity, as_json(self.settings)], ())
         self._began = self._last = time.monotonic()
         if Path(self.place).is_symlink():
             raise BadInput(f"{self.place} is a link, and nothing goes through it; put the real one there")
@@ -58,7 +59,7 @@ class Checkpoints:
         if not (states := self._states()):
             return 0, []
         cure = "remove it to begin anew, or give the settings that it was begun with"
-        facts = disk.read_json(states[-1] / "facts.json", cure, lists=False)
+        facts = read_json(states[-1] / "facts.json", cure, lists=False)
         others = {name: value for name, value in facts.items() if name != "digest"}
         if facts["digest"] != digest(others, ()) or str(facts["steps"]) != states[-1].name:
             raise BadInput(f"{states[-1]} is not as it was written; {cure}")
@@ -77,7 +78,7 @@ class Checkpoints:
             written = save_arrays(partial / "arrays", {f"{i:04d}": array for i, array in enumerate(arrays)})
             facts = {"identity": self._identity, "steps": steps, "arrays": written}
             facts["seconds"] = self.spent + time.monotonic() - self._began
-            disk.write_json(partial / "facts.json", facts | {"digest": digest(facts, ())})
+            write_json(partial / "facts.json", facts | {"digest": digest(facts, ())})
         for state in earlier:
             disk.remove(state)
         self._last = time.monotonic()

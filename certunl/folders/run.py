@@ -18,6 +18,7 @@ from certunl.features import Features
 from certunl.folders._reading import read_built, read_facts, read_untrained
 from certunl.folders._writing import TRAINING, check_plain, reserve, root_of, training, write_run
 from certunl.folders.arrays import load_arrays
+from certunl.folders.json_files import as_json, read_json, write_json
 from certunl.folders.ledger import Ledger
 from certunl.folders.line import Line, begin
 from certunl.folders.modelling import with_outputs
@@ -72,7 +73,7 @@ class RunFolder:
     def announce(self, plan: dict[str, Any]) -> None:
         """Writes RUN/plan.json before the training, so that it is there whatever becomes of the training."""
         disk.make(self.path)
-        disk.write_json(self.path / "plan.json", plan, mode=0o600)
+        write_json(self.path / "plan.json", plan, mode=0o600)
 
     def reserve(self) -> None:
         """Raises BadInput unless a new run can be written here. Call it before the long work.
@@ -180,7 +181,7 @@ class RunFolder:
         Raises: BadInput if another method, or the same with other settings, began it, or if its last update is gone.
         Retraining continues any line.
         """
-        return begin(self, check_name(name), {"method": method, "settings": disk.as_json(settings)})
+        return begin(self, check_name(name), {"method": method, "settings": as_json(settings)})
 
     def rows(self, name: str, method: Any) -> Store | None:
         """The stored rows of a method, without those of forgotten examples; None if nothing was prepared."""
@@ -228,11 +229,11 @@ class RunFolder:
         place = self.path / f"{name}.json"
         if not place.exists():
             return otherwise
-        content = disk.read_json(place, "delete it and make it again")
+        content = read_json(place, "delete it and make it again")
         if otherwise is not None and isinstance(content, list) != isinstance(otherwise, list):
             raise BadInput(f"{place} has no usable content; delete it and make it again")
         return content
 
     def write(self, name: str, contents: Any) -> None:
         """Writes RUN/`name`.json, readable by the owner alone."""
-        disk.write_json(self.path / f"{name}.json", contents, mode=0o600)
+        write_json(self.path / f"{name}.json", contents, mode=0o600)

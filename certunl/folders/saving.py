@@ -17,6 +17,7 @@ from certunl.folders._guarantees import certificate_of, guarantee_of, noted, pub
 from certunl.folders._saved_runs import listed, of_run, run_of
 from certunl.folders.arrays import load_arrays, save_arrays
 from certunl.folders.checkpoints import write_tensors
+from certunl.folders.json_files import as_json, read_json, write_json
 from certunl.folders.run import RunFolder
 from certunl.training.problem import Problem
 from certunl.training.recipe import Recipe
@@ -57,12 +58,12 @@ def save(thing: Run | Release, place: Any, *, data: bool = True) -> None:
     if place.exists():
         raise BadInput(f"{place} exists already; choose another folder, or remove it first")
     arrays, facts = of_run(thing, data) if isinstance(thing, Run) else _of_release(thing)
-    facts = disk.as_json(facts | {"format": _FORMAT, "x64": jax.config.read("jax_enable_x64")})
+    facts = as_json(facts | {"format": _FORMAT, "x64": jax.config.read("jax_enable_x64")})
     facts["digest"] = digest(facts, arrays)
     with disk.whole(place) as partial:
         partial.chmod(0o700)
         save_arrays(partial / "arrays", arrays)
-        disk.write_json(partial / "saved.json", facts, mode=0o600)
+        write_json(partial / "saved.json", facts, mode=0o600)
 
 
 def load(place: Any, *, problem: Problem | None = None, recipe: Recipe | None = None) -> Any:
@@ -85,7 +86,7 @@ def load(place: Any, *, problem: Problem | None = None, recipe: Recipe | None = 
     if not (place / "saved.json").is_file():
         other = "; read_params reads parameters" if place.is_file() else ""
         raise BadInput(f"{place} holds nothing that save wrote, neither saved.json nor run.json{other}")
-    facts = disk.read_json(place / "saved.json", _AGAIN, lists=False)
+    facts = read_json(place / "saved.json", _AGAIN, lists=False)
     if facts["format"] != _FORMAT:
         raise BadInput(f"{place} has format {facts['format']}, and this version reads {_FORMAT}; save it again")
     if facts["x64"] != jax.config.read("jax_enable_x64"):
@@ -139,5 +140,5 @@ def _export(release: Any, place: Path) -> None:
         raise BadInput(
             "this release carries no noise, so it is the un-noised model; give certify a budget that adds noise"
         )
-    facts = disk.as_json(published(certificate, release.update.guarantee))
+    facts = as_json(published(certificate, release.update.guarantee))
     write_tensors(place, release.params, facts)

@@ -12,7 +12,7 @@ __all__ = ["from_json", "to_json"]
 
 
 def to_json(report: Report) -> dict[str, Any]:
-    """`report` for `disk.write_json`. Infinities and noise levels become strings; NaN becomes null in the file.
+    """`report` for `write_json`. Infinities and noise levels become strings; NaN becomes null in the file.
 
     >>> from_json(to_json(Report({"original": {"distance": math.inf}}, 3, {}))).rows
     {'original': {'distance': inf}}

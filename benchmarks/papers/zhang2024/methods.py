@@ -174,8 +174,9 @@ METHODS = Table(
         "files of SVHN are not there, ResNet-18 has CIFAR-10 alone. At the small scale AllCNN has a third of the width "
         "and ResNet-18 half of it, both 500 images of 8 x 8 pixels, LiSSA makes 2 chains of 100 steps, ResNet-18 "
         "has two methods, and each training has one seed. Baselines have the best of a few settings, chosen on another "
-        "request. The paper's text has 50 epochs, the authors' code 30. The seconds of Newton contain the measurement of the spectrum, 24 products on at most 1,024 "
-        "examples, which the paper's step does not have. Models have GroupNorm for BatchNorm."
+        "request. The paper's text has 50 epochs, the authors' code 30. The seconds of Newton contain the measurement "
+        "of the spectrum, 24 products on at most 1,024 examples, which the paper's step does not have. Models have "
+        "GroupNorm for BatchNorm."
     ),
     jobs=jobs,
     by=("data", "method"),
