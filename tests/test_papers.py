@@ -6,6 +6,7 @@ import math
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,18 @@ def test_check_finds_another_number_and_leaves_seconds_alone(tmp_path):
     found = "\n".join(differences(table, lines, other))
     assert "x is 2.0, committed is 2.16" in found and "other rows" in found and "left out now" in found
     assert "no committed line" in differences(table, lines, [])[0]
+
+
+def test_check_leaves_alone_what_noise_drawn_anew_changes(tmp_path):
+    paper, table = toy([])
+    lines = run_table(paper, table, "small", tmp_path)
+    other = json.loads(json.dumps(lines))
+    other[0]["rows"][0]["x"] *= 2
+    table = replace(table, columns=(Column("x", "x", floor=0.05),))
+    assert len(differences(table, lines, other)) == 1
+    assert differences(replace(table, noised=lambda _: True), lines, other) == []
+    exact = replace(table, columns=(Column("x", "x"),), noised=lambda _: True)
+    assert len(differences(exact, lines, other)) == 1
 
 
 def test_the_command_names_the_tables_that_there_are(capsys):

@@ -96,10 +96,15 @@ def differences(table: Table, fresh: Iterable[Mapping[str, Any]], committed: Ite
             found.append(f"{where}: other rows, {sorted(map(str, rows[0].keys() ^ rows[1].keys()))}")
         for name in rows[0].keys() & rows[1].keys():
             for column in table.columns:
+                if table.noised(rows[0][name]) and column.floor > _ROUNDING:
+                    continue
                 now, then = rows[0][name].get(column.key), rows[1][name].get(column.key)
                 if not _near(now, then, column.tolerance, column.floor):
                     found.append(f"{where}, {name}: {column.key} is {now}, committed is {then}")
     return found
+
+
+_ROUNDING = 1e-5
 
 
 def _near(now: Any, then: Any, tolerance: float | None, floor: float) -> bool:

@@ -83,6 +83,8 @@ class Table:
         published: rows of the paper or its authors, with the keys of `by` and of some columns.
         statements: what the paper says of this table, judged by the joined rows. Default: nothing.
         draw: draws the joined rows on the axes of matplotlib. Default: no figure.
+        noised: whether a row is of a release. Its noise is drawn anew each time, so that only its columns without a
+            floor are compared. Default: no row is.
     """
 
     name: str
@@ -95,6 +97,7 @@ class Table:
     published: tuple[Row, ...] = ()
     statements: Callable[[list[Row]], list[Statement]] = lambda rows: []
     draw: Callable[[list[Row], Any], None] | None = None
+    noised: Callable[[Mapping[str, Any]], bool] = lambda row: False
 
     def joined(self, rows: Iterable[Mapping[str, Any]]) -> list[Row]:
         """One row for each name, with (mean, deviation or NaN, number of seeds) for each column that has numbers."""

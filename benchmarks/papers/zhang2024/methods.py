@@ -194,4 +194,5 @@ METHODS = Table(
     ),
     statements=statements,
     draw=draw,
+    noised=lambda row: row["method"].endswith(f"noise {SIGMA:g}"),
 )

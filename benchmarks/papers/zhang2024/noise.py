@@ -109,4 +109,5 @@ NOISE = Table(
     ),
     statements=noise_statements,
     draw=draw_noise,
+    noised=lambda row: row["sigma"] > 0,
 )
