@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.papers.table import Paper, Table
+from benchmarks.papers.table import Column, Paper, Table
 
 __all__ = ["differences", "kept", "lines_of", "lines_path", "run_table", "words"]
 
@@ -96,15 +96,12 @@ def differences(table: Table, fresh: Iterable[Mapping[str, Any]], committed: Ite
             found.append(f"{where}: other rows, {sorted(map(str, rows[0].keys() ^ rows[1].keys()))}")
         for name in rows[0].keys() & rows[1].keys():
             for column in table.columns:
-                if table.noised(rows[0][name]) and column.floor > _ROUNDING:
+                if table.noised(rows[0][name]) and column.floor != Column.floor:  # accuracies and the like
                     continue
                 now, then = rows[0][name].get(column.key), rows[1][name].get(column.key)
                 if not _near(now, then, column.tolerance, column.floor):
                     found.append(f"{where}, {name}: {column.key} is {now}, committed is {then}")
     return found
-
-
-_ROUNDING = 1e-5
 
 
 def _near(now: Any, then: Any, tolerance: float | None, floor: float) -> bool:

@@ -83,8 +83,8 @@ class Table:
         published: rows of the paper or its authors, with the keys of `by` and of some columns.
         statements: what the paper says of this table, judged by the joined rows. Default: nothing.
         draw: draws the joined rows on the axes of matplotlib. Default: no figure.
-        noised: whether a row is of a release. Its noise is drawn anew each time, so that only its columns without a
-            floor are compared. Default: no row is.
+        noised: whether a row is of a release. Its noise is another each time, so columns with a floor of their own
+            are not compared. Default: no row is.
     """
 
     name: str

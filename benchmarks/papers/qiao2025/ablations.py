@@ -100,7 +100,7 @@ def _values(rows: list[Row], network: str, knob: str) -> dict[float, Row]:
 def _blow_up(found: dict[float, Row], network: str) -> Statement:
     """Flat up to a rate of 0.25 and exponential beyond?"""
     low, high = ({rate: row for rate, row in found.items() if (rate < 0.25) == below} for below in (True, False))
-    first, last, top = (row["distance"][0] for row in (*(low[f(low)] for f in (min, max)), found[max(found)]))
+    first, last, top = (row["distance"][0] for row in (low[min(low)], low[max(low)], found[max(found)]))
     relative = ", ".join(f"{rate:g}: {row['relative_distance'][0]:.2g}" for rate, row in found.items())
     growth = top / last
     exponential = growth > np.exp((max(high) - max(low)) / 0.05)
