@@ -4,7 +4,6 @@ python benchmarks/lissa.py [--save] [--small]
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,12 +11,14 @@ import jax
 import jax.numpy as jnp
 import optax
 from harness import Part, arguments, measure, torch_found
+from jax.sharding import PartitionSpec
 from problems import classifier, difference, images, product_flops, tensors, torch_images, torch_losses
 
 import certunl as cu
 from certunl.base import Key, Params
 from certunl.solvers import Solution
 from certunl.training.curvature import damped, hvp
+from certunl.training.mesh import Worker
 from certunl.training.streaming import sampled
 
 FULL = {
@@ -62,19 +63,20 @@ def ask(
     share = jnp.full(forgotten, 1 / examples)
     b = jax.jit(jax.grad(run.problem.risk))(run.params, run.problem.data[jnp.arange(forgotten)], share)
     devices = 2 if jax.local_device_count() > 1 and repeats % 2 == 0 else 1
-    solver = cu.LiSSA(depth=depth, repeats=repeats, scale=SCALE, batch_size=BATCH, devices=devices)
+    solver = cu.LiSSA(depth=depth, repeats=repeats, scale=SCALE, batch_size=BATCH)
+    ours = over(devices, run, b, chain_key, solver)
     settings: dict[str, Any] = {
         "model": "-".join(map(str, (784, *hidden, 10))),
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(run.params)),
         "data": source,
         "examples": examples,
-        **{name: getattr(solver, name) for name in ("depth", "repeats", "scale", "batch_size", "devices")},
+        **{name: getattr(solver, name) for name in ("depth", "repeats", "scale", "batch_size")},
+        "devices": devices,
         "damping": DAMPING,
         "seed": 0,
         "ours": "measures the extreme eigenvalues of four mini-batches too, by 48 products",
     }
-    alone = replace(solver, devices=1)
-    peers: dict[str, Callable[[], Any] | Part] = {"one device": lambda: solve(run, b, chain_key, alone)}
+    peers: dict[str, Callable[[], Any] | Part] = {"one device": over(1, run, b, chain_key, solver)}
     if torch_found():
         product, loop, mapped = torch_peers(run, b)
         settings["relative_difference"] = compare(run, b, product, loop, mapped)
@@ -100,13 +102,28 @@ def ask(
     return measure(
         question="lissa",
         settings=settings,
-        ours=lambda: solve(run, b, chain_key, solver),
+        ours=ours,
         peers=peers,
         check=check,
         flops=depth * repeats * BATCH * product_flops(run.params, primal=True),
         runs=2 if small else 5,
         save=save,
     )
+
+
+def over(count: int, run: cu.Run, b: Params, key: Key, solver: cu.LiSSA) -> Callable[[], Solution]:
+    """`solve` on that many devices, which share the chains as they do in `Newton` inside `use_mesh`."""
+    worker = Worker(tuple(jax.local_devices()[:count]))
+    inputs = worker.copied((run, b, key), solver.axis)
+    share = jax.shard_map(
+        lambda *inputs: solve(*inputs, solver),
+        mesh=worker.mesh(solver.axis),
+        in_specs=PartitionSpec(),
+        out_specs=PartitionSpec(),
+        check_vma=False,
+    )
+    program = jax.jit(share)
+    return lambda: program(*inputs)
 
 
 @partial(jax.jit, static_argnames="solver")

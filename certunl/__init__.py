@@ -62,6 +62,7 @@ from certunl.training.dataset import Dataset
 from certunl.training.ensemble import ensemble, retrainings, seeds
 from certunl.training.freezing import freeze
 from certunl.training.host import OnHost
+from certunl.training.mesh import use_mesh
 from certunl.training.problem import Problem
 from certunl.training.recipe import Recipe
 from certunl.training.recording import record
@@ -175,6 +176,7 @@ __all__ = [
     "solvers",
     "supervised",
     "train",
+    "use_mesh",
 ]
 
 __version__ = "0.2.0"

@@ -23,6 +23,7 @@ __all__ = [
     "outputs_first",
     "outputs_last",
     "plain",
+    "platform",
     "reporter",
     "sized",
     "stacked",
@@ -59,6 +60,16 @@ def reporter(progress: Progress) -> Callable[..., None]:
         progress(done, total, *((loss,) if len(positional) > 2 else ()))
 
     return report
+
+
+def platform() -> str:
+    """The platform that the program being traced is for, "cpu", "gpu" or "tpu"; not always the one that compiles it."""
+    device = jax.sharding.get_abstract_mesh().abstract_device
+    if device is not None:
+        return device.platform
+    settings: Any = jax.config
+    default = settings.jax_default_device
+    return jax.default_backend() if default is None else getattr(default, "platform", str(default).split(":")[0])
 
 
 def named(tree: Params) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from certunl.rows.gatherers import Backward, Forward
 from certunl.training import sensitivity
 from certunl.training.loop import follow
 from certunl.training.run import Run
-from certunl.training.workers import chunk_size, devices
+from certunl.training.workers import chunk_size, workers
 
 __all__ = ["Order", "Plan", "plan"]
 
@@ -109,7 +109,7 @@ def plan(run: Run, units: tuple[int, ...] | None = None) -> Plan:
     steps, d = len(run.schedule), width(run.start)
     row, slots = nbytes(run.start), run.schedule.weights.nbytes
     chunk, queries = chunk_size(run, len(ids)), min(d, gathering.query_block(run))
-    busy = np.resize(ids, min(len(ids), chunk * len(devices())))
+    busy = np.resize(ids, min(len(ids), chunk * len(workers())))
     first, second = (_flops(run, owners, count) for count in (1, 2))
     each, once = second - first, 2 * first - second
     train, alone, block, one, many = (steps * s for s in _timed(run, owners, busy, chunk, min(queries, _QUERIES)))

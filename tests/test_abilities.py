@@ -85,7 +85,7 @@ def test_a_solver_that_says_nothing_of_solving_is_named():
     class Idle(cu.solvers.Solver):
         pass
 
-    assert (Idle().batch_size, Idle().devices) == (0, 1)
+    assert (Idle().batch_size, Idle.axis) == (0, "batch")
     with pytest.raises(NotImplementedError, match="Idle does not say how it solves"):
         Idle()(None, None, KEY)
 

@@ -14,7 +14,10 @@ torch = pytest.importorskip("torch", reason="the peers need torch: pip install c
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 PEERS = {"torch double backward", "torch.func vmap(jvp(grad))"}
 
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:`torch.jit.script` is deprecated",
+    "ignore:finetune moved the parameters by",  # the small settings are tiny
+)
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ WORDS = {
         "Retrain: the certificate says PROVED. The audit says: not refuted",
         "Liar: the certificate says PROVED. The audit says: REFUTED",
     ],
-    "7_many_devices": ["8 devices: cpu", "machine 3: ", "8 devices: residual", "8 devices hold", "PROVED"],
+    "7_many_devices": ["8 devices: cpu", "machine 3: ", "on one device and", "8 devices hold", "PROVED"],
 }
 WITHOUT_FIGURE = {"7_many_devices"}
 COLAB = "https://colab.research.google.com/"

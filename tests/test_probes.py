@@ -7,7 +7,7 @@ import pytest
 from tests.test_layers import FILES, nodes
 
 FOREIGN = {
-    "base.py": {"__array__", "size"},
+    "base.py": {"__array__", "size", "platform"},
     "certificates/update.py": {"forget"},
     "datasets/_checks.py": {"dtype", "toarray"},
     "datasets/_table.py": {"strerror"},

@@ -2,24 +2,22 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
+from jax.sharding import Mesh, PartitionSpec
 from optax.projections import projection_l2_ball
 
-from certunl import registry
 from certunl.base import Key, Operator, Params
-from certunl.errors import BadInput, Diverged
-from certunl.methods._definite import explained
-from certunl.solvers import LiSSA, Solution, Solver
+from certunl.solvers import Solution, Solver
 from certunl.training.curvature import damped, extreme_eigenvalues, wide, widened
+from certunl.training.dataset import Dataset
 from certunl.training.risk import Risk
 from certunl.training.run import Run
 
-__all__ = ["Settings", "newton_steps", "solved", "verify"]
+__all__ = ["Settings", "newton_steps", "spread_steps"]
 
 _SAMPLE, _LANCZOS = 1024, 24
 """Number of examples on which the spectrum is measured, and number of Lanczos products."""
@@ -32,84 +30,6 @@ class Settings(NamedTuple):
     gradient: str
     operator: str
     steps: int
-
-
-def solved(
-    run: Run, retained: jax.Array, key: Key, damping: float | None, settings: Settings, fallback: str | None = None
-) -> tuple[Params, Solution, dict[str, float], dict[str, float]]:
-    """(parameters, last solution, its facts, entries of `Update.cost`), with every step verified.
-
-    If the solver of `settings` diverges, the solver named `fallback` repeats all steps.
-    Raises: BadInput if too few examples are left; Diverged if a step is not to be trusted.
-    """
-    solver = settings.solver
-    params, solutions, measured = jax.block_until_ready(newton_steps(run, retained, key, damping, settings))
-    if solver.devices > 1:  # a copy through the host, because the results are committed to those devices
-        params, solutions, measured = jax.tree.map(lambda a: jnp.asarray(np.asarray(a)), (params, solutions, measured))
-    size, left = solver.batch_size, int(measured["left"][0])
-    if not left:
-        raise BadInput("no example that training visited is left; there is nothing to retain")
-    if left < size:
-        raise BadInput(
-            f"{left} examples that training visited are left, fewer than one mini-batch of {size}: lower "
-            "solver.batch_size, use CG, or retrain"
-        )
-    solution, facts = solutions, {}
-    try:
-        for number in range(settings.steps):
-            solution, facts = jax.tree.map(lambda a, i=number: a[i], (solutions, measured))
-            facts = {name: float(value) for name, value in facts.items()}
-            solver.verify(solution)
-            verify(facts)
-    except Diverged as error:
-        if fallback is None:
-            if damping is not None:
-                raise _with_offer(error, run, retained, key, settings) from None
-            raise explained(error, run, retained, facts.get("damping", 0.0), settings.operator, key) from None
-        other = settings._replace(solver=registry.build("solvers", fallback))
-        params, solution, facts, cost = solved(run, retained, key, damping, other)
-        return params, solution, facts, cost | {"fallback": 1.0}
-    cost = {
-        "residual": facts["error"] / facts["gradient"] if facts["gradient"] else 0.0,
-        "solver_steps": float(solution.steps),
-        "damping": facts["damping"],
-    }
-    if isinstance(solver, LiSSA):
-        scale = float(solution.scale)
-        cost |= {"scale": scale, "depth_for_1%": LiSSA.depth_for(facts["lowest"] + facts["damping"], scale)}
-    return params, solution, facts, cost
-
-
-def _with_offer(error: Diverged, run: Run, retained: jax.Array, key: Key, settings: Settings) -> Diverged:
-    """`error` with the damping that is measured without a given one, if the same steps succeed with it."""
-    try:
-        *_, cost = solved(run, retained, key, None, settings)
-    except Diverged:
-        return error
-    return Diverged(f"{error} (measured: without damping=, the same step takes {cost['damping']:.4g} and succeeds)")
-
-
-def verify(facts: dict[str, float]) -> None:
-    """Checks the measured facts of one step. Raises: Diverged if the step is not to be trusted."""
-    if not np.isfinite([facts["error"], facts["gradient"], facts["norm"]]).all():
-        raise Diverged("the Newton step is not finite; raise damping (or scale, for LiSSA)")
-    if facts["error"] > 3 * facts["gradient"]:
-        raise Diverged(
-            f"the residual of the solution is {facts['error'] / facts['gradient']:.3g} times the right side, while "
-            "x = 0 has 1: mini-batches are too small or scale is too low; raise scale, damping or solver.batch_size"
-        )
-    low, damping = facts["lowest"], facts["damping"]
-    if low + damping < -1e-5 * facts["highest"]:  # beyond rounding
-        raise Diverged(
-            f"the Hessian is indefinite: its smallest eigenvalue is at most {low:.4g} on a sample of the retained "
-            f"examples, and damping {damping:.4g} does not raise it above 0; raise damping above {-low:.4g}, "
-            'leave damping out to have it measured, or use operator="ggn"'
-        )
-    if facts["along"] < 0:
-        raise Diverged(
-            f"the Hessian is indefinite: the damped curvature along the solution is {facts['along']:.4g}; raise "
-            'damping, or use operator="ggn"'
-        )
 
 
 @partial(jax.jit, static_argnames="settings")
@@ -141,6 +61,31 @@ def newton_steps(
 
     params, (solutions, facts) = jax.lax.scan(advance, run.params, jax.random.split(steps_key, settings.steps))
     return params, solutions, facts
+
+
+@partial(jax.jit, static_argnames=("settings", "mesh", "own"))
+def spread_steps(
+    data: Dataset,
+    run: Run,
+    retained: jax.Array,
+    key: Key,
+    damping: jax.Array | None,
+    settings: Settings,
+    mesh: Mesh,
+    own: bool,
+) -> tuple[Params, Solution, dict[str, jax.Array]]:
+    """`newton_steps` on every device of `mesh`, of `run` with `data`. With `own` a device has its own examples alone.
+
+    The devices meet in every sum over the data, or at the end of LiSSA's chains, and compute the rest alike.
+    """
+
+    def alike(data: Dataset, run: Run, *rest: Any) -> tuple[Params, Solution, dict[str, jax.Array]]:
+        run = replace(run, problem=replace(run.problem, data=data))
+        return newton_steps(run, *rest, settings)
+
+    specs = PartitionSpec(*(mesh.axis_names if own else ())), *[PartitionSpec()] * 4
+    spread = jax.shard_map(alike, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(), check_vma=False)
+    return spread(data, run, retained, key, damping)
 
 
 def _floor(run: Run, gradient: str, highest: jax.Array) -> jax.Array:

@@ -11,7 +11,8 @@ from certunl.bounds.theorems.newton import Chains
 from certunl.certificates.guarantee import Guarantee
 from certunl.certificates.update import Unlearner, Update
 from certunl.errors import BadInput, nonnegative, one_of, plain_numbers, whole
-from certunl.methods._newton_program import Settings, solved
+from certunl.methods._newton_program import Settings
+from certunl.methods._newton_verified import solved
 from certunl.methods._updated import updated
 from certunl.solvers import CG, LiSSA, Solution, Solver
 from certunl.timing import Stopwatch

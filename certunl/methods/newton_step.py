@@ -9,7 +9,8 @@ from certunl.certificates.guarantee import Guarantee, minimiser
 from certunl.certificates.update import Unlearner, Update
 from certunl.errors import BadInput, Diverged, plain_numbers
 from certunl.methods._definite import check, explained, solver_for
-from certunl.methods._newton_program import Settings, solved
+from certunl.methods._newton_program import Settings
+from certunl.methods._newton_verified import solved
 from certunl.methods._updated import updated
 from certunl.solvers import Solver
 from certunl.timing import Stopwatch

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from certunl.base import platform
 from certunl.errors import BadInput
 
 __all__ = ["Conv", "Dense", "GroupNorm", "Norm", "activate", "convolve_and_pool", "pool"]
@@ -156,7 +157,7 @@ class Conv(nn.Module):
 def _convolve(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
     """The convolution. `solvers.LiSSA` recognises it in a compiled program by the name of this function."""
     k, channels, features = kernel.shape[1:]
-    if jax.default_backend() != "cpu":
+    if platform() != "cpu":
         borders = ((padding, padding), (padding, padding))
         layout = ("NHWC", "HWIO", "NHWC")
         return jax.lax.conv_general_dilated(x, kernel, (stride, stride), borders, dimension_numbers=layout)

@@ -15,7 +15,7 @@ from certunl.rows.origin import Origin, fingerprint
 from certunl.rows.statistics import Statistics
 from certunl.rows.store import Place, Store
 from certunl.training.run import Run
-from certunl.training.workers import chunk_size, devices
+from certunl.training.workers import chunk_size, workers
 
 __all__ = ["FORWARD", "Backward", "Forward", "Gatherer", "chosen", "gathered", "named", "stored"]
 
@@ -139,7 +139,7 @@ def stored(
     owners, ids, whole = gathering.tracked(run, units if old is None else tuple(old.units.tolist()))
     size = gather.size(run, len(ids))
     facts = {"fingerprint": fingerprint(run), "dtype": dtype, "form": kind}
-    store = Store.create(place, run.start, ids, owners, chunk=size * len(devices()), **facts)
+    store = Store.create(place, run.start, ids, owners, chunk=size * len(workers()), **facts)
     with contextlib.closing(store):
         store.drop(ids[~whole])
         gathering.fill(store, along or run, owners, size, form=form, old=old, progress=progress)

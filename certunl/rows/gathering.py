@@ -13,8 +13,9 @@ from certunl.errors import BadInput
 from certunl.rows.store import Store
 from certunl.training import sensitivity
 from certunl.training.memory import check_memory
+from certunl.training.mesh import Device, Worker, check_on_device, fetched, home_of
 from certunl.training.run import Run
-from certunl.training.workers import Device, devices, spread
+from certunl.training.workers import spread, workers
 
 __all__ = ["backward", "fill", "forward", "query_block", "tracked"]
 
@@ -52,10 +53,10 @@ def forward(
     progress: Progress | None = None,
 ) -> Params:
     """The rows of `units`, in memory, gathered in blocks of `size`. They start as the rows of `old`, or as zeros."""
-    blocks, home = [], jax.tree.leaves(run.params)[0].devices().pop()
+    blocks, home = [], home_of(run.params)
     _check_rows(run, len(units), 2, home)  # the blocks and their concatenation
     for block in _blocks(run, owners, _cut(units, size), form, old):
-        blocks.append(jax.device_put(block, home))
+        blocks.append(block)
         if progress is not None:
             reporter(progress)(min(len(blocks) * size, len(units)), len(units))
     rows = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *blocks)
@@ -96,7 +97,7 @@ def backward(run: Run, owners: np.ndarray, units: np.ndarray) -> Params:
     """The same rows, one adjoint query e_j per parameter: ⟨e_j, a_u⟩ for every unit vector e_j."""
     flat, unravel = ravel_pytree(run.start)
     all_units, numbers = np.unique(owners, return_inverse=True)
-    _check_rows(run, len(all_units), 3, flat.devices().pop())  # the passes, their concatenation and its transpose
+    _check_rows(run, len(all_units), 3, home_of(flat))  # the passes, their concatenation and its transpose
     size, values = query_block(run), []
     for first in range(0, flat.size, size):
         queries = jax.vmap(unravel)(jnp.eye(min(size, flat.size - first), flat.size, first, dtype=flat.dtype))
@@ -124,21 +125,27 @@ def _cut(units: np.ndarray, size: int) -> list[np.ndarray]:
 def _blocks(run: Run, owners: np.ndarray, parts: list[np.ndarray], form: str, old: Any) -> Iterator[Params]:
     """The rows of each of `parts`. Parts are padded to one length, so that all run the same compiled program."""
     size = max(map(len, parts), default=0)
-    at_once = size * (len(devices()) if jax.default_backend() == "cpu" else 1)
+    team = workers()
+    across = len(team[0])
+    at_once = -(-size // across) * (len(team) if team[0].devices[0].platform == "cpu" else 1)
     cure = "give a smaller chunk (gather=Forward(chunk=...))" if size > 1 else "the model is too large for rows here"
     check_memory(f"chunks of {size:,} rows, before and after a step,", 2 * at_once * nbytes(run.start), cure)
-    copies = {}
+    copies, home = {}, home_of(run.params)
+    length = -(-size // across) * across
 
-    def work(part: np.ndarray, device: Device) -> Params:
-        if device not in copies:
-            copies[device] = jax.device_put((run, owners), device)
-        short, rows = size - len(part), None
-        units = jax.device_put(np.pad(part, (0, short), constant_values=-1), device)  # no example belongs to unit -1
+    def work(part: np.ndarray, worker: Worker) -> Params:
+        if worker not in copies:
+            check_on_device(run.problem.data, worker)
+            copies[worker] = worker.copied((run, owners), "units")
+        short, rows = length - len(part), None
+        units = worker.split(np.pad(part, (0, short), constant_values=-1), "units")  # no example belongs to unit -1
         if old is not None:
             rows = jax.tree.map(lambda a: jnp.pad(a, [(0, short)] + [(0, 0)] * (a.ndim - 1)), old.read(part))
-        return sensitivity.block(*copies[device], units, jax.device_put(rows, device), form=form)[0]
+            rows = worker.split(rows, "units")
+        return sensitivity.block(*copies[worker], units, rows, form=form)[0]
 
-    for part, rows in zip(parts, spread(work, parts), strict=True):
+    for part, block in zip(parts, spread(work, parts), strict=True):
+        rows = fetched(block, home)
         sensitivity.check_finite(rows)
         count = len(part)
         yield jax.tree.map(lambda leaf, m=count: leaf[:m], rows)

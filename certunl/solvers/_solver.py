@@ -1,5 +1,7 @@
 """The contract of a solver and its result."""
 
+from typing import ClassVar
+
 import jax
 from flax import struct
 
@@ -37,11 +39,11 @@ class Solver:
     The call is pure and may be traced. `verify` runs on the host. A solver declares its needs as fields:
 
         batch_size     examples in each sample of the operator; 0 for the full data
-        devices        devices that share the work
+        axis           what is spread over the devices of `use_mesh`: "batch" for the examples of each product
     """
 
     batch_size: int = 0
-    devices: int = 1
+    axis: ClassVar[str] = "batch"
 
     def __call__(self, operator: Operator, b: Params, key: Key) -> Solution:
         raise NotImplementedError(f"{type(self).__name__} does not say how it solves")

@@ -3,18 +3,17 @@
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import AxisType
-from jax.sharding import PartitionSpec as P
 
 from certunl.base import Key, Operator, Params
-from certunl.errors import BadInput, Diverged, one_of, plain_numbers, positive, whole
+from certunl.errors import Diverged, one_of, plain_numbers, positive, whole
 from certunl.solvers._solver import Solution, Solver
 from certunl.training.curvature import extreme_eigenvalues, wide, widened
+from certunl.training.mesh import manual_axis
 
 __all__ = ["LiSSA"]
 
@@ -32,6 +31,9 @@ class LiSSA(Solver):
     (1 − (1 − m/scale)^(depth+1))/m. Too small a depth biases the result towards b (depth+1)/scale. This is not an
     error; it shows in the true residual.
 
+    Inside `use_mesh` each device runs an equal share of the chains, and they meet once, at the end. XLA runs these
+    small products on one CPU core, so two CPU devices (JAX_NUM_CPU_DEVICES=2) are twice as fast on two cores.
+
     Args:
         depth: steps of each chain. More steps reduce the bias.
         repeats: number of chains that are averaged. More chains reduce the variance.
@@ -41,8 +43,6 @@ class LiSSA(Solver):
         chains: "vmap" advances the chains side by side in one program, "map" one after another. Under vmap a
             convolution becomes a grouped one, which is slower on any device (on two CPU cores 1.4 against 0.9 ms a
             step). "auto" maps if the operator contains a convolution.
-        devices: number of devices that share the chains; it must divide `repeats`. XLA runs these small products on
-            one CPU core, so two CPU devices (JAX_NUM_CPU_DEVICES=2) are twice as fast on two cores.
 
     Raises (in `verify`): Diverged if the largest measured eigenvalue exceeds 2·scale, or if the iterate outgrew
     (depth+1) ‖b‖/scale, its largest norm while ‖I − A_t/scale‖ <= 1.
@@ -56,15 +56,13 @@ class LiSSA(Solver):
     scale: float | None = None
     batch_size: int = 10
     chains: str = "auto"
-    devices: int = 1
+    axis: ClassVar[str] = "chains"
 
     def __post_init__(self) -> None:
         plain_numbers(self)
-        whole(depth=self.depth, repeats=self.repeats, batch_size=self.batch_size, devices=self.devices)
+        whole(depth=self.depth, repeats=self.repeats, batch_size=self.batch_size)
         positive("to measure it", scale=self.scale)
         one_of(("auto", "vmap", "map"), chains=self.chains)
-        if self.repeats % self.devices:
-            raise BadInput(f"LiSSA repeats must divide evenly among devices, got {self.repeats} and {self.devices}")
 
     def __call__(self, operator: Operator, b: Params, key: Key) -> Solution:
         narrow = b
@@ -87,9 +85,9 @@ class LiSSA(Solver):
         def chain(k: Key) -> Params:
             return jax.lax.scan(advance, start, jax.random.split(k, self.depth), unroll=unroll)[0]
 
-        advance_all = partial(_average if mapped else _side_by_side, chain)
+        advance_all = partial(_one_by_one if mapped else _side_by_side, chain)
         keys = jax.random.split(chain_key, self.repeats)
-        mean, largest = advance_all(keys) if self.devices == 1 else _spread(advance_all, keys, self.devices)
+        mean, largest = _spread(advance_all, keys)
         size = optax.tree.norm(start)
         growth = jnp.where(size > 0, largest / jnp.where(size > 0, (self.depth + 1) * size, 1), 0)
         mean = jax.tree.map(lambda a, like: a.astype(like.dtype), mean, narrow)
@@ -115,39 +113,38 @@ class LiSSA(Solver):
         return 0.0 if gap >= scale else max(math.ceil(math.log(tol) / math.log1p(-gap / scale)) - 1.0, 0.0)
 
 
-def _side_by_side(chain: Any, keys: jax.Array) -> tuple[Params, jax.Array]:
-    """(mean of the chains, their largest norm), computed with all chains at once."""
+def _side_by_side(chain: Any, keys: jax.Array, counts: jax.Array) -> tuple[Params, jax.Array]:
+    """(sum of the chains that count, their largest norm), computed with all chains at once."""
     ends = jax.vmap(chain)(keys)
-    return jax.tree.map(lambda a: a.mean(0), ends), jnp.max(jax.vmap(optax.tree.norm)(ends))
+    total = jax.tree.map(lambda a: jnp.tensordot(counts.astype(a.dtype), a, 1, precision="highest"), ends)
+    return total, jnp.max(jax.vmap(optax.tree.norm)(ends) * counts)
 
 
-def _average(chain: Any, keys: jax.Array) -> tuple[Params, jax.Array]:
-    """(mean of the chains, their largest norm), one chain after another. Memory holds one chain and the sum."""
+def _one_by_one(chain: Any, keys: jax.Array, counts: jax.Array) -> tuple[Params, jax.Array]:
+    """(sum of the chains that count, their largest norm), one chain after another. Memory holds one and the sum."""
 
-    def add(state: tuple[Params, jax.Array], k: Key) -> tuple[tuple[Params, jax.Array], None]:
-        end = chain(k)
+    def add(state: tuple[Params, jax.Array], row: tuple[Key, jax.Array]) -> tuple[tuple[Params, jax.Array], None]:
+        end = optax.tree.scale(row[1], chain(row[0]))
         return (optax.tree.add(state[0], end), jnp.maximum(state[1], optax.tree.norm(end))), None
 
     shapes = jax.eval_shape(chain, keys[0])
     zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-    (total, largest), _ = jax.lax.scan(add, (zero, jnp.zeros_like(optax.tree.norm(zero))), keys)
-    return optax.tree.scale(1 / len(keys), total), largest
+    return jax.lax.scan(add, (zero, jnp.zeros_like(optax.tree.norm(zero))), (keys, counts))[0]
 
 
-def _spread(advance_all: Any, keys: jax.Array, count: int) -> tuple[Params, jax.Array]:
-    """(mean of the chains, their largest norm) on `count` devices.
+def _spread(advance_all: Any, keys: jax.Array) -> tuple[Params, jax.Array]:
+    """(mean of the chains, their largest norm), in equal shares on the devices of the program.
 
-    Each device runs an equal share of the chains. The results are combined once, at the end.
+    The results are combined once, at the end. Chains that fill up the last share do not count.
     """
-    if count > (available := jax.local_device_count()):
-        raise BadInput(f"LiSSA has devices={count}, but JAX sees {available}; on CPU set JAX_NUM_CPU_DEVICES")
-    mesh = jax.make_mesh((count,), ("chains",), (AxisType.Auto,), devices=jax.local_devices()[:count])
-
-    def share(keys: jax.Array) -> tuple[Params, jax.Array]:
-        mean, largest = advance_all(keys)
-        return jax.lax.pmean(mean, "chains"), jax.lax.pmax(largest, "chains")
-
-    return jax.shard_map(share, mesh=mesh, in_specs=P("chains"), out_specs=P(), check_vma=False)(keys)
+    axis, devices = manual_axis()
+    chains = len(keys)
+    each = -(-chains // devices)
+    own = jnp.arange(each) if devices == 1 else each * jax.lax.axis_index(axis) + jnp.arange(each)
+    total, largest = advance_all(keys[own % chains], (own < chains).astype(jnp.float32))
+    if devices > 1:
+        total, largest = jax.lax.psum(total, axis), jax.lax.pmax(largest, axis)
+    return optax.tree.scale(1 / chains, total), largest
 
 
 def _convolves(operator: Operator, like: Params, key: Key) -> bool:

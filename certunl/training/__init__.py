@@ -14,7 +14,8 @@
     streaming      sums over all the data in the memory of a few examples
     risk           the risk that retraining minimises
     ensemble       many models trained together
-    workers        work spread over cores and devices
+    mesh           use_mesh: the devices that share the work of one call
+    workers        blocks of work, spread over cores and devices
     memory         what is free, and the refusal of what needs more
 
 A custom problem consists of two functions and the data:

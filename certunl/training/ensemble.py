@@ -14,10 +14,11 @@ from certunl.errors import BadInput, Diverged, typed_key, whole
 from certunl.training.chunks import Keeper, identity
 from certunl.training.coupling import coupled
 from certunl.training.loop import step
+from certunl.training.mesh import Worker, check_on_device, fetched, home_of
 from certunl.training.recipe import Recipe
 from certunl.training.run import Run
 from certunl.training.schedule import Schedule, draw
-from certunl.training.workers import Device, chunk_size, spread
+from certunl.training.workers import chunk_size, spread, workers
 
 __all__ = ["ensemble", "retrainings", "seeds"]
 
@@ -97,6 +98,7 @@ def ensemble(
     whole("", chunk=chunk)
     apart = schedules is not None or coupled(run)
     size = min(len(present), chunk or chunk_size(run, len(present)))
+    size = -(-size // (across := len(workers()[0]))) * across
     copies = {}
     done, blocks = 0, []
     if checkpoints is not None:
@@ -106,21 +108,24 @@ def ensemble(
     # the last part repeats its last model, so that all parts have one shape and one compiled program
     parts = [np.minimum(np.arange(i, i + size), len(present) - 1) for i in range(done, len(present), size)]
 
-    def work(part: np.ndarray, device: Device) -> tuple[Params, jax.Array]:
-        if device not in copies:
-            copies[device] = jax.device_put(run, device)
-        inputs = jax.device_put(jax.tree.map(lambda a: jnp.asarray(a)[part], (present, starts, schedules)), device)
-        result = _together(copies[device], *inputs, apart=apart)
+    def work(part: np.ndarray, worker: Worker) -> tuple[Params, jax.Array]:
+        if worker not in copies:
+            check_on_device(run.problem.data, worker)
+            copies[worker] = worker.copied(run, "models")
+        inputs = jax.tree.map(lambda a: jnp.asarray(a)[part], (present, starts, schedules))
+        inputs = worker.split(inputs, "models")
+        result = _together(copies[worker], *inputs, apart=apart)
         if not apart and not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(result)):
             # an absent example's infinite loss times its weight 0 is NaN: replace absent examples instead
-            result = _together(copies[device], *inputs, apart=True)
+            result = _together(copies[worker], *inputs, apart=True)
         return result
 
-    home = jax.tree.leaves(run.params)[0].devices().pop()
-    for part, (params, risks) in zip(parts, spread(work, parts), strict=True):
+    home = home_of(run.params)
+    for part, result in zip(parts, spread(work, parts), strict=True):
         count = len(np.unique(part))
+        params, risks = fetched(result, home)
         _check_finite(params, np.asarray(risks), part[:count], run.recipe)
-        blocks.append(jax.device_put(jax.tree.map(lambda leaf, k=count: leaf[:k], params), home))
+        blocks.append(jax.tree.map(lambda leaf, k=count: leaf[:k], params))
         done = int(part[count - 1]) + 1
         if checkpoints is not None:
             blocks = [jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *blocks)]

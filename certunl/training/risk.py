@@ -34,8 +34,8 @@ class Risk:
         """bool[n]: the examples that the schedule visits, and all examples if the run has no history."""
         schedule = self.run.schedule
         if not self.run.history:
-            return jnp.ones(len(self.run.problem.data), bool)
-        return jnp.zeros(len(self.run.problem.data), bool).at[schedule.indices].max(schedule.weights != 0)
+            return jnp.ones(len(self.run.present), bool)
+        return jnp.zeros(len(self.run.present), bool).at[schedule.indices].max(schedule.weights != 0)
 
     def count(self, mask: jax.Array) -> jax.Array:
         """The number of visited examples in `mask`."""
@@ -73,12 +73,9 @@ class Risk:
         def part(batch: Dataset, share: jax.Array) -> Params:
             return CURVATURES[curvature](problem, params, v, batch, share)
 
-        def whole(batch: Dataset, share: jax.Array) -> Params:
-            return streamed(part, batch, share, fits)
-
         if size:
             assert key is not None
-            image = sampled(whole, problem.data, weights, size, key)
+            image = sampled(part, problem.data, weights, size, key, fits)
         else:
-            image = whole(problem.data, weights)
+            image = streamed(part, problem.data, weights, fits)
         return optax.tree.add_scale(image, self.run.recipe.weight_decay, v)

@@ -7,21 +7,48 @@ import jax
 import jax.flatten_util
 import jax.numpy as jnp
 
-from certunl.base import Key, Params
+from certunl.base import Key, Params, platform
+from certunl.training.mesh import manual_axis
 from certunl.training.problem import Dataset, Problem
 
 __all__ = ["example_bytes", "microbatch", "sampled", "streamed"]
 
 
 def streamed(part: Callable[[Dataset, jax.Array], Any], data: Dataset, weights: jax.Array, size: int = 1024) -> Any:
-    """sum over microbatches of part(batch, weights), in the memory of `size` examples."""
+    """sum over microbatches of part(batch, weights), in the memory of `size` examples.
+
+    In a program that is spread over devices each device sums its own examples, and one reduction joins the sums.
+    `data` are then all examples, or those of this device alone, while `weights f[n]` are always those of all.
+    """
+    axis, devices = manual_axis()
+    n = len(weights)
+    if devices == 1:
+        return _summed(part, data, weights, 0, n, size)
+    each = -(-n // devices)
+    first = each * jax.lax.axis_index(axis)
+    if len(data) != n:
+        weights, first = jax.lax.dynamic_slice_in_dim(weights, first, each), 0
+    total, unravel = jax.flatten_util.ravel_pytree(_summed(part, data, weights, first, each, size))
+    return unravel(jax.lax.psum(total, axis))
+
+
+def _summed(
+    part: Callable[[Dataset, jax.Array], Any],
+    data: Dataset,
+    weights: jax.Array,
+    first: jax.Array | int,
+    count: int,
+    size: int,
+) -> Any:
+    """The same sum over `count` examples from `first`, on one device. Places after the last example do not count."""
     # equal pieces; the last one is filled up with the last example at weight 0
     n = len(data)
-    pieces = -(-n // size)
-    size = -(-n // pieces)
-    if pieces == 1:
+    pieces = -(-count // size)
+    size = -(-count // pieces)
+    if pieces == 1 and count == n:
         return part(data[jnp.arange(n)] if data.on_host else data, weights)
-    slots = jnp.arange(pieces * size).reshape(pieces, size)
+    places = jnp.arange(pieces * size)
+    slots = jnp.where(places < count, first + places, n).reshape(pieces, size)
     weights = jnp.where(slots < n, weights[jnp.minimum(slots, n - 1)], 0)
 
     def body(total: Any, piece: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
@@ -38,7 +65,7 @@ def microbatch(problem: Problem, params: Params) -> int:
 
     The estimate is that a product needs the memory of everything the loss computes.
     """
-    budget = 2**29 if jax.default_backend() == "cpu" else 2**34
+    budget = 2**29 if platform() == "cpu" else 2**34
     return max(1, min(1024, budget // example_bytes(problem, params)))
 
 
@@ -63,12 +90,16 @@ def _bytes(program: Any) -> int:
     return total
 
 
-def sampled(part: Callable[[Dataset, jax.Array], Any], data: Dataset, weights: jax.Array, size: int, key: Key) -> Any:
-    """An unbiased estimate of the streamed sum from `size` examples.
+def sampled(
+    part: Callable[[Dataset, jax.Array], Any], data: Dataset, weights: jax.Array, size: int, key: Key, fits: int = 1024
+) -> Any:
+    """An unbiased estimate of the streamed sum from `size` examples, in the memory of `fits` examples.
 
     They are drawn uniformly with replacement from the examples with nonzero weight. All nonzero weights must be equal.
+    Every device of a program computes the whole estimate.
     """
     counts = jnp.cumsum(weights != 0)  # the first index with a count above r is that of the r-th nonzero weight
     ranks = jax.random.randint(key, (size,), 0, counts[-1])
     indices = jnp.searchsorted(counts, ranks, side="right")
-    return part(data[indices], weights[indices] * (counts[-1] / size).astype(weights.dtype))
+    share = weights[indices] * (counts[-1] / size).astype(weights.dtype)
+    return _summed(part, data[indices], share, 0, size, fits)

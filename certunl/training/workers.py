@@ -1,4 +1,4 @@
-"""The number of units in a block, and the devices that compute blocks. The rows of a block should stay in cache."""
+"""The number of units in a block, and the workers that compute blocks. The rows of a block should stay in cache."""
 
 import os
 from collections import deque
@@ -9,13 +9,11 @@ from typing import Any
 import jax
 
 from certunl.base import nbytes
+from certunl.training.mesh import Worker, in_force
 from certunl.training.run import Run
 from certunl.training.streaming import example_bytes
 
-__all__ = ["Device", "chunk_size", "devices", "spread"]
-
-Device = Any
-"""One of `jax.devices()`."""
+__all__ = ["chunk_size", "spread", "workers"]
 
 _CACHE_BYTES = 3 * 2**20
 """The most bytes that the rows of one block may take on a CPU."""
@@ -23,61 +21,80 @@ _MEMORY_BYTES, _DEVICE_BYTES = 2**29, 4 * 2**30
 """The most bytes that the rows of one block and their step may take: for each core of a CPU, and on another device."""
 
 
-def devices() -> list[Device]:
+def workers() -> list[Worker]:
     """One entry for each block that can be computed at the same time.
 
-    On a CPU the first device appears once for every core that this process may use, because XLA runs a block's small
-    products on one core. Otherwise every local accelerator appears once.
+    Inside `use_mesh` its devices are one worker: a block is spread over them. Otherwise all local accelerators are one,
+    and a CPU's first device appears once for every core that this process may use, because XLA runs a block's small
+    products on one core.
     """
+    if (worker := in_force()) is not None:
+        return [worker]
     if jax.default_backend() != "cpu":
-        return jax.local_devices()
+        return [Worker(tuple(jax.local_devices()))]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return [jax.local_devices()[0]] * cores
+    return [Worker((jax.local_devices()[0],))] * cores
 
 
 def chunk_size(run: Run, units: int) -> int:
-    """The number of units in a block.
+    """The number of units in a block, a multiple of the number of a worker's devices.
 
-    A block has at most 3 MiB of rows on a CPU, and never more than the memory of one step allows. Within that limit the
-    blocks are spread evenly over `devices`, so that all devices end at about the same time.
+    A device has at most 3 MiB of rows of a block if it is a CPU, and never more than the memory of one step allows.
+    Within that limit the blocks are spread evenly over `workers`, so that all end at about the same time.
     """
+    team = workers()
     row = nbytes(run.start)
     step = row + run.schedule.indices.shape[1] * example_bytes(run.problem, run.start)
-    on_cpu = jax.default_backend() == "cpu"
+    on_cpu = team[0].devices[0].platform == "cpu"
     most = min(_CACHE_BYTES // row, _MEMORY_BYTES // step) if on_cpu else _DEVICE_BYTES // step
-    workers = len(devices())
-    rounds = -(-units // (max(1, most) * workers))
-    return max(1, -(-units // (rounds * workers)))
+    count = sum(map(len, team))
+    rounds = -(-units // (max(1, most) * count))
+    return max(1, -(-units // (rounds * count))) * len(team[0])
 
 
-def spread(work: Callable[[Any, Device], Any], items: Sequence[Any]) -> Iterator[Any]:
-    """work(item, device) for each item, in order, with one item at a time on each entry of `devices()`.
+def spread(work: Callable[[Any, Worker], Any], items: Sequence[Any]) -> Iterator[Any]:
+    """work(item, worker) for each item, in order, with one item at a time on each of `workers`.
 
     The caller's thread begins the first item and so compiles the program. A CPU device computes the items of different
-    threads in parallel.
+    threads in parallel. A single worker needs no thread: it gets an item while the result of the last one is used.
     """
-    places = devices()
+    team = workers()
+    if len(team) == 1:
+        yield from _in_turn(work, items, team[0])
+        return
     config: Any = jax.config
     x64, precision = config.jax_enable_x64, config.jax_default_matmul_precision
 
-    def ready(item: Any, place: Device) -> Any:
+    def ready(item: Any, worker: Worker) -> Any:
         # a new thread starts with JAX's global settings, not with those in force at the call of `spread`
         with jax.enable_x64(x64), jax.default_matmul_precision(precision):
-            return jax.block_until_ready(work(item, place))
+            return jax.block_until_ready(work(item, worker))
 
-    with ThreadPoolExecutor(len(places)) as pool:
+    with ThreadPoolExecutor(len(team)) as pool:
         waiting: deque[Future[Any]] = deque()
         try:
             for number, item in enumerate(items):
-                if len(waiting) == len(places):
+                if len(waiting) == len(team):
                     yield waiting.popleft().result()
-                place = places[number % len(places)]
+                worker = team[number % len(team)]
                 if number == 0:
-                    waiting.append(pool.submit(jax.block_until_ready, work(item, place)))
+                    waiting.append(pool.submit(jax.block_until_ready, work(item, worker)))
                 else:
-                    waiting.append(pool.submit(ready, item, place))
+                    waiting.append(pool.submit(ready, item, worker))
             while waiting:
                 yield waiting.popleft().result()
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def _in_turn(work: Callable[[Any, Worker], Any], items: Sequence[Any], worker: Worker) -> Iterator[Any]:
+    """The results of one worker. JAX starts an item before the last one has ended, and returns at once."""
+    last: list[Any] = []
+    for item in items:
+        result = work(item, worker)
+        if last:
+            yield jax.block_until_ready(last.pop())
+        last.append(result)
+    if last:
+        yield jax.block_until_ready(last.pop())

@@ -6,7 +6,7 @@ import jax
 import pytest
 
 import certunl as cu
-from certunl.methods._newton_program import verify
+from certunl.methods._newton_verified import verify
 from tests.cases import KEY, network, ridge, trained
 
 IDS = [2, 5, 11]

@@ -140,13 +140,3 @@ def test_a_difference_step_repeated_keeps_the_original_gradient():
     np.testing.assert_allclose(slope(update.params, IDS), slope(run.params, []), atol=1e-12)
     once = cu.Newton(damping=0.0, solver=cu.Dense()).forget(run, None, IDS, KEY)
     assert np.linalg.norm(slope(once.params, IDS) - slope(run.params, [])) > 1e-9
-
-
-def test_a_line_of_requests_goes_on_after_a_solve_on_two_devices():
-    run = trained(network(), weight_decay=0.1)
-    one, two = (cu.Newton(damping=1.0, solver=cu.LiSSA(depth=20, repeats=2, devices=d)) for d in (1, 2))
-    ends = []
-    for method in (one, two):
-        after = run.minus([1, 2], method.forget(run, None, [1, 2], KEY).params)
-        ends.append(method.forget(after, None, IDS[1:], KEY).params)
-    assert gap(*ends) < 1e-12

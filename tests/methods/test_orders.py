@@ -8,6 +8,7 @@ import pytest
 import certunl as cu
 from certunl.rows.origin import Origin
 from certunl.training import workers
+from certunl.training.mesh import Worker
 from tests.cases import KEY, gap, network, ridge, trained, vector
 
 RECIPES = {
@@ -167,8 +168,8 @@ def test_rows_are_gathered_on_several_devices_and_from_a_run_on_any(monkeypatch,
     run, first = trained(network()), cu.HessianFree(gather=cu.Forward(4))
     rows = first.prepare(run)
     both = jax.local_devices()[:2]
-    for module in ("certunl.training.workers", "certunl.rows.gatherers"):
-        monkeypatch.setattr(f"{module}.devices", lambda: both)
+    for module in ("certunl.training.workers", "certunl.rows.gatherers", "certunl.rows.gathering"):
+        monkeypatch.setattr(f"{module}.workers", lambda: [Worker((device,)) for device in both])
     assert gap(first.prepare(run).rows, rows.rows) < 1e-12
     assert gap(first.store(run, tmp_path / "s").correction([3, 29]), rows.correction([3, 29])) < 1e-12
     moved = jax.device_put(run, both[1])

@@ -1,7 +1,5 @@
 """Solvers on matrices of known spectrum, and what they refuse."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -147,22 +145,6 @@ def test_chains_one_after_another_are_the_chains_side_by_side():
     one, other = (cu.LiSSA(depth=9, repeats=4, scale=2.0, chains=c)(operator, tree, KEY) for c in ("vmap", "map"))
     np.testing.assert_allclose(flat(one.x), flat(other.x), rtol=1e-12)
     assert float(one.growth) == pytest.approx(float(other.growth), rel=1e-12)
-
-
-@pytest.mark.parametrize("chains", ["vmap", "map"])
-def test_chains_on_two_devices_are_the_chains_on_one(chains):
-    def operator(v, key):
-        return jax.tree.map(lambda leaf: jax.random.uniform(key, (), leaf.dtype) * leaf, v)
-
-    tree = right_side(12)[1]
-    solver = cu.LiSSA(depth=9, repeats=4, scale=2.0, chains=chains)
-    one, two = (dataclasses.replace(solver, devices=d)(operator, tree, KEY) for d in (1, 2))
-    np.testing.assert_allclose(flat(one.x), flat(two.x), rtol=1e-12)
-    assert float(one.growth) == pytest.approx(float(two.growth), rel=1e-12)
-    with pytest.raises(cu.BadInput, match="JAX sees 2"):
-        dataclasses.replace(solver, devices=4)(operator, tree, KEY)
-    with pytest.raises(cu.BadInput, match="divide evenly"):
-        dataclasses.replace(solver, devices=3)
 
 
 def test_chains_are_mapped_where_the_operator_convolves():

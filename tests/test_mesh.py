@@ -1,0 +1,196 @@
+"""Work that is spread over devices has the numbers of one device, and meets no oftener than it must."""
+
+import re
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import certunl as cu
+from certunl.methods._newton_program import Settings, spread_steps
+from certunl.training import sensitivity
+from certunl.training.ensemble import _together
+from certunl.training.mesh import Worker, in_force, manual_axis
+from certunl.training.workers import workers
+from tests.cases import KEY, gap, network, ridge, trained
+
+TWO = jax.devices()[:2]
+COLLECTIVE = re.compile(r"= \S+ (all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute)[(-]")
+
+
+def spread_over(devices, work):
+    """(the result of `work` on one device, that on `devices`)."""
+    alone = work()
+    with cu.use_mesh(devices):
+        return alone, work()
+
+
+def collectives(text):
+    """(name, place in the Python program) of each collective operation of a compiled program."""
+    found = [COLLECTIVE.search(line) for line in text.splitlines()]
+    places = [re.search(r'op_name="([^"]*)"', match.string) for match in found if match]
+    return [(match[1], place[1]) for match, place in zip(filter(None, found), places, strict=True)]
+
+
+@pytest.mark.parametrize("form", ["first_order", "retained"])
+def test_rows_over_two_devices_are_those_of_one(form, tmp_path):
+    run = trained(network())
+    method = cu.HessianFree(form=form, gather=cu.Forward(7))  # 7 units do not divide by 2, nor 30 by 7
+    one, two = spread_over(TWO, lambda: method.prepare(run))
+    assert gap(one.rows, two.rows) < 1e-12
+    assert {leaf.device for leaf in jax.tree.leaves(two.rows)} == {TWO[0]}
+    with cu.use_mesh(TWO):
+        store = method.store(run, tmp_path / "rows")
+    assert gap(store.correction([3, 29]), one.correction([3, 29])) < 1e-12
+
+
+def test_models_over_two_devices_are_those_of_one():
+    run = trained(network())
+    one, two = spread_over(TWO, lambda: cu.retrainings(run, [[i, i + 1] for i in range(5)]))
+    assert gap(one, two) < 1e-12
+    keys = jax.random.split(KEY, 3)
+    starts, schedules = cu.seeds(run, keys)
+    present = np.ones((3, len(run.present)), bool)
+    one, two = spread_over(TWO, lambda: cu.ensemble(run, present, starts=starts, schedules=schedules, chunk=2))
+    assert gap(one, two) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("solver", "damping", "examples"),
+    [
+        (cu.CG(tol=1e-12), 1.0, 30),  # a device has its own examples
+        (cu.CG(tol=1e-12), 1.0, 29),
+        (cu.CG(tol=1e-12), None, 30),
+        (cu.LiSSA(depth=20, repeats=3), 1.0, 30),
+        (cu.LiSSA(depth=20, repeats=3, chains="map"), None, 29),
+        (cu.Dense(), 1.0, 29),
+    ],
+)
+def test_a_newton_step_over_two_devices_is_that_of_one(solver, damping, examples):
+    run = trained(network(n=examples), weight_decay=0.1)
+    method = cu.Newton(solver=solver, damping=damping)
+    one, two = spread_over(TWO, lambda: method.forget(run, None, [1, 2], KEY))
+    assert gap(one.params, two.params) < 1e-10
+    assert two.cost["residual"] == pytest.approx(one.cost["residual"], rel=1e-6, abs=1e-9)
+
+
+def test_a_line_of_requests_goes_on_after_a_step_on_two_devices():
+    run, method = trained(network(), weight_decay=0.1), cu.Newton(damping=1.0)
+
+    def both():
+        after = run.minus([1, 2], method.forget(run, None, [1, 2], KEY).params)
+        return method.forget(after, None, [3], KEY).params
+
+    assert gap(*spread_over(TWO, both)) < 1e-12
+
+
+def test_statistics_and_models_need_no_collective():
+    run = trained(network())
+    worker = Worker(tuple(TWO))
+    whole, owners = worker.copied((run, jnp.arange(30)), "units")
+    units = worker.split(jnp.arange(8), "units")
+    models = worker.copied(run, "models")
+    present = worker.split(jnp.ones((4, 30), bool), "models")
+    programs = [
+        sensitivity.block.lower(whole, owners, units).compile(),
+        _together.lower(models, present, None, None, apart=False).compile(),
+        _together.lower(models, present, None, None, apart=True).compile(),
+    ]
+    for program in programs:
+        assert collectives(program.as_text()) == []
+        assert all(len(leaf.device_set) == 2 for leaf in jax.tree.leaves(program.output_shardings))
+    joined = jax.jit(lambda rows: rows.sum(0)).lower(worker.split(jnp.ones((8, 3)), "units")).compile()
+    assert collectives(joined.as_text())  # what the search would find
+
+
+@pytest.mark.parametrize(("examples", "own"), [(30, True), (29, False)])
+def test_conjugate_gradients_meet_once_in_a_product_and_chains_only_at_their_end(examples, own):
+    run = trained(network(n=examples), weight_decay=0.1)
+    worker, retained = Worker(tuple(TWO)), run.retained(np.array([1, 2]))
+
+    def inside_the_solver(solver, own):
+        data = run.problem.data
+        data = worker.split(data, solver.axis) if own else worker.copied(data, solver.axis)
+        inputs = worker.copied((run.replace(problem=run.problem.replace(data=None)), retained, KEY, 1.0), solver.axis)
+        settings = Settings(solver, "difference", "hessian", 1)
+        program = spread_steps.lower(data, *inputs, settings, worker.mesh(solver.axis), own).compile()
+        loops = [(name, place.count("while/body")) for name, place in collectives(program.as_text())]
+        assert loops
+        return [name for name, depth in loops if depth > 1]  # the outer loop is that of the steps
+
+    assert inside_the_solver(cu.CG(), own) == ["all-reduce"]
+    assert inside_the_solver(cu.LiSSA(depth=5, repeats=4), False) == []
+
+
+def test_the_memory_of_a_device_falls_as_units_are_spread():
+    run = trained(network())
+    sizes = []
+    for devices in (TWO[:1], TWO):
+        worker = Worker(tuple(devices))
+        whole, owners = worker.copied((run, jnp.arange(30)), "units")
+        units = worker.split(jnp.arange(256) % 30, "units")
+        memory = sensitivity.block.lower(whole, owners, units).compile().memory_analysis()
+        sizes.append(memory.temp_size_in_bytes + memory.output_size_in_bytes)
+    assert sizes[1] < 0.7 * sizes[0]
+
+
+def test_one_setting_chooses_the_workers_and_ends_with_its_block():
+    outside = workers()
+    with cu.use_mesh(TWO) as mesh:
+        assert workers() == [Worker(tuple(TWO))] and mesh.size == 2
+        with cu.use_mesh(mesh):
+            assert in_force() == Worker(tuple(TWO))
+    assert in_force() is None and workers() == outside and manual_axis() == ("", 1)
+
+
+@pytest.mark.parametrize(
+    ("devices", "sentence"),
+    [([], "got \\[\\]"), (["cpu"], "got \\['cpu'\\]"), ([TWO[0], TWO[0]], "different devices of one platform")],
+)
+def test_a_mesh_of_no_devices_is_refused(devices, sentence):
+    with pytest.raises(cu.BadInput, match=sentence), cu.use_mesh(devices):
+        pass
+
+
+def test_inputs_on_the_host_are_refused_on_a_mesh():
+    data = trained(ridge()).problem.data
+    x = cu.OnHost(np.asarray(data.x))
+    run = trained(ridge().replace(data=cu.Dataset(x, data.y)))
+    for work in (
+        lambda: cu.HessianFree().prepare(run),
+        lambda: cu.retrainings(run, [[1], [2]]),
+        lambda: cu.Newton(damping=1.0).forget(run, None, [1], KEY),
+    ):
+        with cu.use_mesh(TWO), pytest.raises(cu.BadInput, match="reach one device"):
+            work()
+
+
+EIGHT = """
+import jax
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_enable_x64", True)
+import certunl as cu
+from tests.cases import KEY, gap, network, trained
+
+run = trained(network(), weight_decay=0.1)
+lissa = cu.LiSSA(depth=20, repeats=10)
+works = {
+    "rows": lambda: cu.HessianFree().prepare(run).rows,
+    "models": lambda: cu.retrainings(run, [[i] for i in range(11)]),
+    "cg": lambda: cu.Newton(damping=1.0, solver=cu.CG(tol=1e-12)).forget(run, None, [1, 2], KEY).params,
+    "lissa": lambda: cu.Newton(damping=1.0, solver=lissa).forget(run, None, [1, 2], KEY).params,
+}
+for name, work in works.items():
+    alone = work()
+    with cu.use_mesh() as mesh:
+        assert mesh.size == 8
+        print(name, gap(alone, work()) < 1e-10)
+"""
+
+
+def test_eight_devices_have_the_numbers_of_one():
+    done = subprocess.run([sys.executable, "-c", EIGHT], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:4] == ["rows True", "models True", "cg True", "lissa True"]
