@@ -1,9 +1,11 @@
 """python -m benchmarks zhang2024 | qiao2025 | beyond [--table NAME ...] [--scale small|paper]
+python -m benchmarks accelerator [--help]
 python -m benchmarks readme [--check]
 
 Runs the experiments of a paper and writes its tables, figures and statements with verdicts. What is done is kept, so
-that the same command goes on after a kill, and a second one only draws the pages again. `readme` writes the measured
-numbers of README.md, benchmarks/README.md and docs/ from what is kept.
+that the same command goes on after a kill, and a second one only draws the pages again. `accelerator` times this
+machine's GPU or TPU beside torch. `readme` writes the measured numbers of README.md, benchmarks/README.md and docs/
+from what is kept.
 """
 
 import argparse
@@ -23,6 +25,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from benchmarks.readme import main as write
 
         return write(words[1:])
+    if words[:1] == ["accelerator"]:
+        sys.path.insert(0, str(RESULTS.parent))  # the scripts take each other by their bare names
+        importlib.import_module("accelerator").main(words[1:])
+        return 0
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

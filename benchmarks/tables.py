@@ -33,9 +33,9 @@ def products(saved: Saved) -> str:
             cost = 1 / peers["gradients"]["ratio"]
             rows.append([name, f"{line['parameters']:,}", str(line["batch_size"]), f"{cost:.2f}"])
         elif "chain_bytes" in line:
-            one, ten = line["chain_vectors_beyond_a_product"], line["ten_chains_vectors_beyond_a_product"]
-            text += f"\n\nBeyond a product, a recursion on {name} takes the memory of {one:.1f} vectors of parameters"
-            text += f" for one chain, and of {ten:.1f} for ten."
+            sizes = [line[part] / 2**20 for part in ("product_bytes", "chain_bytes", "ten_chains_bytes")]
+            text += f"\n\nFor {name} XLA sets aside {sizes[0]:,.0f} MiB for products on one fixed batch, "
+            text += f"{sizes[1]:,.0f} for one chain of a recursion, and {sizes[2]:,.0f} for ten chains."
         else:
             theirs = peers.get(LEAN)
             text += f"\n\nLiSSA on {name} (ten chains of {line['depth']} steps) takes {line['ours']['median']:.2f} s"

@@ -47,7 +47,7 @@ from certunl.methods.retrain import Retrain
 from certunl.methods.rewind_to_delete import RewindToDelete
 from certunl.methods.salun import SalUn
 from certunl.methods.scrub import SCRUB
-from certunl.planning import Plan, plan
+from certunl.planning.costs import Plan, plan
 from certunl.rows.attribution import attribute, loss_changes
 from certunl.rows.gatherers import Backward, Forward
 from certunl.rows.staleness import Staleness, measure_staleness
@@ -62,6 +62,7 @@ from certunl.training.dataset import Dataset
 from certunl.training.ensemble import ensemble, retrainings, seeds
 from certunl.training.freezing import freeze
 from certunl.training.host import OnHost
+from certunl.training.hosts import distributed
 from certunl.training.mesh import use_mesh
 from certunl.training.problem import Problem
 from certunl.training.recipe import Recipe
@@ -143,6 +144,7 @@ __all__ = [
     "classification",
     "compare",
     "datasets",
+    "distributed",
     "ensemble",
     "epsilon_lower_bound",
     "evaluate",

@@ -1,6 +1,7 @@
 """train, plan and prepare: the work before the first request."""
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,8 +12,11 @@ from certunl.base import width
 from certunl.cli._words import Folder, Settings, listed, opened, say, seeded, unlearner_of
 from certunl.datasets import plan_lines
 from certunl.folders import LOSSES, RunFolder, build, compose
+from certunl.planning import forecast
 from certunl.planning import plan as make_plan
 from certunl.report.console import progress
+from certunl.training.hosts import distributed as together
+from certunl.training.hosts import meet
 from certunl.training.run import train as train_run
 
 __all__ = ["plan", "prepare", "train"]
@@ -100,33 +104,50 @@ def train(
         say(f"test accuracy {float(scores.correct.mean()):.4f}; written to {folder}")
 
 
-def prepare(folder: Folder, /, method: str = "hessian_free", set: Settings = ()) -> None:
+def prepare(
+    folder: Folder,
+    /,
+    method: str = "hessian_free",
+    set: Settings = (),
+    distributed: bool = False,
+    timeout: float = 600.0,
+) -> None:
     """Prepares a method before the first request (hessian_free: one row per example).
 
     Args:
         folder: the run folder.
         method: hessian_free. Every other method prepares during forget.
         set: settings of the method.
+        distributed: share the work with the other processes that were started with the same command, by srun, mpirun,
+            torchrun or the like. All of them see the same folder.
+        timeout: with --distributed, the seconds that a process waits for the others.
     """
     place, unlearner = RunFolder(folder), unlearner_of(method, registry.parse(set))
-    with opened(place):
-        if not unlearner.stores_rows:
-            say(f"only rows of hessian_free are kept here: {method} prepares what it needs when it forgets")
-            return
-        start = time.perf_counter()
-        with progress(f"preparing {method}") as tick:
-            store = place.prepare(method, unlearner, progress=tick)
-        seconds = time.perf_counter() - start
-    say(f"prepared {method}: {len(store):,} rows in {seconds:.1f} s (secret: they describe single examples)")
+    if not unlearner.stores_rows:
+        say(f"only rows of hessian_free are kept here: {method} prepares what it needs when it forgets")
+        return
+    with together(timeout=timeout) if distributed else nullcontext():
+        first = jax.process_index() == 0
+        with opened(place) if first else nullcontext():
+            meet("the folder is open")
+            start = time.perf_counter()
+            with progress(f"preparing {method}") if first else nullcontext() as tick:
+                store = place.prepare(method, unlearner, progress=tick)
+            seconds = time.perf_counter() - start
+    if first:
+        by = f" by {jax.process_count()} processes" if distributed else ""
+        say(f"prepared {method}: {len(store):,} rows in {seconds:.1f} s{by} (secret: they describe single examples)")
 
 
-def plan(folder: Folder, /) -> None:
+def plan(folder: Folder, /, topology: str | None = None) -> None:
     """Prints what preparing, querying and retraining would cost here, and which is cheapest.
 
     Args:
         folder: the run folder.
+        topology: TPUs that are not here, such as v5e:2x4. The programs are compiled for them and nothing runs: prints
+            memory, arithmetic, and what fits. It needs the package libtpu.
     """
     run = RunFolder(folder).run
-    with progress("timing a few steps of each"):
-        costs = make_plan(run)
+    with progress("timing a few steps of each" if topology is None else f"compiling for {topology}"):
+        costs = make_plan(run) if topology is None else forecast(run, topology)
     say(str(costs))

@@ -44,9 +44,22 @@ def _writer() -> Any:
     import orbax.checkpoint as ocp
 
     # not StandardCheckpointer, which saves in the background and loses an error there
-    writer = ocp.Checkpointer(ocp.StandardCheckpointHandler())
+    alone = _alone()
+    writer = ocp.Checkpointer(
+        ocp.StandardCheckpointHandler(multiprocessing_options=alone), multiprocessing_options=alone
+    )
     atexit.register(writer.close)
     return writer
+
+
+def _alone() -> Any:
+    """Options by which a process reads or writes by itself, even if it is one of several."""
+    import orbax.checkpoint as ocp
+
+    rank = jax.process_index()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=rank, active_processes={rank}, barrier_sync_key_prefix=f"process{rank}"
+    )
 
 
 @contextlib.contextmanager
@@ -95,7 +108,8 @@ def load_arrays(path: Path, digest: str | None = None) -> Params:
     try:
         if digest is not None and _digest(path) != digest:
             raise ValueError("other files than those that were written")
-        with _quiet(), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+        handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=_alone())
+        with _quiet(), ocp.Checkpointer(handler, multiprocessing_options=_alone()) as checkpointer:
             tree = checkpointer.metadata(path.absolute()).item_metadata.tree
             size = sum(math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for leaf in jax.tree.leaves(tree))
             check_memory(f"the arrays in {path}", size, "they are damaged, or belong on a larger machine")

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from certunl import disk
 from certunl.base import digest
 from certunl.errors import BadInput
@@ -50,6 +52,8 @@ class Checkpoints:
 
         Raises: BadInput if there is a state of another training, or a damaged one.
         """
+        if jax.process_count() > 1:
+            raise BadInput("several processes would write the same checkpoints; train without them, or in one process")
         self._identity = digest([identity, as_json(self.settings)], ())
         self._began = self._last = time.monotonic()
         if Path(self.place).is_symlink():

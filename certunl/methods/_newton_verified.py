@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from certunl import registry
@@ -12,10 +13,10 @@ from certunl.errors import BadInput, Diverged
 from certunl.methods._definite import explained
 from certunl.methods._newton_program import Settings, newton_steps, spread_steps
 from certunl.solvers import LiSSA, Solution
-from certunl.training.mesh import check_on_device, fetched, home_of, in_force
+from certunl.training.mesh import Worker, check_on_device, fetched, home_of, in_force
 from certunl.training.run import Run
 
-__all__ = ["solved", "verify"]
+__all__ = ["lowered", "solved", "verify"]
 
 
 def solved(
@@ -69,13 +70,30 @@ def _on_devices(run: Run, retained: jax.Array, key: Key, damping: float | None, 
         return newton_steps(run, retained, key, damping, settings)
     check_on_device(run.problem.data, worker)
     axis, home, data = settings.solver.axis, home_of(run.params), run.problem.data
-    # mini-batches are drawn from all examples; the sum over all of them needs only a device's own
-    sampled = settings.solver.batch_size or damping is None
-    own = not sampled and len(data) % len(worker) == 0
+    own = _own_examples(run, damping, settings, worker)
     data = worker.split(data, axis) if own else worker.copied(data, axis)
-    run = replace(run, problem=replace(run.problem, data=None))
-    inputs = (data, *worker.copied((run, retained, key, damping), axis))
+    inputs = (data, *worker.copied((_without_data(run), retained, key, damping), axis))
     return fetched(spread_steps(*inputs, settings, worker.mesh(axis), own), home)
+
+
+def lowered(run: Run, damping: float | None, settings: Settings, worker: Worker) -> Any:
+    """The program of `solved` for the devices of `worker`, which need not be there, lowered and not run."""
+    axis, own = settings.solver.axis, _own_examples(run, damping, settings, worker)
+    data = worker.shapes(run.problem.data, axis, split=own)
+    key, number = jax.eval_shape(lambda: (jax.random.key(0), jnp.zeros(())))  # nothing runs on such devices
+    inputs = (_without_data(run), run.present, key, None if damping is None else number)
+    inputs = worker.shapes(inputs, axis)
+    return spread_steps.lower(data, *inputs, settings, worker.mesh(axis), own)
+
+
+def _own_examples(run: Run, damping: float | None, settings: Settings, worker: Worker) -> bool:
+    """Whether a device needs only its own examples. Mini-batches are drawn from all of them."""
+    sampled = settings.solver.batch_size or damping is None
+    return not sampled and len(run.present) % len(worker) == 0
+
+
+def _without_data(run: Run) -> Run:
+    return replace(run, problem=replace(run.problem, data=None))
 
 
 def _with_offer(error: Diverged, run: Run, retained: jax.Array, key: Key, settings: Settings) -> Diverged:

@@ -12,11 +12,12 @@ from certunl.certificates.guarantee import Guarantee
 from certunl.certificates.update import Unlearner, Update
 from certunl.errors import BadInput, nonnegative, one_of, plain_numbers, whole
 from certunl.methods._newton_program import Settings
-from certunl.methods._newton_verified import solved
+from certunl.methods._newton_verified import lowered, solved
 from certunl.methods._updated import updated
 from certunl.solvers import CG, LiSSA, Solution, Solver
 from certunl.timing import Stopwatch
 from certunl.training.curvature import CURVATURES
+from certunl.training.mesh import Worker
 from certunl.training.run import Run
 
 __all__ = ["Newton"]
@@ -99,13 +100,20 @@ class Newton(Unlearner):
         """
         retained = run.retained(run.check(request, key))
         with Stopwatch() as watch:
-            settings = Settings(self.solver, self.gradient, self.operator, self.steps)
-            params, solution, facts, cost = solved(run, retained, key, self.damping, settings, self.fallback)
+            params, solution, facts, cost = solved(run, retained, key, self.damping, self._settings, self.fallback)
         if self.assumed == "residual":
             guarantee = theorems.residual(run, ~retained, params)
         else:
             guarantee = self._guarantee(run, facts, solution)
         return updated(run, params, watch, "newton", guarantee, cost=cost)
+
+    def lower(self, run: Run, worker: Worker) -> Any:
+        """The program of `forget` for the devices of `worker`, which need not be there, lowered and not run."""
+        return lowered(run, self.damping, self._settings, worker)
+
+    @property
+    def _settings(self) -> Settings:
+        return Settings(self.solver, self.gradient, self.operator, self.steps)
 
     def _guarantee(self, run: Run, facts: dict[str, float], solution: Solution) -> Guarantee:
         """The guarantee that `theorems.newton` gives for the last step."""

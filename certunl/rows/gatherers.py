@@ -5,6 +5,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 
 from certunl.base import Params, Progress
@@ -14,6 +15,8 @@ from certunl.rows._rows import Rows
 from certunl.rows.origin import Origin, fingerprint
 from certunl.rows.statistics import Statistics
 from certunl.rows.store import Place, Store
+from certunl.training.hosts import meet
+from certunl.training.mesh import own_devices
 from certunl.training.run import Run
 from certunl.training.workers import chunk_size, workers
 
@@ -133,15 +136,26 @@ def stored(
     old: Rows | None = None,
     progress: Progress | None = None,
 ) -> Store:
-    """The same rows, in a store of `kind` at `place`."""
+    """The same rows, in a store of `kind` at `place`. Several processes write the chunks together, each its own."""
     if not isinstance(gather, Forward):
         raise BadInput("a store is filled forward, chunk by chunk: use gather=Forward()")
     owners, ids, whole = gathering.tracked(run, units if old is None else tuple(old.units.tolist()))
-    size = gather.size(run, len(ids))
-    facts = {"fingerprint": fingerprint(run), "dtype": dtype, "form": kind}
-    store = Store.create(place, run.start, ids, owners, chunk=size * len(workers()), **facts)
-    with contextlib.closing(store):
-        store.drop(ids[~whole])
-        gathering.fill(store, along or run, owners, size, form=form, old=old, progress=progress)
+    mark, processes = fingerprint(run), jax.process_count()
+    settings: dict[str, Any] = {"form": form, "old": old, "progress": progress}
+    with own_devices() if processes > 1 else contextlib.nullcontext():
+        size = gather.size(run, len(ids))
+        if jax.process_index() == 0:
+            chunk = min(size * len(workers()), -(-len(ids) // processes))
+            store = Store.create(place, run.start, ids, owners, chunk=chunk, fingerprint=mark, dtype=dtype, form=kind)
+            store.drop(ids[~whole])
+        meet("the store is made")
+        if jax.process_index():
+            store = Store.joined(place, run.start, mark, kind)
+        with contextlib.closing(store):
+            chunks = store.missing()[jax.process_index() :: processes]
+            meet("the missing chunks are known")
+            gathering.fill(store, along or run, owners, size, chunks=chunks, **settings)
+            meet("the rows are written")
+        store.look()
     store.origin = origin
     return store

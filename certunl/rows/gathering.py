@@ -74,12 +74,13 @@ def fill(
     form: str,
     old: Any = None,
     progress: Progress | None = None,
+    chunks: list[int] | None = None,
 ) -> None:
-    """Writes the missing chunks of `store`. A chunk is a file of rows, one for each example or owner.
+    """Writes `chunks` of `store`, by default the missing ones. A chunk is a file of rows, one for each unit.
 
     The rows of a chunk are computed in blocks of at most `size` rows, which bounds the memory.
     """
-    missing = store.missing()
+    missing = store.missing() if chunks is None else chunks
     parts = [_cut(store.members(number), size) for number in missing]
     # one generator for all chunks, so that devices work on the next chunk while this one is written
     blocks = _blocks(run, owners, [part for chunk in parts for part in chunk], form, old)

@@ -106,6 +106,17 @@ class Store:
                 pass
         return store
 
+    @classmethod
+    def joined(cls, place: Place, like: Params, fingerprint: str, form: str = "first_order") -> "Store":
+        """The store that another process of the same call has created and holds. This one writes other chunks to it."""
+        store = cls(Shards(place), like, identity(like, fingerprint, form))
+        store._lock = contextlib.ExitStack()  # the other process has the lock
+        return store
+
+    def look(self) -> None:
+        """Reads from the files which chunks there are, after other processes wrote some."""
+        self._shards.look()
+
     @property
     def units(self) -> np.ndarray:
         """The units that have a row, that is written and not erased."""

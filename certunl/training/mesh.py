@@ -13,7 +13,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding,
 
 from certunl.errors import BadInput
 
-__all__ = ["Device", "Worker", "check_on_device", "fetched", "home_of", "in_force", "manual_axis", "use_mesh"]
+__all__ = ["Device", "Worker", "check_on_device", "fetched", "home_of", "in_force", "manual_axis", "own_devices"]
+__all__ += ["use_mesh"]
 
 Device = Any
 """One of `jax.devices()`."""
@@ -48,6 +49,11 @@ class Worker:
         The length of that axis is a multiple of the number of devices.
         """
         return _placed(tree, self._sharding(axis, PartitionSpec(axis)), self.local)
+
+    def shapes(self, tree: Any, axis: str, *, split: bool = False) -> Any:
+        """The shapes and types of `copied`, or of `split`, for a program that is compiled and not run."""
+        sharding = NamedSharding(self.mesh(axis), PartitionSpec(*([axis] if split else [])))
+        return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding), tree)
 
     def mesh(self, axis: str) -> Mesh:
         """The mesh of the devices with the one axis `axis`."""
@@ -94,9 +100,22 @@ def use_mesh(devices: Sequence[Device] | Mesh | None = None) -> Iterator[Mesh]:
         _WORKER.reset(token)
 
 
+@contextmanager
+def own_devices() -> Iterator[None]:
+    """A context manager in which this process works alone, with its own devices, whatever `use_mesh` says."""
+    token = _WORKER.set(Worker(()))
+    try:
+        yield
+    finally:
+        _WORKER.reset(token)
+
+
 def in_force() -> Worker | None:
-    """The devices of the `use_mesh` around this call, or None."""
-    return _WORKER.get()
+    """The devices of the `use_mesh` around this call; those of all processes if there are several; or None."""
+    worker = _WORKER.get()
+    if worker is None and jax.process_count() > 1:
+        return Worker(tuple(jax.devices()))
+    return worker if worker is not None and len(worker) else None
 
 
 def manual_axis() -> tuple[str, int]:

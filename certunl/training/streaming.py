@@ -73,7 +73,7 @@ def example_bytes(problem: Problem, params: Params) -> int:
     """The bytes that one more example adds to everything the loss computes."""
 
     def size(examples: int) -> int:
-        batch = problem.data[jnp.zeros(examples, jnp.int32)]
+        batch = jax.eval_shape(lambda data: data[jnp.zeros(examples, jnp.int32)], problem.data)
         return _bytes(jax.make_jaxpr(problem.per_example)(params, batch).jaxpr)
 
     return max(size(2) - size(1), 1)

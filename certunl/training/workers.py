@@ -13,7 +13,7 @@ from certunl.training.mesh import Worker, in_force
 from certunl.training.run import Run
 from certunl.training.streaming import example_bytes
 
-__all__ = ["chunk_size", "spread", "workers"]
+__all__ = ["chunk_size", "spread", "unit_bytes", "workers"]
 
 _CACHE_BYTES = 3 * 2**20
 """The most bytes that the rows of one block may take on a CPU."""
@@ -36,20 +36,25 @@ def workers() -> list[Worker]:
     return [Worker((jax.local_devices()[0],))] * cores
 
 
-def chunk_size(run: Run, units: int) -> int:
+def chunk_size(run: Run, units: int, team: Sequence[Worker] | None = None) -> int:
     """The number of units in a block, a multiple of the number of a worker's devices.
 
     A device has at most 3 MiB of rows of a block if it is a CPU, and never more than the memory of one step allows.
-    Within that limit the blocks are spread evenly over `workers`, so that all end at about the same time.
+    Within that limit the blocks are spread evenly over `team`, by default `workers`, so that all end at about the same
+    time.
     """
-    team = workers()
-    row = nbytes(run.start)
-    step = row + run.schedule.indices.shape[1] * example_bytes(run.problem, run.start)
+    team = workers() if team is None else team
+    row, step = nbytes(run.start), unit_bytes(run)
     on_cpu = team[0].devices[0].platform == "cpu"
     most = min(_CACHE_BYTES // row, _MEMORY_BYTES // step) if on_cpu else _DEVICE_BYTES // step
     count = sum(map(len, team))
     rounds = -(-units // (max(1, most) * count))
     return max(1, -(-units // (rounds * count))) * len(team[0])
+
+
+def unit_bytes(run: Run) -> int:
+    """The bytes that are reckoned with for the row of one unit and its step."""
+    return nbytes(run.start) + run.schedule.indices.shape[1] * example_bytes(run.problem, run.start)
 
 
 def spread(work: Callable[[Any, Worker], Any], items: Sequence[Any]) -> Iterator[Any]:

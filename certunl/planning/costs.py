@@ -19,7 +19,7 @@ from certunl.training.loop import follow
 from certunl.training.run import Run
 from certunl.training.workers import chunk_size, workers
 
-__all__ = ["Order", "Plan", "plan"]
+__all__ = ["Order", "Plan", "plan", "step_flops"]
 
 _STEPS = 8
 """Number of steps of the schedule that are timed."""
@@ -110,8 +110,8 @@ def plan(run: Run, units: tuple[int, ...] | None = None) -> Plan:
     row, slots = nbytes(run.start), run.schedule.weights.nbytes
     chunk, queries = chunk_size(run, len(ids)), min(d, gathering.query_block(run))
     busy = np.resize(ids, min(len(ids), chunk * len(workers())))
-    first, second = (_flops(run, owners, count) for count in (1, 2))
-    each, once = second - first, 2 * first - second
+    once, each = step_flops(run)
+    first = once + each
     train, alone, block, one, many = (steps * s for s in _timed(run, owners, busy, chunk, min(queries, _QUERIES)))
     trajectory = 2 * math.isqrt(steps) * row + slots
 
@@ -170,8 +170,14 @@ def _seconds(work: Callable[[], Any]) -> float:
     return min(times)
 
 
-def _flops(run: Run, owners: np.ndarray, units: int) -> float:
-    """XLA's count of floating-point operations for a block of `units` units in one step."""
+def step_flops(run: Run) -> tuple[float, float]:
+    """XLA's counts of floating-point operations: those of one step of training, and those that each row adds to it."""
     one = replace(run, schedule=jax.tree.map(lambda a: a[:1], run.schedule))
-    costs: Any = sensitivity.block.lower(one, owners, jnp.zeros(units, jnp.int32)).cost_analysis()
-    return float(costs["flops"])
+    owners = jnp.arange(len(run.present))
+
+    def count(units: int) -> float:
+        costs: Any = sensitivity.block.lower(one, owners, jnp.zeros(units, jnp.int32)).cost_analysis()
+        return float(costs["flops"])
+
+    first, second = count(1), count(2)
+    return 2 * first - second, second - first
