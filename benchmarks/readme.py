@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.device_tables import DEVICE_TABLES
 from benchmarks.saved import RESULTS, Line, Saved
 from benchmarks.sentences import Sentence, sentences
 from benchmarks.tables import TABLES, markdown
@@ -37,7 +38,7 @@ def written(texts: Mapping[str, str], saved: Saved) -> dict[str, str]:
 
     Raises: LookupError if no page says a sentence, if a page names an unknown table, or if a line is missing.
     """
-    tables = {"papers": papers, "scripts": scripts} | TABLES
+    tables = {"papers": papers, "scripts": scripts} | TABLES | DEVICE_TABLES
     new = dict(texts)
     for page, text in texts.items():
         if unknown := [name for _, name, _ in BLOCK.findall(text) if name not in tables]:

@@ -27,7 +27,7 @@ RECIPE = cu.Recipe(learning_rate=0.05, epochs=15, batch_size=128, weight_decay=5
 def main(argv: Sequence[str] | None = None) -> list[dict[str, Any]]:
     words = arguments(__doc__, argv)
     models, places = (SMALL, ("v5e:2x2",)) if words.small else (FULL, TOPOLOGIES)
-    return [ask(name, models[name], place, save=words.save) for place in places for name in models]
+    return [ask(name, models[name], place, save=words.save) for name in models for place in places]
 
 
 def ask(name: str, shape: tuple[int, ...], topology: str, *, save: bool) -> dict[str, Any]:

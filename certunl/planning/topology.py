@@ -105,7 +105,7 @@ def forecast(run: Run, topology: str, *, newton: bool = True) -> Forecast:
     with jax.set_mesh(worker.mesh("units")):
         units, unit = chunk_size(run, len(run.present), [worker]) // len(worker), unit_bytes(run)
     rows = _rows(run, worker, units)
-    other = 2 * units
+    other = units // 2 or 2
     slope = (_rows(run, worker, other).memory - rows.memory) / (other - units)
     steps = len(run.schedule)
     programs = {

@@ -41,7 +41,7 @@ def chunk_size(run: Run, units: int, team: Sequence[Worker] | None = None) -> in
 
     A device has at most 3 MiB of rows of a block if it is a CPU, and never more than the memory of one step allows.
     Within that limit the blocks are spread evenly over `team`, by default `workers`, so that all end at about the same
-    time.
+    time. Another device than a CPU gets a power of two.
     """
     team = workers() if team is None else team
     row, step = nbytes(run.start), unit_bytes(run)
@@ -49,7 +49,10 @@ def chunk_size(run: Run, units: int, team: Sequence[Worker] | None = None) -> in
     most = min(_CACHE_BYTES // row, _MEMORY_BYTES // step) if on_cpu else _DEVICE_BYTES // step
     count = sum(map(len, team))
     rounds = -(-units // (max(1, most) * count))
-    return max(1, -(-units // (rounds * count))) * len(team[0])
+    each = max(1, -(-units // (rounds * count)))
+    if not on_cpu:  # an odd number of several hundred units has taken a compiler ten times as long
+        each = 1 << (each.bit_length() - 1)
+    return each * len(team[0])
 
 
 def unit_bytes(run: Run) -> int:

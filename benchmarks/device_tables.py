@@ -1,0 +1,78 @@
+"""The tables of benchmarks/README.md about accelerators, from the last saved lines."""
+
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.saved import Line, Saved
+from benchmarks.tables import markdown, short
+
+__all__ = ["DEVICE_TABLES"]
+
+
+def topology(saved: Saved) -> str:
+    """What the compiler says of five networks on TPUs that are not here."""
+    if not saved.lines("topology"):
+        return "Not measured yet: `python benchmarks/topology.py --save`."
+    rows = []
+    for line in saved.latest("topology", "topology", "model"):
+        programs, hbm = line["programs"], line["hbm"]
+
+        def memory(name: str, programs: Any = programs, hbm: int = hbm) -> str:
+            size = programs[name]["memory"]
+            return f"{size / 2**20:,.0f}" + (" (too large)" if size > hbm else "")
+
+        rows.append(
+            [
+                f"{line['topology']}, {line['chips']}",
+                line["model"],
+                f"{line['parameters']:,}",
+                memory("training"),
+                f"{line['units']:,}",
+                memory("rows"),
+                f"{line['estimated'] / 2**20:,.0f}",
+                f"{line['largest']:,}",
+                short(programs["rows"]["flops"] / 1e12 if programs["rows"]["flops"] else None),
+                memory("newton"),
+                "/".join(str(programs[name]["collectives"]) for name in ("training", "rows", "newton")),
+                "/".join(f"{programs[name]['seconds']:.0f}" for name in ("training", "rows", "newton")),
+            ]
+        )
+    heads = [
+        "chips",
+        "network",
+        "parameters",
+        "training, MiB",
+        "units on a chip",
+        "their rows, MiB",
+        "as estimated, MiB",
+    ]
+    heads += ["most units", "TFLOP of the rows", "Newton, MiB", "meetings", "compiled in, s"]
+    return markdown(heads, rows)
+
+
+def accelerator(saved: Saved) -> str:
+    """The stages of the kit on each machine."""
+    lines: list[Line] = saved.lines("accelerator")
+    if not lines:
+        return "Not measured yet: `python -m benchmarks accelerator --save`."
+    rows = []
+    for line in saved.latest("accelerator", "stage"):
+        ours, peers = line.get("ours"), line.get("peers", {})
+        times = f"{ours['median']:.3g}" if ours else line.get("failed", line.get("left_out", "-"))[:60]
+        rows.append([line["stage"], line["device"]["kind"], times, *_others(line, peers)])
+    return markdown(["stage", "device", "seconds", "peers, times ours", "what else"], rows)
+
+
+def _others(line: Line, peers: Any) -> list[str]:
+    ratios = ", ".join(f"{name} {theirs['ratio']:.2g}" for name, theirs in peers.items()) or "-"
+    if "first_and_second_call" in line:
+        calls = line["first_and_second_call"].items()
+        text = ", ".join(
+            f"{n} {a['compile_seconds'] + a['seconds']:.1f} and {b['seconds']:.2f} s" for n, (a, b) in calls
+        )
+        return [ratios, f"first and second call: {text}"]
+    gaps = line.get("relative_difference")
+    return [ratios, ", ".join(f"{n} {short(gap, 1)}" for n, gap in gaps.items()) if isinstance(gaps, dict) else "-"]
+
+
+DEVICE_TABLES: dict[str, Callable[[Saved], str]] = {"topology": topology, "accelerator": accelerator}
