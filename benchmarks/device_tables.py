@@ -33,7 +33,7 @@ def topology(saved: Saved) -> str:
                 f"{line['largest']:,}",
                 short(programs["rows"]["flops"] / 1e12 if programs["rows"]["flops"] else None),
                 memory("newton"),
-                "/".join(str(programs[name]["collectives"]) for name in ("training", "rows", "newton")),
+                "/".join(short(programs[name]["collectives"]) for name in ("training", "rows", "newton")),
                 "/".join(f"{programs[name]['seconds']:.0f}" for name in ("training", "rows", "newton")),
             ]
         )

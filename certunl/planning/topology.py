@@ -40,14 +40,14 @@ class Program:
         memory: bytes on each chip: inputs, outputs and intermediate values.
         flops: floating-point operations on each chip; None where the number of steps is not known before.
         seconds: the time of tracing and compiling on this machine.
-        collectives: the number of operations in which chips meet.
+        collectives: the number of operations in which chips meet; None where the compiler cannot show its program.
     """
 
     gives: str
     memory: int
     flops: float | None
     seconds: float
-    collectives: int
+    collectives: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,8 @@ class Forecast:
         lines = [f"{'program':<10}{'gives':<42}{'MiB a chip':>12}{'TFLOP':>9}{'meetings':>10}{'compiled in':>13}"]
         for name, p in self.programs.items():
             work = "-" if p.flops is None else f"{p.flops / 1e12:.3g}"
-            sizes = f"{p.memory / 2**20:>12,.1f}{work:>9}{p.collectives:>10}"
+            meetings = "-" if p.collectives is None else str(p.collectives)
+            sizes = f"{p.memory / 2**20:>12,.1f}{work:>9}{meetings:>10}"
             lines.append(f"{name:<10}{p.gives:<42}{sizes}{p.seconds:>11.1f} s")
         no = [name for name, p in self.programs.items() if p.memory > self.hbm]
         lines.append(f"{self.topology}: {self.chips} chips, {self.hbm / 2**30:.2f} GiB for a program on each")
@@ -157,17 +158,24 @@ def _compiled(gives: str, worker: Worker, axis: str, lower: Callable[[], Any]) -
         except jax.errors.JaxRuntimeError as error:
             if (sizes := _used(str(error))) is None:
                 raise
-            return Program(gives=gives, memory=sizes[0], flops=None, seconds=float("nan"), collectives=0)
+            return Program(gives=gives, memory=sizes[0], flops=None, seconds=float("nan"), collectives=None)
     sizes: Any = program.memory_analysis()
     memory = sizes.argument_size_in_bytes + sizes.output_size_in_bytes + sizes.temp_size_in_bytes
-    names = r"= \S+ (all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute)(-start)?[(]"
     return Program(
         gives=gives,
         memory=memory - sizes.alias_size_in_bytes,
         flops=None,
         seconds=watch.seconds + watch.compile_seconds,
-        collectives=len(re.findall(names, program.as_text())),
+        collectives=_collectives(program),
     )
+
+
+def _collectives(program: Any) -> int | None:
+    names = r"= \S+ (all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute)(-start)?[(]"
+    try:
+        return len(re.findall(names, program.as_text()))
+    except jax.errors.JaxRuntimeError:  # libtpu 0.0.52 does so for v5p
+        return None
 
 
 def _rows(run: Run, worker: Worker, units: int) -> Program:
