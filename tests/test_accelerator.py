@@ -11,7 +11,7 @@ import sys
 
 class Absent:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "dp_accounting", "tyro", "tensorflow_datasets", "sklearn", "rich"):
+        if name.partition(".")[0] in ("torch", "dp_accounting", "tyro", "tensorflow_datasets", "sklearn"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Absent())
