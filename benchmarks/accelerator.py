@@ -45,7 +45,8 @@ def main(argv: Sequence[str] | None = None) -> list[dict[str, Any]]:
     for name, work in stages(words.small, jax.default_backend() == "cpu").items():
         spent = time.monotonic() - begin
         facts = {"left_out": f"{spent:.0f} s were over"} if spent > words.seconds else tried(work)
-        line = {"stage": name, **facts, "question": "accelerator", **made(torch_found())}
+        line = {"stage": name, "settings": {}, **facts, "question": "accelerator", **made(torch_found())}
+        line["settings"]["device_kind"] = line["device"]["kind"]
         lines.append(tell(line, save=words.save))
     return lines
 
@@ -121,7 +122,12 @@ def trained(model: str, examples: int, batch_size: int, epochs: int) -> cu.Run:
 def told(*, model: str, examples: int, batch_size: int, epochs: int, forgotten: int) -> dict[str, Any]:
     """Seconds of the first and the second call of training, retraining, one request's vector, and a Newton step."""
     request, key = np.arange(forgotten), jax.random.key(1)
-    run = trained(model, examples, batch_size, epochs)
+    runs: list[cu.Run] = []
+
+    def training() -> Any:
+        runs.append(trained(model, examples, batch_size, epochs))
+        return runs[-1].params
+
     methods = {
         "retraining": cu.Retrain(),
         "vector": cu.HessianFree(),
@@ -129,11 +135,11 @@ def told(*, model: str, examples: int, batch_size: int, epochs: int, forgotten: 
         "newton, lissa": cu.Newton(damping=1.0, operator="ggn", solver=cu.LiSSA(depth=50, repeats=2, batch_size=32)),
     }
     works: dict[str, Callable[[], Any]] = {
-        "training": lambda: trained(model, examples, batch_size, epochs).params,
-        **{name: lambda m=m: m.forget(run, None, request, key).params for name, m in methods.items()},
+        "training": training,
+        **{name: lambda m=m: m.forget(runs[0], None, request, key).params for name, m in methods.items()},
     }
     seconds = {name: [timed(work), timed(work)] for name, work in works.items()}
-    settings = {"model": model, "parameters": products.count(run.params), "examples": examples, "seed": 0}
+    settings = {"model": model, "parameters": products.count(runs[0].params), "examples": examples, "seed": 0}
     settings |= {"batch_size": batch_size, "epochs": epochs, "forgotten": forgotten}
     return {"settings": settings, "first_and_second_call": seconds}
 

@@ -46,7 +46,7 @@ def topology(saved: Saved) -> str:
         "their rows, MiB",
         "as estimated, MiB",
     ]
-    heads += ["most units", "TFLOP of the rows", "Newton, MiB", "meetings", "compiled in, s"]
+    heads += ["most units", "TFLOP of the rows", "Newton, MiB", "exchanges", "compiled in, s"]
     return markdown(heads, rows)
 
 
@@ -56,7 +56,7 @@ def accelerator(saved: Saved) -> str:
     if not lines:
         return "Not measured yet: `python -m benchmarks accelerator --save`."
     rows = []
-    for line in saved.latest("accelerator", "stage"):
+    for line in saved.latest("accelerator", "device_kind", "stage"):
         ours, peers = line.get("ours"), line.get("peers", {})
         times = f"{ours['median']:.3g}" if ours else line.get("failed", line.get("left_out", "-"))[:60]
         rows.append([line["stage"], line["device"]["kind"], times, *_others(line, peers)])

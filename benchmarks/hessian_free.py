@@ -14,7 +14,7 @@ from harness import Part, arguments, measure, torch_found
 from problems import classifier, convolutional, difference, images, product_flops, tensors, torch_losses
 
 import certunl as cu
-from certunl.training.workers import chunk_size, spread
+from certunl.training.workers import chunk_size, spread, workers
 
 RECIPE = cu.Recipe(learning_rate=0.05, decay=0.995, epochs=15, batch_size=32)
 FEW = cu.Recipe(learning_rate=0.05, decay=0.995, epochs=2, batch_size=64)
@@ -119,7 +119,7 @@ def products_alone(run: cu.Run, units: int) -> Callable[[], Any]:
 
         return jax.lax.scan(one, rows, None, length=steps)[0]
 
-    return lambda: list(spread(lambda part, device: along(block), range(-(-units // size))))
+    return lambda: list(spread(lambda part, device: along(block), range(-(-units // size)), workers(run)))
 
 
 def torch_peers(run: cu.Run) -> tuple[Callable[..., list[Any]], Callable[..., list[Any]]]:

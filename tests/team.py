@@ -3,6 +3,7 @@
 Each piece of work leaves its numbers in PLACE/NAME-RANK.npz. `slow-store` writes its rows slowly.
 """
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ import jax
 import numpy as np
 
 import certunl as cu
+from certunl.training.mesh import in_force
 
 LISSA = cu.LiSSA(depth=20, repeats=5, batch_size=10)
 
@@ -37,13 +39,15 @@ def work(name, run, place):
             write = cu.Store.write
             cu.Store.write = lambda *it: (time.sleep(0.2), write(*it), say("wrote"))
         store = cu.HessianFree(gather=cu.Forward(1)).store(run, place / "store")
-        return vector(store.read(np.arange(30)))
+        store.drop([5])  # by all of them
+        return vector(store.read(np.delete(np.arange(30), 5)))
     raise cu.BadInput(f"no work is called {name}")
 
 
 def main():
     place, names = Path(sys.argv[1]), sys.argv[2:]
-    with cu.distributed(timeout=60.0):
+    with cu.distributed(timeout=60.0) as mesh:
+        assert mesh.size == int(os.environ["WORLD_SIZE"])
         from tests.cases import network, trained  # which makes an array
 
         run = trained(network(), weight_decay=0.1)
@@ -53,6 +57,7 @@ def main():
             if name == "own-error":
                 time.sleep(60)
             np.savez(place / f"{name}-{jax.process_index()}.npz", work(name, run, place))
+    assert in_force() is None  # alone again
     say("ended")
 
 

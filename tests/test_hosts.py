@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import certunl as cu
+from certunl.training import hosts
 from tests import team
 from tests.cases import network, trained
 from tests.verbs import SMALL, certunl
@@ -68,11 +69,12 @@ def test_a_dead_process_ends_the_other_with_a_sentence_and_three_go_on(tmp_path)
     assert 1 <= written < 15  # of two rows each
     ends = ended(start(3, "-m", "tests.team", str(tmp_path), "slow-store"))
     assert [status for status, *_ in ends] == [0, 0, 0], ends
+    assert all("wrote" in out for _, out, _ in ends)
     assert sum(out.count("wrote") for _, out, _ in ends) == 15 - written
-    run = trained(network(), weight_decay=0.1)
-    alone = team.work("rows", run, tmp_path)
-    with np.load(tmp_path / "slow-store-0.npz") as numbers:
-        np.testing.assert_allclose(np.sort(numbers["arr_0"]), np.sort(alone), rtol=1e-10, atol=1e-14)
+    alone = team.work("store", trained(network(), weight_decay=0.1), tmp_path / "alone")
+    for rank in range(3):
+        with np.load(tmp_path / f"slow-store-{rank}.npz") as numbers:
+            np.testing.assert_allclose(numbers["arr_0"], alone, rtol=1e-10, atol=1e-14)
 
 
 def test_the_error_of_one_process_is_what_the_others_say(tmp_path):
@@ -95,3 +97,15 @@ def test_without_a_cluster_the_sentence_says_how_to_start_one(monkeypatch):
     monkeypatch.setattr("jax.distributed.initialize", lambda **_: (_ for _ in ()).throw(ValueError("no address")))
     with pytest.raises(cu.BadInput, match=r"no address.*srun, mpirun or torchrun"), cu.distributed():
         pass
+    for name, value in {"MASTER_ADDR": "host", "MASTER_PORT": "12", "WORLD_SIZE": "two", "RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(cu.BadInput, match="invalid literal"), cu.distributed():
+        pass
+
+
+def test_torchrun_leaves_its_port_to_its_agent_and_gives_each_process_one_accelerator(monkeypatch):
+    words = {"MASTER_ADDR": "host", "MASTER_PORT": "12", "WORLD_SIZE": "16", "RANK": "9", "LOCAL_WORLD_SIZE": "8"}
+    for name, value in (words | {"LOCAL_RANK": "1", "TORCHELASTIC_USE_AGENT_STORE": "True"}).items():
+        monkeypatch.setenv(name, value)
+    expected = {"coordinator_address": "host:13", "num_processes": 16, "process_id": 9, "local_device_ids": [1]}
+    assert hosts._of_torchrun() == expected

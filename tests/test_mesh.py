@@ -18,7 +18,7 @@ from certunl.training.workers import workers
 from tests.cases import KEY, gap, network, ridge, trained
 
 TWO = jax.devices()[:2]
-COLLECTIVE = re.compile(r"= \S+ (all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute)[(-]")
+COLLECTIVE = re.compile(r" (all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute)(-start)?\(")
 
 
 def spread_over(devices, work):
@@ -102,8 +102,10 @@ def test_statistics_and_models_need_no_collective():
     for program in programs:
         assert collectives(program.as_text()) == []
         assert all(len(leaf.device_set) == 2 for leaf in jax.tree.leaves(program.output_shardings))
-    joined = jax.jit(lambda rows: rows.sum(0)).lower(worker.split(jnp.ones((8, 3)), "units")).compile()
+    rows = worker.split(jnp.ones((8, 3)), "units")
+    joined = jax.jit(lambda rows: (rows.sum(0), rows[0] * rows[5])).lower(rows).compile()
     assert collectives(joined.as_text())  # what the search would find
+    assert COLLECTIVE.search("  %r = (f32[3]{0}, f32[5]{0}) all-reduce(%a, %b), channel_id=1")
 
 
 @pytest.mark.parametrize(("examples", "own"), [(30, True), (29, False)])
@@ -138,17 +140,41 @@ def test_the_memory_of_a_device_falls_as_units_are_spread():
 
 
 def test_one_setting_chooses_the_workers_and_ends_with_its_block():
-    outside = workers()
+    run = trained(network())
+    outside = workers(run)
     with cu.use_mesh(TWO) as mesh:
-        assert workers() == [Worker(tuple(TWO))] and mesh.size == 2
+        assert workers(run) == [Worker(tuple(TWO))] and mesh.size == 2
         with cu.use_mesh(mesh):
             assert in_force() == Worker(tuple(TWO))
-    assert in_force() is None and workers() == outside and manual_axis() == ("", 1)
+    assert in_force() is None and workers(run) == outside and manual_axis() == ("", 1)
+
+
+def test_accelerators_share_blocks_but_inputs_on_the_host_reach_the_first(monkeypatch):
+    run = trained(network())
+    data = run.problem.data
+    hosted = run.replace(problem=run.problem.replace(data=cu.Dataset(cu.OnHost(np.asarray(data.x)), data.y)))
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert workers(run) == [Worker(tuple(TWO))] and workers(hosted) == [Worker((TWO[0],))]
+
+
+def test_a_step_of_a_run_on_a_mesh_stays_there():
+    place = jax.sharding.NamedSharding(Worker(tuple(TWO)).mesh("batch"), jax.sharding.PartitionSpec())
+    run = jax.device_put(trained(network(), weight_decay=0.1), place)
+    with cu.use_mesh(TWO):
+        update = cu.Newton(damping=1.0).forget(run, None, [1, 2], KEY)
+    after = run.minus([1, 2], update.params)
+    assert gap(cu.Newton(damping=1.0).forget(after, None, [3], KEY).params, run.params) > 0
 
 
 @pytest.mark.parametrize(
     ("devices", "sentence"),
-    [([], "got \\[\\]"), (["cpu"], "got \\['cpu'\\]"), ([TWO[0], TWO[0]], "different devices of one platform")],
+    [
+        ([], "got \\[\\]"),
+        (["cpu"], "got \\['cpu'\\]"),
+        (4, "got 4"),
+        (TWO[0], "got CpuDevice"),
+        ([TWO[0], TWO[0]], "different devices of one platform"),
+    ],
 )
 def test_a_mesh_of_no_devices_is_refused(devices, sentence):
     with pytest.raises(cu.BadInput, match=sentence), cu.use_mesh(devices):

@@ -59,7 +59,7 @@ def test_seconds_are_those_of_a_step_times_steps_rounds_and_passes(monkeypatch):
     run = trained(network(), epochs=5)
     monkeypatch.setattr("certunl.planning.costs._timed", lambda *_: [1.0, 2.0, 3.0, 4.0, 5.0])
     monkeypatch.setattr("certunl.planning.costs.chunk_size", lambda *_: 4)
-    monkeypatch.setattr("certunl.planning.costs.workers", lambda: [None, None])
+    monkeypatch.setattr("certunl.planning.costs.workers", lambda run: [None, None])
     orders = cu.plan(run).orders
     assert len(run.schedule) == 20
     expected = {"forward": 3 * 4, "backward": 5 * 51 / 16, "vector": 2, "query": 4, "retraining": 1}  # 30 units by 8

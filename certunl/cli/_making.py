@@ -1,7 +1,7 @@
 """train, plan and prepare: the work before the first request."""
 
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +17,7 @@ from certunl.planning import plan as make_plan
 from certunl.report.console import progress
 from certunl.training.hosts import distributed as together
 from certunl.training.hosts import meet
+from certunl.training.mesh import own_devices
 from certunl.training.run import train as train_run
 
 __all__ = ["plan", "prepare", "train"]
@@ -127,15 +128,19 @@ def prepare(
         say(f"only rows of hessian_free are kept here: {method} prepares what it needs when it forgets")
         return
     with together(timeout=timeout) if distributed else nullcontext():
-        first = jax.process_index() == 0
-        with opened(place) if first else nullcontext():
-            meet("the folder is open")
+        first, count = jax.process_index() == 0, jax.process_count()
+        with ExitStack() as stack:
+            if first:
+                with own_devices():  # an interrupted request that comes first is no work of all
+                    stack.enter_context(opened(place))
+            if distributed:
+                meet("the folder is open", limited=False)
             start = time.perf_counter()
             with progress(f"preparing {method}") if first else nullcontext() as tick:
                 store = place.prepare(method, unlearner, progress=tick)
             seconds = time.perf_counter() - start
     if first:
-        by = f" by {jax.process_count()} processes" if distributed else ""
+        by = f" by {count} processes" if distributed else ""
         say(f"prepared {method}: {len(store):,} rows in {seconds:.1f} s{by} (secret: they describe single examples)")
 
 

@@ -14,6 +14,7 @@ from certunl.base import Key, Operator, Params
 from certunl.solvers import Solution, Solver
 from certunl.training.curvature import damped, extreme_eigenvalues, wide, widened
 from certunl.training.dataset import Dataset
+from certunl.training.mesh import manual_axis
 from certunl.training.risk import Risk
 from certunl.training.run import Run
 
@@ -38,7 +39,7 @@ def newton_steps(
 ) -> tuple[Params, Solution, dict[str, jax.Array]]:
     """(parameters, solutions without x, facts); solutions and facts have the leading axis [steps]."""
     spectrum_key, steps_key = jax.random.split(key)
-    risk, size = Risk(run), settings.solver.batch_size
+    risk, size, (axis, devices) = Risk(run), settings.solver.batch_size, manual_axis()
     lowest = highest = jnp.asarray(jnp.inf)
     if size or damping is None:
         sample = _SAMPLE if len(retained) > _SAMPLE else 0
@@ -47,6 +48,8 @@ def newton_steps(
             return risk.product(run.params, v, retained, settings.operator, k, sample)
 
         lowest, highest = extreme_eigenvalues(product, run.params, spectrum_key, _LANCZOS)
+        if devices > 1:  # each device measured them by itself; a solver must take as many steps on one as on another
+            lowest, highest = jax.lax.pmin(lowest, axis), jax.lax.pmax(highest, axis)
     if damping is None:
         floor = jnp.asarray(_floor(run, settings.gradient, highest)).astype(lowest.dtype)
         damping = jnp.maximum(floor, -1.5 * lowest)

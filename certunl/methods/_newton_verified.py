@@ -72,8 +72,12 @@ def _on_devices(run: Run, retained: jax.Array, key: Key, damping: float | None, 
     axis, home, data = settings.solver.axis, home_of(run.params), run.problem.data
     own = _own_examples(run, damping, settings, worker)
     data = worker.split(data, axis) if own else worker.copied(data, axis)
-    inputs = (data, *worker.copied((_without_data(run), retained, key, damping), axis))
-    return fetched(spread_steps(*inputs, settings, worker.mesh(axis), own), home)
+    inputs = data, *worker.copied((_without_data(run), retained, key, damping), axis)
+    params, *rest = fetched(spread_steps(*inputs, settings, worker.mesh(axis), own), home)
+    # where the run lies on several devices, so do its next parameters
+    return jax.tree.map(
+        lambda a, b: a if len(b.devices()) == 1 else jax.device_put(a, b.sharding), params, run.params
+    ), *rest
 
 
 def lowered(run: Run, damping: float | None, settings: Settings, worker: Worker) -> Any:

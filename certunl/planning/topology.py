@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from certunl.errors import BadInput, Unavailable
 from certunl.methods.newton import Newton
 from certunl.planning.costs import step_flops
+from certunl.rows.gathering import tracked
 from certunl.timing import Stopwatch
 from certunl.training import sensitivity
 from certunl.training.loop import follow
@@ -28,7 +29,7 @@ _NO_CLOUD = {
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_WORKER_ID": "0",
 }
-"""What libtpu would ask a cloud for. The type is that of no program: each names its topology."""
+"""What libtpu would ask a cloud for. The type is not used: each forecast names its own topology."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,7 @@ class Forecast:
     largest: int
 
     def __str__(self) -> str:
-        lines = [f"{'program':<10}{'gives':<42}{'MiB a chip':>12}{'TFLOP':>9}{'meetings':>10}{'compiled in':>13}"]
+        lines = [f"{'program':<10}{'gives':<42}{'MiB a chip':>12}{'TFLOP':>9}{'exchanges':>10}{'compiled in':>13}"]
         for name, p in self.programs.items():
             work = "-" if p.flops is None else f"{p.flops / 1e12:.3g}"
             meetings = "-" if p.collectives is None else str(p.collectives)
@@ -104,7 +105,8 @@ def forecast(run: Run, topology: str, *, newton: bool = True) -> Forecast:
     check_on_device(run.problem.data, worker)
     once, each = step_flops(run)
     with jax.set_mesh(worker.mesh("units")):
-        units, unit = chunk_size(run, len(run.present), [worker]) // len(worker), unit_bytes(run)
+        every = len(tracked(run, None)[1])
+        units, unit = chunk_size(run, every, [worker]) // len(worker), unit_bytes(run)
     rows = _rows(run, worker, units)
     other = units // 2 or 2
     slope = (_rows(run, worker, other).memory - rows.memory) / (other - units)
@@ -138,13 +140,15 @@ def _chips(topology: str) -> tuple[Worker, int]:
         if os.environ.get(name, "WARNING").startswith("WARNING"):  # what JAX writes where it finds no cloud
             os.environ[name] = value
     try:
-        worker = Worker(tuple(topologies.get_topology_desc(topology, platform="tpu").devices))
+        try:
+            devices = topologies.get_topology_desc(topology, platform="tpu").devices
+        except Exception as error:  # libtpu raises several kinds
+            reason = str(error).splitlines()[0][:200]
+            raise BadInput(
+                f"libtpu gives no topology {topology!r} ({reason}); give chips and their layout, such as v5e:2x4"
+            ) from error
+        worker = Worker(tuple(devices))
         return worker, _hbm(worker)
-    except Exception as error:  # libtpu raises several kinds
-        reason = str(error).splitlines()[0][:200]
-        raise BadInput(
-            f"libtpu knows no topology {topology!r} ({reason}); give chips and their layout, such as v5e:2x4"
-        ) from error
     finally:
         if flags is not None:
             os.environ["XLA_FLAGS"] = flags
@@ -171,7 +175,7 @@ def _compiled(gives: str, worker: Worker, axis: str, lower: Callable[[], Any]) -
 
 
 def _collectives(program: Any) -> int | None:
-    names = r"= \S+ (all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute)(-start)?[(]"
+    names = r" (all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute)(-start)?\("
     try:
         return len(re.findall(names, program.as_text()))
     except jax.errors.JaxRuntimeError:  # libtpu 0.0.52 does so for v5p

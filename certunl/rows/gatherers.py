@@ -16,7 +16,7 @@ from certunl.rows.origin import Origin, fingerprint
 from certunl.rows.statistics import Statistics
 from certunl.rows.store import Place, Store
 from certunl.training.hosts import meet
-from certunl.training.mesh import own_devices
+from certunl.training.mesh import own_devices, together
 from certunl.training.run import Run
 from certunl.training.workers import chunk_size, workers
 
@@ -140,22 +140,28 @@ def stored(
     if not isinstance(gather, Forward):
         raise BadInput("a store is filled forward, chunk by chunk: use gather=Forward()")
     owners, ids, whole = gathering.tracked(run, units if old is None else tuple(old.units.tolist()))
-    mark, processes = fingerprint(run), jax.process_count()
+    mark, processes = fingerprint(run), together()
+    rank = jax.process_index() if processes > 1 else 0
     settings: dict[str, Any] = {"form": form, "old": old, "progress": progress}
+
+    def wait(what: str, limited: bool = True) -> None:
+        if processes > 1:
+            meet(what, limited=limited)
+
     with own_devices() if processes > 1 else contextlib.nullcontext():
         size = gather.size(run, len(ids))
-        if jax.process_index() == 0:
-            chunk = min(size * len(workers()), -(-len(ids) // processes))
+        if rank == 0:
+            chunk = min(size * len(workers(run)), -(-len(ids) // processes))
             store = Store.create(place, run.start, ids, owners, chunk=chunk, fingerprint=mark, dtype=dtype, form=kind)
             store.drop(ids[~whole])
-        meet("the store is made")
-        if jax.process_index():
+        wait("the store is made")
+        if rank:
             store = Store.joined(place, run.start, mark, kind)
         with contextlib.closing(store):
-            chunks = store.missing()[jax.process_index() :: processes]
-            meet("the missing chunks are known")
+            chunks = store.missing()[rank::processes]
+            wait("the missing chunks are known")
             gathering.fill(store, along or run, owners, size, chunks=chunks, **settings)
-            meet("the rows are written")
+            wait("the rows are written", limited=False)
         store.look()
     store.origin = origin
     return store

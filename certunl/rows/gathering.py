@@ -126,13 +126,15 @@ def _cut(units: np.ndarray, size: int) -> list[np.ndarray]:
 def _blocks(run: Run, owners: np.ndarray, parts: list[np.ndarray], form: str, old: Any) -> Iterator[Params]:
     """The rows of each of `parts`. Parts are padded to one length, so that all run the same compiled program."""
     size = max(map(len, parts), default=0)
-    team = workers()
+    team = workers(run)
     across = len(team[0])
-    at_once = -(-size // across) * (len(team) if team[0].devices[0].platform == "cpu" else 1)
+    length = -(-size // across) * across
+    # a CPU holds the blocks of all workers; an accelerator its parts of two blocks, and the first one whole blocks
+    on_cpu = team[0].devices[0].platform == "cpu"
+    at_once = length * len(team) if on_cpu or across == 1 else 2 * (length // across) + length
     cure = "give a smaller chunk (gather=Forward(chunk=...))" if size > 1 else "the model is too large for rows here"
     check_memory(f"chunks of {size:,} rows, before and after a step,", 2 * at_once * nbytes(run.start), cure)
     copies, home = {}, home_of(run.params)
-    length = -(-size // across) * across
 
     def work(part: np.ndarray, worker: Worker) -> Params:
         if worker not in copies:
@@ -145,7 +147,7 @@ def _blocks(run: Run, owners: np.ndarray, parts: list[np.ndarray], form: str, ol
             rows = worker.split(rows, "units")
         return sensitivity.block(*copies[worker], units, rows, form=form)[0]
 
-    for part, block in zip(parts, spread(work, parts), strict=True):
+    for part, block in zip(parts, spread(work, parts, team), strict=True):
         rows = fetched(block, home)
         sensitivity.check_finite(rows)
         count = len(part)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+import jax
 import numpy as np
 
 from certunl.base import Params, width
@@ -18,6 +19,8 @@ from certunl.rows._facts import facts_of, identity
 from certunl.rows.origin import Origin
 from certunl.rows.shards import Shards
 from certunl.rows.statistics import asked, covered, positions
+from certunl.training.hosts import meet
+from certunl.training.mesh import together
 
 __all__ = ["Place", "Store"]
 
@@ -174,11 +177,17 @@ class Store:
         return self.drop(asked(request, self.owners))
 
     def drop(self, units: Any) -> "Store":
-        """This store, after erasing the rows of `units` from its files. Raises: BadInput if there is another writer."""
-        rows = np.isin(self._units, units)
-        if (rows & ~self._shards.erased).any():
+        """This store, after erasing the rows of `units` from its files. Raises: BadInput if there is another writer.
+
+        Processes that work together make this call together, and process 0 erases.
+        """
+        processes, rows = together(), np.isin(self._units, units)
+        if (rows & ~self._shards.erased).any() and (processes == 1 or jax.process_index() == 0):
             with self._writing():
                 self._shards.erase(rows)
+        if processes > 1:
+            meet("the rows are erased")
+            self.look()
         return self
 
     def check(self) -> None:

@@ -31,8 +31,8 @@ def retrainings(
     Args:
         run: the run to retrain.
         requests: k lists of example ids. Model i is retrained without request i, as `Retrain` does it.
-        chunk: the number of models trained together on each core or device; by default as many as its cache or memory
-            holds.
+        chunk: the number of models in a block, which a core trains, or several devices share; by default as many as
+            fit the cache or memory.
         progress: called with (models done, models in all) after each chunk; None reports nothing.
 
     Raises: the errors of `Run.check` and of `ensemble`.
@@ -71,8 +71,8 @@ def ensemble(
         present: bool[m, n], the examples on which each model is trained.
         starts: initial parameters with leading axis m; by default the run's start for every model.
         schedules: a schedule with leading axis m in each array (see `seeds`); by default the run's for every model.
-        chunk: the number of models trained together on each core or device; by default as many as its cache or memory
-            holds.
+        chunk: the number of models in a block, which a core trains, or several devices share; by default as many as
+            fit the cache or memory.
         progress: called with (models done, models in all) after each chunk; None reports nothing.
         checkpoints: `Checkpoints(folder)`, which keeps the models that are done, so that the same call goes on after a
             kill, with the same result to the bit. Default: none.
@@ -98,7 +98,8 @@ def ensemble(
     whole("", chunk=chunk)
     apart = schedules is not None or coupled(run)
     size = min(len(present), chunk or chunk_size(run, len(present)))
-    size = -(-size // (across := len(workers()[0]))) * across
+    team = workers(run)
+    size = -(-size // len(team[0])) * len(team[0])  # so that the devices of a worker share a block evenly
     copies = {}
     done, blocks = 0, []
     if checkpoints is not None:
@@ -121,7 +122,7 @@ def ensemble(
         return result
 
     home = home_of(run.params)
-    for part, result in zip(parts, spread(work, parts), strict=True):
+    for part, result in zip(parts, spread(work, parts, team), strict=True):
         count = len(np.unique(part))
         params, risks = fetched(result, home)
         _check_finite(params, np.asarray(risks), part[:count], run.recipe)

@@ -13,10 +13,10 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from certunl.errors import BadInput, positive
-from certunl.training.mesh import use_mesh
+from certunl.training.mesh import leave_mesh, use_mesh
 from certunl.training.watch import Watch
 
-__all__ = ["agreed", "distributed", "meet"]
+__all__ = ["distributed", "meet"]
 
 _WATCH: ContextVar[Watch | None] = ContextVar("watch", default=None)
 
@@ -30,8 +30,10 @@ def distributed(
     Every process makes the same calls with the same keys, and gets the same results. Inside, `use_mesh` is in force
     with all devices of all processes. The processes of `HessianFree.store` write chunks of one store, each its own. If
     a process ends too early, the others end with a sentence and status 2; what is written stays, and the same calls go
-    on from it with any number of processes. One process alone should write releases, such as that with
-    `jax.process_index() == 0`.
+    on from it with any number of processes. After the block the process works alone.
+
+    One process alone should write releases, such as that with `jax.process_index() == 0`. What one process computes
+    alone goes inside `use_mesh(jax.local_devices())`. A store belongs to all: they fill it and erase from it together.
 
     It calls `jax.distributed.initialize`, unless that was called before. So no array may be made before it.
 
@@ -40,7 +42,8 @@ def distributed(
             MASTER_PORT, or what JAX finds out on Slurm, MPI, Kubernetes and TPU pods.
         processes: the number of processes. Default: WORLD_SIZE, or what JAX finds out.
         process: the number of this process, from 0. Default: RANK, or what JAX finds out.
-        timeout: the most seconds that a process waits for the others where all of them meet. Default: 600.
+        timeout: the most seconds that a process waits for the others to begin, and where they meet before and after
+            they choose what is to be done. Nothing limits the work itself. Default: 600.
 
     Raises: BadInput if no cluster is found, or JAX cannot connect to it.
     """
@@ -50,32 +53,25 @@ def distributed(
         yield mesh
 
 
-def meet(what: str) -> None:
-    """Returns when every process has come here, and alone at once. `what` says where, in the same words in each."""
-    if jax.process_count() > 1:
-        watch = _WATCH.get()
-        with nullcontext() if watch is None else watch.limit(what):
-            multihost_utils.sync_global_devices(what)
+def meet(what: str, *, limited: bool = True) -> None:
+    """Returns when every process has come here. `what` says where, in the same words in each.
 
-
-def agreed(number: int) -> int:
-    """The `number` of process 0, in every process."""
-    return number if jax.process_count() == 1 else int(multihost_utils.broadcast_one_to_all(np.int32(number)))
+    It is limited in time, unless the processes come from work that may take much longer in one than in another.
+    """
+    watch = _WATCH.get()
+    with nullcontext() if watch is None or not limited else watch.limit(what):
+        multihost_utils.sync_global_devices(what)
 
 
 def _join(coordinator: str | None, processes: int | None, process: int | None, timeout: float) -> bool:
-    """Joins the processes. Whether it was necessary."""
+    """Joins the processes. True if this call did so, False if they were joined before."""
     if jax.distributed.is_initialized():
         return False
     settings: dict[str, Any] = {"coordinator_address": coordinator, "num_processes": processes, "process_id": process}
-    if settings == dict.fromkeys(settings) and {"MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK"} <= set(os.environ):
-        settings = {
-            "coordinator_address": f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}",
-            "num_processes": int(os.environ["WORLD_SIZE"]),
-            "process_id": int(os.environ["RANK"]),
-        }
+    settings = {name: value for name, value in settings.items() if value is not None}
     jax.config.update("jax_enable_recoverability", True)  # else an end by an error would wait for the other processes
     try:
+        settings = settings or _of_torchrun()
         jax.distributed.initialize(**settings, initialization_timeout=max(1, int(timeout)))
     except (RuntimeError, ValueError) as error:  # ValueError: nothing says where the cluster is
         raise BadInput(
@@ -83,6 +79,20 @@ def _join(coordinator: str | None, processes: int | None, process: int | None, t
             "or give coordinator, processes and process, before anything else uses JAX"
         ) from error
     return True
+
+
+def _of_torchrun() -> dict[str, Any]:
+    """The settings that the variables of torchrun and its like stand for; none without them."""
+    words = os.environ
+    if not {"MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK"} <= set(words):
+        return {}
+    # torchrun's own agent listens at the port
+    port = int(words["MASTER_PORT"]) + (words.get("TORCHELASTIC_USE_AGENT_STORE") == "True")
+    settings: dict[str, Any] = {"coordinator_address": f"{words['MASTER_ADDR']}:{port}"}
+    settings |= {"num_processes": int(words["WORLD_SIZE"]), "process_id": int(words["RANK"])}
+    if int(words.get("LOCAL_WORLD_SIZE", "1")) > 1:  # else each process would take all accelerators of the machine
+        settings["local_device_ids"] = [int(words["LOCAL_RANK"])]
+    return settings
 
 
 @contextmanager
@@ -93,7 +103,8 @@ def _watched(timeout: float, ours: bool) -> Iterator[None]:
         yield
         return
     watch = Watch(rank, count, timeout, _end)
-    watch.connect(lambda address: bytes(multihost_utils.broadcast_one_to_all(np.frombuffer(address, np.uint8))))
+    with watch.limit("the beginning"):
+        watch.connect(lambda address: bytes(multihost_utils.broadcast_one_to_all(np.frombuffer(address, np.uint8))))
     token = _WATCH.set(watch)
     try:
         yield
@@ -111,6 +122,8 @@ def _watched(timeout: float, ours: bool) -> Iterator[None]:
     else:
         watch.close()
         jax.distributed.shutdown()
+    if ours:
+        leave_mesh()
 
 
 def _end(sentence: str) -> None:

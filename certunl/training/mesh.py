@@ -13,8 +13,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding,
 
 from certunl.errors import BadInput
 
-__all__ = ["Device", "Worker", "check_on_device", "fetched", "home_of", "in_force", "manual_axis", "own_devices"]
-__all__ += ["use_mesh"]
+__all__ = ["Device", "Worker", "check_on_device", "fetched", "home_of", "in_force", "leave_mesh", "manual_axis"]
+__all__ += ["own_devices", "together", "use_mesh"]
 
 Device = Any
 """One of `jax.devices()`."""
@@ -38,6 +38,11 @@ class Worker:
     def local(self) -> bool:
         """Whether all devices belong to this process."""
         return all(device.process_index == jax.process_index() for device in self.devices)
+
+    @property
+    def processes(self) -> int:
+        """The number of processes to which the devices belong."""
+        return len({device.process_index for device in self.devices})
 
     def copied(self, tree: Any, axis: str) -> Any:
         """`tree` with a copy of every array on every device. `axis` is that of the program which gets it."""
@@ -72,27 +77,33 @@ def use_mesh(devices: Sequence[Device] | Mesh | None = None) -> Iterator[Mesh]:
 
     The units of statistics, the models of an ensemble, the chains of LiSSA, and the examples of a sum over all the data
     (conjugate gradients, residuals) are spread over the devices. Each sum over the data ends in one reduction, the
-    chains meet once at their end, and units and models never meet. An odd number is filled up. Results lie on the
-    device of the run's parameters, and agree with those of one device up to rounding.
+    chains meet once at their end, and units and models need no exchange. A number that the devices do not divide is
+    filled up. Results lie on the device of the run's parameters, and agree with those of one device up to rounding.
 
     Args:
         devices: the devices, or a mesh of them. Default: all devices of all processes. Pretended devices of a CPU
-            (JAX_NUM_CPU_DEVICES=8) serve too.
+            (JAX_NUM_CPU_DEVICES=8) serve too. They are devices of this process alone, or some of every process.
 
-    Raises: BadInput for no device, for one device twice, and for devices of different platforms.
+    Raises: BadInput for no device, for one device twice, for devices of different platforms, and for devices that leave
+    out one of several processes.
 
     >>> import jax, certunl as cu
     >>> with cu.use_mesh(jax.devices()[:1]) as mesh:
     ...     mesh.size
     1
     """
-    chosen = jax.devices() if devices is None else devices.devices.flat if isinstance(devices, Mesh) else devices
-    chosen = tuple(chosen)
+    if isinstance(devices, Mesh):
+        devices = tuple(devices.devices.flat)
+    elif not isinstance(devices, Sequence | np.ndarray | None):
+        raise BadInput(f"use_mesh needs devices of jax.devices(), or a mesh of them, got {devices!r}")
+    chosen = tuple(jax.devices() if devices is None else devices)
     if not chosen or not all(isinstance(device, jax.Device) for device in chosen):
         raise BadInput(f"use_mesh needs devices of jax.devices(), or a mesh of them, got {devices!r}")
     if len(set(chosen)) < len(chosen) or len({device.platform for device in chosen}) > 1:
         raise BadInput(f"use_mesh needs different devices of one platform, got {list(map(str, chosen))}")
     worker = Worker(chosen)
+    if not worker.local and worker.processes != jax.process_count():
+        raise BadInput("use_mesh needs devices of this process alone, or at least one of every process")
     token = _WORKER.set(worker)
     try:
         yield worker.mesh("devices")
@@ -108,6 +119,17 @@ def own_devices() -> Iterator[None]:
         yield
     finally:
         _WORKER.reset(token)
+
+
+def leave_mesh() -> None:
+    """From here on this process works alone, outside `use_mesh`."""
+    _WORKER.set(Worker(()))
+
+
+def together() -> int:
+    """The number of processes that work on each call together."""
+    worker = in_force()
+    return 1 if worker is None else worker.processes
 
 
 def in_force() -> Worker | None:

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TextIO
 
+from certunl.errors import Unavailable
+
 __all__ = ["Watch"]
 
 _LONGEST = 512
@@ -49,18 +51,17 @@ class Watch:
             threading.Thread(target=self._listen, args=(other, link), daemon=True).start()
 
     def leave(self) -> None:
-        """Says that this process is done, and waits until all are."""
+        """Says that this process is done, and waits until all are. One that dies before is noticed."""
         if self.rank:
             self._say("left")
         for other in self._links:
-            if not self._left[other].wait(self.timeout):
-                self._end(f"process {other} of {self.count} was not done {self.timeout:g} s after process {self.rank}")
+            self._left[other].wait()
         if self.rank == 0:
             self._say("left")
         self._over.set()
 
     def close(self) -> None:
-        """Ends the connection. Process 0 waits until all others have done so, because JAX needs it longest."""
+        """Ends the connection. Process 0 waits until all others have done so, because JAX's coordinator runs in it."""
         for other, link in self._links.items():
             if self.rank:
                 link.shutdown(socket.SHUT_WR)
@@ -89,11 +90,13 @@ class Watch:
     def _welcome(self, server: socket.socket, secret: str) -> None:
         try:
             link, _ = server.accept()
-            link.settimeout(self.timeout)
-            word, number = link.makefile("rb").read(len(secret) + 9).decode().split()
-        except (OSError, ValueError) as error:
-            if isinstance(error, TimeoutError):
-                self._end(f"only {len(self._links) + 1} of {self.count} processes came within {self.timeout:g} s")
+        except TimeoutError:
+            self._end(f"only {len(self._links) + 1} of {self.count} processes came within {self.timeout:g} s")
+            return
+        try:
+            link.settimeout(10.0)
+            word, number = link.recv(len(secret) + 9, socket.MSG_WAITALL).decode().split()
+        except (OSError, ValueError):
             return  # a stranger
         if hmac.compare_digest(word, secret):
             _keep_alive(link)
@@ -141,16 +144,12 @@ def _addresses() -> list[str]:
 
 
 def _reached(hosts: list[str], port: int, timeout: float) -> socket.socket:
-    for number, host in enumerate(hosts):
-        try:
+    for host in hosts:
+        with contextlib.suppress(OSError):
             link = socket.create_connection((host, port), min(timeout, 10.0))
-        except OSError:
-            if number == len(hosts) - 1:
-                raise
-        else:
             _keep_alive(link)
             return link
-    raise OSError("process 0 named no address")
+    raise Unavailable(f"process 0 cannot be reached at port {port} of {', '.join(hosts)}; open it between the machines")
 
 
 def _keep_alive(link: socket.socket) -> None:

@@ -21,17 +21,17 @@ _MEMORY_BYTES, _DEVICE_BYTES = 2**29, 4 * 2**30
 """The most bytes that the rows of one block and their step may take: for each core of a CPU, and on another device."""
 
 
-def workers() -> list[Worker]:
-    """One entry for each block that can be computed at the same time.
+def workers(run: Run) -> list[Worker]:
+    """One entry for each block of work on `run` that can be computed at the same time.
 
     Inside `use_mesh` its devices are one worker: a block is spread over them. Otherwise all local accelerators are one,
-    and a CPU's first device appears once for every core that this process may use, because XLA runs a block's small
-    products on one core.
+    or the first alone if the inputs stay on the host. A CPU's first device appears once for every core that this
+    process may use, because XLA runs a block's small products on one core.
     """
     if (worker := in_force()) is not None:
         return [worker]
     if jax.default_backend() != "cpu":
-        return [Worker(tuple(jax.local_devices()))]
+        return [Worker(tuple(jax.local_devices()[: 1 if run.problem.data.on_host else None]))]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return [Worker((jax.local_devices()[0],))] * cores
 
@@ -43,7 +43,7 @@ def chunk_size(run: Run, units: int, team: Sequence[Worker] | None = None) -> in
     Within that limit the blocks are spread evenly over `team`, by default `workers`, so that all end at about the same
     time. Another device than a CPU gets a power of two.
     """
-    team = workers() if team is None else team
+    team = workers(run) if team is None else team
     row, step = nbytes(run.start), unit_bytes(run)
     on_cpu = team[0].devices[0].platform == "cpu"
     most = min(_CACHE_BYTES // row, _MEMORY_BYTES // step) if on_cpu else _DEVICE_BYTES // step
@@ -60,13 +60,12 @@ def unit_bytes(run: Run) -> int:
     return nbytes(run.start) + run.schedule.indices.shape[1] * example_bytes(run.problem, run.start)
 
 
-def spread(work: Callable[[Any, Worker], Any], items: Sequence[Any]) -> Iterator[Any]:
-    """work(item, worker) for each item, in order, with one item at a time on each of `workers`.
+def spread(work: Callable[[Any, Worker], Any], items: Sequence[Any], team: Sequence[Worker]) -> Iterator[Any]:
+    """work(item, worker) for each item, in order, with one item at a time on each of `team`.
 
     The caller's thread begins the first item and so compiles the program. A CPU device computes the items of different
-    threads in parallel. A single worker needs no thread: it gets an item while the result of the last one is used.
+    threads in parallel. A single worker needs no thread: JAX queues an item behind the last one.
     """
-    team = workers()
     if len(team) == 1:
         yield from _in_turn(work, items, team[0])
         return

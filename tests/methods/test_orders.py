@@ -169,7 +169,7 @@ def test_rows_are_gathered_on_several_devices_and_from_a_run_on_any(monkeypatch,
     rows = first.prepare(run)
     both = jax.local_devices()[:2]
     for module in ("certunl.training.workers", "certunl.rows.gatherers", "certunl.rows.gathering"):
-        monkeypatch.setattr(f"{module}.workers", lambda: [Worker((device,)) for device in both])
+        monkeypatch.setattr(f"{module}.workers", lambda run: [Worker((device,)) for device in both])
     assert gap(first.prepare(run).rows, rows.rows) < 1e-12
     assert gap(first.store(run, tmp_path / "s").correction([3, 29]), rows.correction([3, 29])) < 1e-12
     moved = jax.device_put(run, both[1])
@@ -187,7 +187,7 @@ def test_threads_keep_the_caller_s_settings(monkeypatch):
         seen.append((jnp.ones(1).dtype, jax.config.jax_default_matmul_precision))
 
     with jax.enable_x64(False), jax.default_matmul_precision("bfloat16"):
-        list(workers.spread(work, range(4)))
+        list(workers.spread(work, range(4), workers.workers(trained(ridge()))))
     assert seen == [(jnp.float32, "bfloat16")] * 4
 
 
