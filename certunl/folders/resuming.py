@@ -6,13 +6,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from certunl import disk
 from certunl.base import digest
 from certunl.errors import BadInput
 from certunl.folders.arrays import load_arrays, save_arrays
 from certunl.folders.json_files import as_json, read_json, write_json
+from certunl.training.mesh import together
 
 __all__ = ["Checkpoints"]
 
@@ -52,7 +51,7 @@ class Checkpoints:
 
         Raises: BadInput if there is a state of another training, or a damaged one.
         """
-        if jax.process_count() > 1:
+        if together() > 1:
             raise BadInput("several processes would write the same checkpoints; train without them, or in one process")
         self._identity = digest([identity, as_json(self.settings)], ())
         self._began = self._last = time.monotonic()

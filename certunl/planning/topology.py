@@ -87,7 +87,7 @@ class Forecast:
         return "\n".join(lines)
 
 
-def forecast(run: Run, topology: str, *, newton: bool = True) -> Forecast:
+def forecast(run: Run, topology: str) -> Forecast:
     """The Forecast of `run` on TPUs, by compiling its programs for them. Nothing runs.
 
     The rows of units are spread over all chips, and so are the examples of a Newton step by conjugate gradients. It
@@ -96,7 +96,6 @@ def forecast(run: Run, topology: str, *, newton: bool = True) -> Forecast:
     Args:
         run: the training run. Of its arrays only shapes and types count.
         topology: chips and their layout, such as "v5e:2x4", "v5p:2x2x1" or "v6e:4x4".
-        newton: whether to compile a Newton step too.
 
     Raises: BadInput for a topology that libtpu does not know, and for inputs on the host; Unavailable without libtpu.
     """
@@ -114,9 +113,8 @@ def forecast(run: Run, topology: str, *, newton: bool = True) -> Forecast:
     programs = {
         "training": replace(_training(run, worker), flops=steps * once),
         "rows": replace(rows, flops=steps * (once + each * units)),
+        "newton": _newton(run, worker),
     }
-    if newton:
-        programs["newton"] = _newton(run, worker)
     return Forecast(
         topology=topology,
         chips=len(worker),

@@ -153,15 +153,18 @@ def stored(
         if rank == 0:
             chunk = min(size * len(workers(run)), -(-len(ids) // processes))
             store = Store.create(place, run.start, ids, owners, chunk=chunk, fingerprint=mark, dtype=dtype, form=kind)
-            store.drop(ids[~whole])
         wait("the store is made")
         if rank:
             store = Store.joined(place, run.start, mark, kind)
         with contextlib.closing(store):
+            if rank == 0:
+                store.drop(ids[~whole])
+            wait("useless rows are erased")
+            store.look()
             chunks = store.missing()[rank::processes]
             wait("the missing chunks are known")
             gathering.fill(store, along or run, owners, size, chunks=chunks, **settings)
             wait("the rows are written", limited=False)
-        store.look()
+            store.look()
     store.origin = origin
     return store

@@ -32,7 +32,7 @@ class LiSSA(Solver):
     error; it shows in the true residual.
 
     Inside `use_mesh` each device runs an equal share of the chains, and they meet once, at the end. XLA runs these
-    small products on one CPU core, so two CPU devices (JAX_NUM_CPU_DEVICES=2) are twice as fast on two cores.
+    small products on one CPU core, so two CPU devices (JAX_NUM_CPU_DEVICES=2) are faster on two cores.
 
     Args:
         depth: steps of each chain. More steps reduce the bias.

@@ -42,8 +42,8 @@ def distributed(
             MASTER_PORT, or what JAX finds out on Slurm, MPI, Kubernetes and TPU pods.
         processes: the number of processes. Default: WORLD_SIZE, or what JAX finds out.
         process: the number of this process, from 0. Default: RANK, or what JAX finds out.
-        timeout: the most seconds that a process waits for the others to begin, and where they meet before and after
-            they choose what is to be done. Nothing limits the work itself. Default: 600.
+        timeout: the most seconds that a process waits for the others to begin, and to agree on what is to be done.
+            Nothing limits the work itself. Default: 600.
 
     Raises: BadInput if no cluster is found, or JAX cannot connect to it.
     """
@@ -97,7 +97,10 @@ def _of_torchrun() -> dict[str, Any]:
 
 @contextmanager
 def _watched(timeout: float, ours: bool) -> Iterator[None]:
-    """Ends this process with a sentence when another one ends too early. Its end leaves JAX's cluster if `ours`."""
+    """A block in which this process ends with a sentence when another one ends too early.
+
+    After the block it leaves JAX's cluster if `ours`, which is if this module joined it.
+    """
     count, rank = jax.process_count(), jax.process_index()
     if count == 1 or _WATCH.get() is not None:
         yield

@@ -18,7 +18,7 @@ _LONGEST = 512
 
 
 class Watch:
-    """A connection of every process with process 0. A process says «left» or «failed» before it goes.
+    """A connection of every process with process 0. Before a process goes, it says «left», or why it failed.
 
     Args:
         rank: the number of this process.
