@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if hasattr(config, "workerinput"):
         return  # a worker inherits them
+    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="certunl-cache-")  # programs of the command line
     flags = os.environ.get("XLA_FLAGS")
     try:
         if flags is None:

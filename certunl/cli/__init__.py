@@ -16,6 +16,7 @@ from certunl.cli._forgetting import forget
 from certunl.cli._judging import evaluate, report
 from certunl.cli._keeping import ledger, purge, verify
 from certunl.cli._making import plan, prepare, train
+from certunl.cli._programs import keeping_programs
 from certunl.cli._serving import serve
 from certunl.cli._stopping import stoppable
 from certunl.cli._studying import audit, compare
@@ -74,7 +75,7 @@ _VERBS = (demo, train, plan, prepare, forget, evaluate, compare, audit, report, 
 def main(args: list[str] | None = None) -> None:
     """Runs one verb. Bad input and divergence end in one sentence on stderr and exit status 2, Ctrl-C and SIGTERM in
     one and 130 or 143."""
-    verbs: dict[str, Any] = {f.__name__: f for f in _VERBS}
+    verbs: dict[str, Any] = {f.__name__: keeping_programs(f) for f in _VERBS}
     words = sys.argv[1:] if args is None else args
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not end a verb
