@@ -1,4 +1,4 @@
-"""The tables of benchmarks/README.md about accelerators, from the last saved lines."""
+"""The tables of benchmarks/README.md about accelerators and growth, from the last saved lines."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from benchmarks.saved import Line, Saved
 from benchmarks.tables import markdown, short
 
-__all__ = ["DEVICE_TABLES"]
+__all__ = ["DEVICE_TABLES", "exponent"]
 
 
 def topology(saved: Saved) -> str:
@@ -75,4 +75,34 @@ def _others(line: Line, peers: Any) -> list[str]:
     return [ratios, ", ".join(f"{n} {short(gap, 1)}" for n, gap in gaps.items()) if isinstance(gaps, dict) else "-"]
 
 
-DEVICE_TABLES: dict[str, Callable[[Saved], str]] = {"topology": topology, "accelerator": accelerator}
+def growth(saved: Saved) -> str:
+    """Exponents of the seconds, with the figure that figures.py draws."""
+    if not saved.lines("growth"):
+        return "Not measured yet: `python benchmarks/growth.py --save`."
+    rows = [
+        [
+            line["method"],
+            line["varied"],
+            ", ".join(f"{value:,}" for value in line["values"]),
+            ", ".join(short(seconds) for seconds in line["medians"]),
+            exponent(line),
+            str(line["expected"]),
+        ]
+        for line in saved.latest("growth", "work", "varied")
+    ]
+    table = markdown(["work", "varied", "its values", "seconds", "exponent", "expected"], rows)
+    return f"{table}\n\n![Seconds against examples, parameters, steps and devices](results/growth.svg)"
+
+
+def exponent(line: Line) -> str:
+    """The exponent with its standard error, and the values of the fit if they are not all."""
+    error = "" if line["standard_error"] is None else f" ± {line['standard_error']:.2f}"
+    some = "" if line["fitted"] == line["values"] else f" ({line['fitted'][0]} to {line['fitted'][-1]})"
+    return f"{line['exponent']:.2f}{error}{some}"
+
+
+DEVICE_TABLES: dict[str, Callable[[Saved], str]] = {
+    "topology": topology,
+    "accelerator": accelerator,
+    "growth": growth,
+}

@@ -2,7 +2,8 @@
 
 Writes the measured numbers of README.md, benchmarks/README.md and docs/ from the saved lines of results/. A table
 stands between the comments `table: NAME` and `end`, and is written whole. Everywhere else the words belong to the page,
-and sentences.py has them again with the expression of each number. What is written twice the same changes nothing.
+and sentences.py has them again with the expression of each number. What is written twice the same changes nothing. The
+figure of growth is drawn as well; `--check` does not compare it.
 """
 
 import argparse
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.device_tables import DEVICE_TABLES
+from benchmarks.figures import draw_growth
 from benchmarks.saved import RESULTS, Line, Saved
 from benchmarks.sentences import Sentence, sentences
 from benchmarks.tables import TABLES, markdown
@@ -120,4 +122,6 @@ def main(argv: Sequence[str]) -> int:
         print(f"{page} is stale" if given.check else page)
         if not given.check:
             (ROOT / page).write_text(text)
+    if not given.check:
+        draw_growth(Saved(RESULTS))
     return int(given.check and bool(stale))

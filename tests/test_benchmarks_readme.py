@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.device_tables import DEVICE_TABLES
+from benchmarks.figures import draw_growth
 from benchmarks.papers.pages import texts
 from benchmarks.readme import filled, pages, papers, unwritten, written
 from benchmarks.saved import RESULTS, Saved
@@ -177,6 +178,27 @@ def test_products_have_a_table_once_they_are_measured(tmp_path):
     assert "| cnn | 21,840 | 64 | 2.50 |" in text
     assert "2 MiB for products on one fixed batch, 4 for one chain of a recursion, and 8 for ten" in text
     assert "takes 0.50 s, and torch's double backward 2.00 s." in text
+
+
+def test_growth_has_a_table_and_a_figure_once_it_is_measured(tmp_path):
+    growth, lines = DEVICE_TABLES["growth"], []
+    assert draw_growth(Saved(tmp_path)) is None and growth(Saved(tmp_path)).startswith("Not measured yet")
+    for work, varied, values, fitted, error in (
+        ("rows", "n, fixed epochs", [128, 2048], [128, 2048], 0.012),
+        ("newton", "devices", [1, 2, 4], [1, 2], None),
+    ):
+        settings = {"work": work, "method": f"method of {work}", "varied": varied, "values": values, "expected": 2}
+        facts = {"medians": [0.5 * value for value in values], "exponent": 1.0, "standard_error": error}
+        lines.append({"settings": settings | {"fitted": fitted}, **facts})
+    (tmp_path / "growth.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    text = growth(Saved(tmp_path))
+    assert "| method of rows | n, fixed epochs | 128, 2,048 | 64, 1,024 | 1.00 ± 0.01 | 2 |" in text
+    assert "| method of newton | devices | 1, 2, 4 | 0.5, 1, 2 | 1.00 (1 to 2) | 2 |" in text
+    drawn = draw_growth(Saved(tmp_path)).read_bytes()
+    for words in ("examples n", "steps T", "rows, fixed epochs: 1.00 ± 0.01, expected 2", "newton: 1.00 (1 to 2)"):
+        assert words in drawn.decode()
+    assert draw_growth(Saved(tmp_path)).read_bytes() == drawn
+    assert "(results/growth.svg)" in text and (tmp_path / "growth.svg").exists()
 
 
 def test_pages_of_papers_are_listed_with_what_they_confirm(tmp_path):
