@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from harness import Part, arguments, measure, torch_found
-from problems import classifier, convolutional, difference, images, product_flops, tensors, torch_losses
+from problems import classifier, convolutional, difference, images, logistic, product_flops, tensors, torch_losses
 
 import certunl as cu
 from certunl.training.workers import chunk_size, spread, workers
@@ -20,6 +20,7 @@ RECIPE = cu.Recipe(learning_rate=0.05, decay=0.995, epochs=15, batch_size=32)
 FEW = cu.Recipe(learning_rate=0.05, decay=0.995, epochs=2, batch_size=64)
 FULL = (
     {"hidden": (), "recipe": RECIPE, "examples": 1000, "units": 1000, "sample": 10, "chunk": 500},
+    {"hidden": "own loss", "recipe": RECIPE, "examples": 1000, "units": 1000, "sample": 10, "chunk": 500},
     {"hidden": (32, 32), "recipe": RECIPE, "examples": 1000, "units": 100, "sample": 10, "chunk": 100},
     {"hidden": "cnn", "recipe": FEW, "examples": 1000, "units": 32, "sample": 8, "chunk": 4},
     {"hidden": "cnn, relu, max", "recipe": FEW, "examples": 1000, "units": 32, "sample": 8, "chunk": 4},
@@ -27,6 +28,7 @@ FULL = (
 TINY = cu.Recipe(learning_rate=0.05, epochs=2, batch_size=8)
 SMALL = (
     {"hidden": (), "recipe": TINY, "examples": 40, "units": 6, "sample": 2, "chunk": 3},
+    {"hidden": "own loss", "recipe": TINY, "examples": 40, "units": 6, "sample": 2, "chunk": 3},
     {"hidden": "cnn", "recipe": TINY, "examples": 16, "units": 2, "sample": 1, "chunk": 1},
 )
 TOLERANCE = {"cnn, relu, max": 0.1}
@@ -51,10 +53,14 @@ def ask(
 ) -> dict[str, Any]:
     """One line of JSON for the rows of the first `units` examples, by `prepare` and by torch along one schedule."""
     data, source = images(examples, real=not small)
-    problem = convolutional(hidden, data) if isinstance(hidden, str) else classifier(hidden, data)
+    own = hidden == "own loss"
+    if own:
+        problem = logistic(data)
+    else:
+        problem = convolutional(hidden, data) if isinstance(hidden, str) else classifier(hidden, data)
     run = cu.train(problem, recipe, jax.random.key(0))
     settings: dict[str, Any] = {
-        "model": hidden if isinstance(hidden, str) else "-".join(map(str, (784, *hidden, 10))),
+        "model": name_of(hidden),
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(run.params)),
         "data": source,
         "examples": examples,
@@ -98,10 +104,16 @@ def ask(
         ours=lambda: method.prepare(run).rows,
         peers=peers,
         check=check,
-        flops=None if isinstance(hidden, str) else units * slots * product_flops(run.params, primal=False),
+        flops=None if isinstance(hidden, str) and not own else units * slots * product_flops(run.params, primal=False),
         runs=2 if small else 5,
         save=save,
     )
+
+
+def name_of(hidden: tuple[int, ...] | str) -> str:
+    if hidden == "own loss":
+        return "784-10, a loss of the user's"
+    return hidden if isinstance(hidden, str) else "-".join(map(str, (784, *hidden, 10)))
 
 
 def products_alone(run: cu.Run, units: int) -> Callable[[], Any]:
@@ -129,7 +141,7 @@ def torch_peers(run: cu.Run) -> tuple[Callable[..., list[Any]], Callable[..., li
     from torch.func import grad, jvp, vmap
 
     x, y = tensors((run.problem.data.x, run.problem.data.y))
-    y, model = y.long(), run.problem.losses.model
+    y, model = y.long(), getattr(run.problem.losses, "model", None)
     start = tensors(run.start)
     rates = np.asarray(run.schedule.rates).tolist()
     kept = np.asarray(run.schedule.weights) != 0

@@ -4,7 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 
 import certunl as cu
 
@@ -27,6 +29,19 @@ def classifier(hidden: tuple[int, ...], data: cu.Dataset) -> cu.Problem:
     """784-hidden-10 with softplus. Without a hidden layer it is logistic regression."""
     problem = cu.classification(cu.models.MLP(hidden=hidden), data)
     return replace(problem, init=jax.jit(problem.init))
+
+
+def logistic(data: cu.Dataset) -> cu.Problem:
+    """Logistic regression as a user may write it, without a model of the library."""
+
+    def init(_: jax.Array) -> Any:
+        return {"bias": jnp.zeros(10), "kernel": jnp.zeros((784, 10))}
+
+    def losses(params: Any, batch: cu.Dataset) -> jax.Array:
+        logits = batch.x.reshape(len(batch), -1) @ params["kernel"] + params["bias"]
+        return optax.softmax_cross_entropy_with_integer_labels(logits, batch.y)
+
+    return cu.Problem(init=init, losses=losses, data=data)
 
 
 def convolutional(name: str, data: cu.Dataset) -> cu.Problem:
