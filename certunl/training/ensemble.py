@@ -13,6 +13,7 @@ from certunl.base import Key, Params, Progress, digest, outputs_first, outputs_l
 from certunl.errors import BadInput, Diverged, typed_key, whole
 from certunl.training.chunks import Keeper, identity
 from certunl.training.coupling import coupled
+from certunl.training.kernels import kernels_first
 from certunl.training.loop import step
 from certunl.training.mesh import Worker, check_on_device, fetched, home_of
 from certunl.training.recipe import Recipe
@@ -163,7 +164,7 @@ def _together(
     run: Run, present: jax.Array, starts: Params | None, schedules: Schedule | None, apart: bool
 ) -> tuple[Params, jax.Array]:
     """(parameters, risks f[t, m]) of m models; with `apart` every model has batches of its own."""
-    models = len(present)
+    models, problem = len(present), kernels_first(run.problem)
     batches = run.problem.numbered(run.schedule) if schedules is None else schedules
     if apart:
         axis = 0 if schedules is not None else None
@@ -172,7 +173,7 @@ def _together(
 
     def one(state: Any, row: Schedule) -> tuple[Any, jax.Array]:
         state = jax.tree.map(outputs_last, state)
-        state, risk = step(run.problem, run.recipe, state, row, jnp.ones_like(row.weights))
+        state, risk = step(problem, run.recipe, state, row, jnp.ones_like(row.weights))
         return jax.tree.map(outputs_first, state), risk
 
     def body(states: Any, row: Schedule) -> tuple[Any, jax.Array]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from certunl.base import Params, outputs_first, outputs_last
 from certunl.errors import Diverged, warn
+from certunl.training.kernels import kernels_first
 from certunl.training.loop import step
 from certunl.training.run import Run
 from certunl.training.schedule import Schedule
@@ -33,12 +34,13 @@ def _floating(leaf: jax.Array) -> bool:
 def _derivative(run: Run, slot: Schedule, state: Any, form: str) -> tuple[Any, TangentMap]:
     """One step: (state', (a, mask f[b] of a unit's slots) -> a')."""
     leaves, structure = jax.tree.flatten(state)
+    problem = kernels_first(run.problem)
 
     def forward(floats: list[jax.Array], presence: jax.Array) -> tuple[list[jax.Array], list[jax.Array]]:
         # integers of the optimizer's memory, such as step counts, have no derivative: they stay constants here
         inputs = iter(floats)
         merged = [next(inputs) if _floating(leaf) else leaf for leaf in leaves]
-        after = jax.tree.leaves(step(run.problem, run.recipe, jax.tree.unflatten(structure, merged), slot, presence)[0])
+        after = jax.tree.leaves(step(problem, run.recipe, jax.tree.unflatten(structure, merged), slot, presence)[0])
         return [leaf for leaf in after if _floating(leaf)], after
 
     floats = [leaf for leaf in leaves if _floating(leaf)]
