@@ -53,7 +53,7 @@ def test_another_store_is_refused(tmp_path):
             make(tmp_path / "s", **{name: value})
     with pytest.raises(cu.BadInput, match="other owners"):
         Store.create(tmp_path / "s", LIKE, UNITS, OWNERS[::-1], fingerprint="f", chunk=CHUNK)
-    notes = make(tmp_path / "s")._shards
+    notes = make(tmp_path / "s")._shards.files
     notes.keep("store.json", {**notes.note("store.json"), "format": 2})  # which listed the erased rows
     for again in (lambda: Store.open(tmp_path / "s", LIKE, "f"), lambda: make(tmp_path / "s")):
         with pytest.raises(cu.BadInput, match="has format 2, this version reads 3; remove it, prepare again"):

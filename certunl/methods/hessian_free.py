@@ -12,11 +12,12 @@ from certunl.certificates.update import Unlearner, Update
 from certunl.errors import BadInput, one_of, plain_numbers, whole
 from certunl.methods._updated import updated
 from certunl.rows import Rows
+from certunl.rows.files import Place
 from certunl.rows.gatherers import FORWARD, Gatherer, chosen, gathered, named, stored
 from certunl.rows.origin import Origin, fingerprint
 from certunl.rows.repair import repair
 from certunl.rows.statistics import Statistics
-from certunl.rows.store import Place, Store
+from certunl.rows.store import Store
 from certunl.timing import Stopwatch
 from certunl.training import sensitivity
 from certunl.training.run import Run

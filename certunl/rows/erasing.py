@@ -3,8 +3,9 @@
 import numpy as np
 
 from certunl.errors import BadInput
+from certunl.rows.files import Place
 from certunl.rows.shards import Shards
-from certunl.rows.store import Place, Store
+from certunl.rows.store import Store
 
 __all__ = ["check_rows", "erase", "kept"]
 
@@ -38,7 +39,7 @@ def check_rows(place: Place) -> None:
 def _opened(place: Place) -> Store | None:
     """The store at `place`, opened by its own facts; None if none was begun."""
     shards = Shards(place)
-    if shards.note("store.json") is None:
+    if shards.files.note("store.json") is None:
         if shards.chunks():
             raise BadInput(f"{place} holds rows, but no store.json, so nothing says whose they are; remove it")
         return None

@@ -12,9 +12,10 @@ from certunl.base import Params, Progress
 from certunl.errors import BadInput, one_of, whole
 from certunl.rows import gathering
 from certunl.rows._rows import Rows
+from certunl.rows.files import Place
 from certunl.rows.origin import Origin, fingerprint
 from certunl.rows.statistics import Statistics
-from certunl.rows.store import Place, Store
+from certunl.rows.store import Store
 from certunl.training.hosts import meet
 from certunl.training.mesh import own_devices, together
 from certunl.training.run import Run

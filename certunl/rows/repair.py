@@ -5,9 +5,9 @@ from typing import Any
 from certunl.base import Key, Progress
 from certunl.errors import BadInput
 from certunl.rows._rows import Rows
+from certunl.rows.files import Place
 from certunl.rows.gatherers import Forward, Gatherer, gathered, stored
 from certunl.rows.origin import Origin
-from certunl.rows.store import Place
 from certunl.training.continuing import continued
 from certunl.training.run import Run
 

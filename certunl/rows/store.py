@@ -6,7 +6,6 @@ shards.py). Rows are personal data and must be kept secret.
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, ClassVar
 
 import jax
@@ -16,15 +15,14 @@ from certunl.base import Params, width
 from certunl.errors import BadInput
 from certunl.rows import packing
 from certunl.rows._facts import facts_of, identity
+from certunl.rows.files import Place
 from certunl.rows.origin import Origin
 from certunl.rows.shards import Shards
 from certunl.rows.statistics import asked, covered, positions
 from certunl.training.hosts import meet
 from certunl.training.mesh import together
 
-__all__ = ["Place", "Store"]
-
-Place = str | Path
+__all__ = ["Store"]
 
 
 class Store:
@@ -42,9 +40,9 @@ class Store:
 
     def __init__(self, shards: Shards, like: Params, expected: dict[str, Any]):
         """For `create` and `open`: the store in `shards`, whose facts must equal `expected`."""
-        self.place, self._shards, self._like, self._lock = shards.place, shards, like, None
+        self.place, self._shards, self._like, self._lock = shards.files.place, shards, like, None
         self.origin: Origin | None = None
-        facts = facts_of(shards, expected)
+        facts = facts_of(shards.files, expected)
         self._units, self.owners = (np.asarray(facts[name], np.int32) for name in ("units", "owners"))
         self._shards.lay(facts["shape"], facts["chunk"], facts["dtype"])
 
@@ -85,12 +83,12 @@ class Store:
         facts |= {"units": units.tolist(), "owners": owners.tolist(), "shape": shape}
         shards = Shards(place)
         with contextlib.ExitStack() as lock:
-            lock.enter_context(shards.alone())
-            if shards.note("store.json") is None:
+            lock.enter_context(shards.files.alone())
+            if shards.files.note("store.json") is None:
                 if shards.chunks():
                     raise BadInput(f"{place} holds rows, but no store.json; remove it, or choose another place")
                 shards.lay(shape, int(chunk), kind, new=True)
-                shards.keep("store.json", facts | {"chunk": int(chunk)})
+                shards.files.keep("store.json", facts | {"chunk": int(chunk)})
             store = cls(shards, like, facts)
             shards.finish()
             if store.missing():
@@ -236,7 +234,7 @@ class Store:
     def _writing(self) -> Iterator[None]:
         with contextlib.ExitStack() as lock:
             if self._lock is None:
-                lock.enter_context(self._shards.alone())
+                lock.enter_context(self._shards.files.alone())
                 self._shards.look()  # another writer may have changed the files before this lock
                 self._shards.finish()
             yield
