@@ -4,6 +4,7 @@
     store          Store: the same rows on disk or in a bucket
     shards         the rows of a store, written by chunk
     files          the folder or bucket that they lie in
+    lease          the lock of a bucket
     packing        conversion between rows and a matrix
     origin         Origin, fingerprint: the run that rows belong to
     gatherers      Forward, Backward: the two gathering orders, into memory or a store

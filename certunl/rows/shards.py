@@ -127,6 +127,7 @@ class Shards:
     def _commit(self, where: Any, values: Any) -> None:
         import tensorstore as ts
 
+        self.files.confirm()
         transaction = ts.Transaction()  # so that each object is written once
         self._array.with_transaction(transaction)[where].write(values).result()
         transaction.commit_sync()

@@ -5,6 +5,7 @@ shards.py). Rows are personal data and must be kept secret.
 """
 
 import contextlib
+import weakref
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -31,9 +32,9 @@ class Store:
     It has the interface of `Statistics`. `units` are the units that have a row now, `owners i32[n]` the unit of each
     example. `correction` reads only the rows that it adds. The method that fills a store sets its `origin`.
 
-    Only a local folder is locked against a second writer. Elsewhere the caller must ensure that there is one writer.
-    The files of a store do not contain erased rows. A file system, its snapshots or a bucket's versions may keep
-    replaced files; the store cannot reach those. Checksums detect damage, not tampering.
+    A folder is locked by its file system, a bucket by an object that lapses 30 s after its writer dies (lease.py). The
+    files of a store do not contain erased rows. A file system, its snapshots or a bucket's versions may keep replaced
+    files; the store cannot reach those. Checksums detect damage, not tampering.
     """
 
     on_disk: ClassVar[bool] = True
@@ -64,7 +65,7 @@ class Store:
         Other writers are locked out until every chunk is written or `close` is called.
 
         Args:
-            place: a folder, or a URL that TensorStore understands.
+            place: a folder, or a URL: gs://bucket/rows, s3://bucket/rows, memory://rows.
             like: a pytree of the parameters' shapes and types.
             units: i32[m], sorted; the units that get a row.
             owners: i32[n]; the unit of each example.
@@ -93,6 +94,7 @@ class Store:
             shards.finish()
             if store.missing():
                 store._lock = lock.pop_all()
+                weakref.finalize(store, store._lock.close)  # while the interpreter can still do so
         return store
 
     @classmethod
