@@ -34,3 +34,14 @@ def ask(url, content, verb="POST"):
     request = urllib.request.Request(url, content, {"Content-Type": "text/plain"}, method=verb)
     with urllib.request.urlopen(request):
         pass
+
+
+def reach(address, monkeypatch):
+    for name, value in (CREDENTIALS | {"AWS_ENDPOINT_URL": address}).items():
+        monkeypatch.setenv(name, value)
+
+
+def objects(store):
+    """The contents of all objects, by name."""
+    inner = store._shards.files._objects
+    return {name.decode(): inner.read(name).result().value for name in inner.list().result()}

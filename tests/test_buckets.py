@@ -16,7 +16,7 @@ from certunl.rows import lease
 from certunl.rows.erasing import check_rows, erase, kept
 from certunl.rows.store import Store
 from tests import team
-from tests.buckets import CREDENTIALS, ask, served
+from tests.buckets import ask, objects, reach, served
 from tests.cases import KEY, gap, network, ridge, trained
 from tests.stores import LIKE, UNITS, M, examples, fill, make, pattern, rows, truth
 from tests.test_hosts import ended, start
@@ -43,17 +43,6 @@ def quick(monkeypatch):
     """Leases that are renewed, and lapse, in less time."""
     monkeypatch.setattr(lease, "_EVERY", 0.05)
     monkeypatch.setattr(lease, "_LAPSE", 1.0)
-
-
-def reach(address, monkeypatch):
-    for name, value in (CREDENTIALS | {"AWS_ENDPOINT_URL": address}).items():
-        monkeypatch.setenv(name, value)
-
-
-def objects(store):
-    """The contents of all objects, by name."""
-    inner = store._shards.files._objects
-    return {name.decode(): inner.read(name).result().value for name in inner.list().result()}
 
 
 def test_a_bucket_holds_what_was_written_until_it_is_erased(place):
