@@ -98,7 +98,7 @@ def test_losses_without_such_a_product_are_left_alone():
         return jnp.sum((batch.x - params["mean"]) ** 2, axis=1) + (params["w"].T @ batch.x.T)[0]
 
     problem = cu.Problem(init=lambda key: {"mean": jnp.zeros(5), "w": jnp.ones((5, 1))}, losses=losses, data=DATA)
-    params = problem.init(None)
+    params = problem.init(jax.random.key(0))
     programs = [str(jax.make_jaxpr(p.per_example)(params, DATA)) for p in (problem, kernels_first(problem))]
     assert programs[0] == programs[1]
 
