@@ -24,7 +24,7 @@ FULL = {
     "linear": {"data": "wine", "examples": 142, "epochs": 20, "batch_size": 32, "units": None},
     "mlp": {"data": "mnist", "examples": 1000, "epochs": 5, "batch_size": 64, "units": 100},
     "cnn": CNN,
-    "allcnn": {"data": "cifar10", "examples": 256, "epochs": 1, "batch_size": 64, "units": 2},
+    "allcnn": {"data": "cifar10", "examples": 64, "epochs": 1, "batch_size": 16, "units": 2},
 }
 SMALL = {"linear": FULL["linear"] | {"epochs": 1, "units": 4}}
 COMPARED = ("linear",)
@@ -96,9 +96,9 @@ def story(name: str, settings: dict[str, Any], small: bool) -> dict[str, Callabl
     )
     keys = list(jax.random.split(jax.random.key(0), 4))
     units = settings["units"] and range(settings["units"])
-    lissa = cu.LiSSA(depth=20, repeats=2)
+    lissa = cu.LiSSA(depth=4, repeats=2)
     steps = {
-        "forget by newton, cg": cu.Newton(operator="ggn", damping=1.0, solver=cu.CG(max_steps=20)),
+        "forget by newton, cg": cu.Newton(operator="ggn", damping=1.0, solver=cu.CG(max_steps=4)),
         "forget by newton, lissa": cu.Newton(operator="ggn", damping=1.0, solver=lissa),
     }
     kept: dict[str, Any] = {}

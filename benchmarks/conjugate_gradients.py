@@ -20,9 +20,8 @@ import certunl as cu
 from certunl.base import Operator, Params
 from certunl.training.curvature import hvp
 
-FULL = tuple(
-    {"hidden": hidden, "examples": n} for hidden, n in (((), 100), ((), 10_000), ((32, 32), 2000), ((32, 32), 10_000))
-)
+SIZES = (((), 100), ((), 10_000), ((32, 32), 2000), ((32, 32), 10_000))
+FULL = tuple({"hidden": hidden, "examples": examples} for hidden, examples in SIZES)
 SMALL = ({"hidden": (), "examples": 40},)
 DAMPING, PRODUCTS, TOLERANCE = 1.0, 20, 1e-3
 

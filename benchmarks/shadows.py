@@ -60,6 +60,9 @@ def ask(
     peers: dict[str, Callable[[], Any] | Part] = {
         "ours, one after another": Part(lambda: one_by_one(run, present, starts, alone), factor, lambda: None)
     }
+    apart = own_batches(present, batch_size, epochs)
+    peers["ours, batches of their own halves"] = lambda: cu.ensemble(run, present, starts=starts, schedules=apart)
+    settings["ours, batches of their own halves"] = f"each in batches of {batch_size} of its own half: half the steps"
     settings["ours, one after another"] = f"{alone} of {models}: the loop of `train`, batches as ours"
     if torch_found():
         settings["relative_difference"] = compare(run, present, starts)
@@ -85,6 +88,18 @@ def ask(
         runs=2 if small else 5,
         save=save,
     )
+
+
+def own_batches(present: np.ndarray, batch_size: int, epochs: int) -> cu.Schedule:
+    """A schedule for each network, with batches of its own half in random order. The last batch is filled up."""
+    generator, halves = np.random.default_rng(1), [np.flatnonzero(here) for here in present]
+    size = -(-len(halves[0]) // batch_size) * batch_size
+    shape = (len(present), epochs * size // batch_size, batch_size)
+    order = [[np.resize(generator.permutation(half), size) for _ in range(epochs)] for half in halves]
+    weights = np.tile((np.arange(size) < len(halves[0])).astype(np.float32), (len(present), epochs, 1)).reshape(shape)
+    rates = np.full(shape[:2], RATE, np.float32)
+    parts = (np.array(order, np.int32).reshape(shape), weights, rates, weights.sum(axis=2))
+    return cu.Schedule(*map(jnp.asarray, parts))
 
 
 def one_by_one(run: cu.Run, present: np.ndarray, starts: Params, count: int) -> list[Params]:
