@@ -65,6 +65,8 @@ def shadows(saved: Saved) -> Iterator[Sentence]:
     yield "Together they take {:.2f} s", (ours["median"],)
     yield "and takes {:.2f} s ({:.1f} times)", (torch["median"], torch["ratio"])
     yield "Our own loop takes {:.2f} s one after another ({:.1f} times)", (alone["median"], alone["ratio"])
+    halves = line["peers"]["ours, batches of their own halves"]["median"]
+    yield "as torch does, ours take {:.2f} s, and torch {:.1f} times as long", (halves, torch["median"] / halves)
     yield "at {:.2f} of the rate of a product of side 2,048. The rest", (ours["matmul_fraction"],)
     yield "{:.0f} kB per model and step", (4 * line["parameters"] / 1000,)
     yield "agree with torch to {:.0e} after eight steps", (line["relative_difference"],)
