@@ -86,7 +86,7 @@ def _evaluated(program: Any, constants: Any, inputs: Any, kernels: list[bool]) -
         operands = [value(variable) for variable in equation.invars]
         inner = _inner(equation)
         if _swapped(equation, marked):
-            results = [_product(*operands, equation.params)]
+            results = [_product(operands[0], operands[1], equation.params)]
         elif inner is not None:
             results = _evaluated(inner.jaxpr, inner.consts, operands, [_in(v, marked) for v in equation.invars])
         else:
