@@ -9,21 +9,17 @@ __all__ = ["CALL_TABLES"]
 
 
 def calls(saved: Saved) -> str:
-    """First and second calls of the last line of each model, beside the first calls of its first line."""
+    """First and second calls of the last line of each model."""
     if not saved.lines("calls"):
         return "Not measured yet: `python benchmarks/calls.py --save`."
-    rows = []
-    for line in saved.latest("calls", "model"):
-        earlier = next(other for other in saved.lines("calls") if other["model"] == line["model"])
-        rows += [_call(line, earlier, verb) for verb in line["verbs"]]
+    rows = [_call(line, verb) for line in saved.latest("calls", "model") for verb in line["verbs"]]
     heads = ["model", "verb", "first call, s", "of it compiling", "programs", "kB on disk", "the largest"]
-    heads += ["second call, s", "programs", "first call with programs on disk", "before, first call, s", "programs"]
+    heads += ["second call, s", "programs", "first call with programs on disk, s"]
     return markdown(heads, rows)
 
 
-def _call(line: Line, earlier: Line, verb: str) -> list[str]:
-    now, before = line["verbs"][verb], earlier["verbs"].get(verb)
-    known = before is not None and earlier is not line and earlier["commit"] != line["commit"]
+def _call(line: Line, verb: str) -> list[str]:
+    now = line["verbs"][verb]
     return [
         line["model"],
         verb,
@@ -35,7 +31,6 @@ def _call(line: Line, earlier: Line, verb: str) -> list[str]:
         short(now["second_seconds"]),
         str(now["second_programs"]),
         short(now["first_seconds_with_programs_on_disk"]),
-        *([short(before["first_seconds"]), str(before["programs"])] if before and known else ["-", "-"]),
     ]
 
 
