@@ -89,7 +89,7 @@ def _foreign(folder: Path | None = None, *_: Any, **settings: Any) -> bool:
         facts = RunFolder(folder).facts["settings"] if folder and (folder / "run.json").is_file() else {}
     except BadInput:  # the verb says what is wrong with the folder
         return True
-    if settings.get("features") or facts.get("features"):
+    if not isinstance(facts, dict) or settings.get("features") or facts.get("features"):
         return True
     parts = {**facts, **{name: value for name, value in settings.items() if value is not None}}
     words = [str(parts.get(name, "")) for name in ("dataset", "model", "loss", "method", "methods", "set", "recipe")]

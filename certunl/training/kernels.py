@@ -84,11 +84,11 @@ def _evaluated(program: Any, constants: Any, inputs: Any, kernels: list[bool]) -
 
     for equation in program.eqns:
         operands = [value(variable) for variable in equation.invars]
-        inner = _inner(equation)
+        inner, among = _inner(equation), [_in(v, marked) for v in equation.invars]
         if _swapped(equation, marked):
             results = [_product(operands[0], operands[1], equation.params)]
-        elif inner is not None:
-            results = _evaluated(inner.jaxpr, inner.consts, operands, [_in(v, marked) for v in equation.invars])
+        elif inner is not None and _swaps(inner.jaxpr, among):
+            results = _evaluated(inner.jaxpr, inner.consts, operands, among)
         else:
             with equation.ctx.manager:
                 results = equation.primitive.bind(*operands, **equation.primitive.get_bind_params(equation.params))
