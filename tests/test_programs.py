@@ -69,6 +69,23 @@ def test_nothing_is_kept_of_a_model_or_loss_from_outside(
     assert not kept(cache)
 
 
+def test_nothing_is_kept_once_a_request_was_forgotten_by_a_method_from_outside(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "method_of_mine.py").write_text(
+        "import dataclasses, certunl\n@dataclasses.dataclass(frozen=True, kw_only=True)\n"
+        "class Mine(certunl.methods.FineTune):\n    pass\n"
+    )
+    run = str(tmp_path / "run")
+    main(["train", run, "--dataset", "wine", *TRAIN])
+    before = kept(cache)
+    main(["forget", run, "--method", "method_of_mine:Mine", "--name", "mine", "--request", "ids:0,1"])
+    jax.clear_caches()
+    main(["evaluate", run])  # later verbs build that method again
+    assert kept(cache) == before
+
+
 def test_settings_of_jax_go_first(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     jax.clear_caches()
     jax.config.update("jax_enable_compilation_cache", False)

@@ -49,7 +49,6 @@ def _kept(folder: Path | None) -> Iterator[None]:
         return
     values = {
         "jax_compilation_cache_dir": str(folder),
-        "jax_compilation_cache_max_size": _MOST,
         "jax_persistent_cache_min_compile_time_secs": 0.0,
     }
     before = {name: getattr(config, name) for name in values}
@@ -68,7 +67,10 @@ def _set(values: dict[str, Any]) -> None:
 
 def _folder() -> Path | None:
     """The folder for this version of JAX and this kind of processor; None if it cannot be written."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    try:
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:  # a user without a home
+        return None
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:  # another system
@@ -78,6 +80,11 @@ def _folder() -> Path | None:
     folder = Path(home) / "certunl" / f"jax-{jax.__version__}-{platform.machine()}-{kind}"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        sizes = {path: path.stat().st_size for path in folder.iterdir()}
+        full = sum(sizes.values()) > _MOST
+        for path, size in sizes.items():
+            if full or not size:  # JAX's own limit reads all entries at each write, and a kill breaks it
+                path.unlink(missing_ok=True)
     except OSError:
         return None
     return folder if os.access(folder, os.W_OK) else None
@@ -86,7 +93,13 @@ def _folder() -> Path | None:
 def _foreign(folder: Path | None = None, *_: Any, **settings: Any) -> bool:
     """Whether a part of the work comes from outside the library."""
     try:
-        facts = RunFolder(folder).facts["settings"] if folder and (folder / "run.json").is_file() else {}
+        facts: Any = {}
+        if folder and (folder / "run.json").is_file():
+            place = RunFolder(folder)
+            facts = place.facts["settings"]
+            # later verbs build the methods of earlier requests again
+            if any(":" in entry.order.method for entry in place.ledger.entries()):
+                return True
     except BadInput:  # the verb says what is wrong with the folder
         return True
     if not isinstance(facts, dict) or settings.get("features") or facts.get("features"):

@@ -19,7 +19,7 @@ _ALIKE = ("convert_element_type", "copy", "mul", "add", "sub", "neg", "stop_grad
 
 
 def kernels_first(problem: Problem) -> Problem:
-    """`problem` with losses that compute (W'x')' for every product x W with a kernel W among the parameters.
+    """`problem` with losses that compute (W'x')' for products x W with a kernel W among the parameters.
 
     The numbers are the same up to rounding. A block of rows is stored with the outputs as its first axis
     (`base.outputs_first`), and in this order the derivatives of a block are matrix products without a copy of it. On
@@ -66,7 +66,9 @@ def _swapped(equation: Any, marked: set[Any]) -> bool:
         return False
     left, right = equation.invars
     (_, contracted), (batched, _) = equation.params["dimension_numbers"]
-    plain = not batched and right.aval.ndim == 2 and len(contracted) == 1
+    precision = equation.params["precision"]  # that of each operand
+    alike = precision is None or (isinstance(precision, tuple) and precision[0] == precision[1])
+    plain = alike and not batched and right.aval.ndim == 2 and len(contracted) == 1
     return plain and _in(right, marked) and not _in(left, marked)
 
 
