@@ -19,14 +19,28 @@ import pkgutil
 import sys
 import typing
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from certunl.errors import BadInput
 
-__all__ = ["build", "every", "find", "imported", "names", "parameters", "parse"]
+__all__ = ["before_foreign_code", "build", "every", "find", "imported", "names", "parameters", "parse"]
 
 ROOMS = ("attacks", "datasets", "methods", "metrics", "models", "solvers")
+
+_FOREIGN_CODE: ContextVar[Callable[[], None]] = ContextVar("foreign code", default=lambda: None)
+
+
+@contextmanager
+def before_foreign_code(call: Callable[[], None]) -> Iterator[None]:
+    """A context manager in which `call()` comes before each import of code from outside the library."""
+    token = _FOREIGN_CODE.set(call)
+    try:
+        yield
+    finally:
+        _FOREIGN_CODE.reset(token)
 
 
 def names(room: str, *, own: bool = False) -> list[str]:
@@ -62,6 +76,7 @@ def find(room: str, name: str) -> Any:
         return imported(name)
     if (point := _foreign(room).get(name)) is None:
         raise BadInput(f"unknown name {name!r} among the {room}; known are {', '.join(names(room))}; or module:object")
+    _FOREIGN_CODE.get()()
     try:
         return point.load()
     except (Exception, SystemExit) as error:  # the other package may be broken in any way
@@ -150,6 +165,7 @@ def imported(text: str) -> Any:
     parts = (*module_name.split("."), *path.split("."))
     if not colon or not all(part.isidentifier() for part in parts):
         raise BadInput(f"expected package.module:object, such as mydata:load for load in mydata.py, got {text!r}")
+    _FOREIGN_CODE.get()()
     folder = os.getcwd()
     sys.path.insert(0, folder)
     try:

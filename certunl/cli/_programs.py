@@ -1,10 +1,8 @@
 """Compiled programs on disk, so that a verb need not compile what an earlier process has compiled."""
 
 import hashlib
-import importlib.metadata
 import os
 import platform
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -27,14 +25,14 @@ _MOST = 2**28
 def keeping_programs(verb: Callable[..., None]) -> Callable[..., None]:
     """`verb`, with compiled programs read from and written to $XDG_CACHE_HOME/certunl (default: ~/.cache/certunl).
 
-    Programs of the library get data, parameters and requests as arguments, so nothing personal is in them. A model or a
-    function of the user's may hold data as constants, so nothing is kept for them. JAX's own settings go first:
+    Programs of the library get data, parameters and requests as arguments, so nothing personal is in them. Code from
+    outside the library may hold data as constants, so nothing is kept from its import on. JAX's own settings go first:
     JAX_COMPILATION_CACHE_DIR names another folder, and JAX_ENABLE_COMPILATION_CACHE=0 turns it off.
     """
 
     @wraps(verb)
     def run(*args: Any, **settings: Any) -> None:
-        folder = None if _foreign(*args, **settings) else _folder()
+        folder = None if _features(*args, **settings) else _folder()
         with _kept(folder):
             verb(*args, **settings)
 
@@ -54,7 +52,8 @@ def _kept(folder: Path | None) -> Iterator[None]:
     before = {name: getattr(config, name) for name in values}
     try:
         _set(values)
-        yield
+        with registry.before_foreign_code(lambda: _set(before)):
+            yield
     finally:
         _set(before)
 
@@ -90,21 +89,11 @@ def _folder() -> Path | None:
     return folder if os.access(folder, os.W_OK) else None
 
 
-def _foreign(folder: Path | None = None, *_: Any, **settings: Any) -> bool:
-    """Whether a part of the work comes from outside the library."""
+def _features(folder: Path | None = None, *_: Any, **settings: Any) -> bool:
+    """Whether the run sees the features of another run's network, whose parameters its functions hold."""
     try:
-        facts: Any = {}
-        if folder and (folder / "run.json").is_file():
-            place = RunFolder(folder)
-            facts = place.facts["settings"]
-            # later verbs build the methods of earlier requests again
-            if any(":" in entry.order.method for entry in place.ledger.entries()):
-                return True
+        whole = folder is not None and (folder / "run.json").is_file()
+        facts: Any = RunFolder(folder).facts["settings"] if folder and whole else {}
     except BadInput:  # the verb says what is wrong with the folder
         return True
-    if not isinstance(facts, dict) or settings.get("features") or facts.get("features"):
-        return True
-    parts = {**facts, **{name: value for name, value in settings.items() if value is not None}}
-    words = [str(parts.get(name, "")) for name in ("dataset", "model", "loss", "method", "methods", "set", "recipe")]
-    installed = any(importlib.metadata.entry_points(group=f"certunl.{room}") for room in registry.ROOMS)
-    return installed or any(re.search(r"\w:[^\W\d]", word) for word in words)
+    return not isinstance(facts, dict) or bool(settings.get("features") or facts.get("features"))
