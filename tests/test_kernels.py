@@ -9,6 +9,8 @@ import pytest
 from flax import linen as nn
 
 import certunl as cu
+from certunl.training import sensitivity
+from certunl.training.ensemble import _together
 from certunl.training.kernels import kernels_first
 
 X = np.random.default_rng(0).normal(size=(12, 5))
@@ -91,6 +93,18 @@ def test_rows_of_a_loss_written_by_the_user_are_those_of_the_library_s_model():
     own = cu.fit(replace(cu.Problem(init=ours.init, losses=losses, data=DATA)), recipe, run.start, run.schedule)
     for a, b in zip(*(jax.tree.leaves(cu.HessianFree().prepare(r).rows) for r in (run, own)), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-13)
+
+
+def test_rows_and_ensembles_are_computed_with_the_kernel_on_the_left():
+    problem = cu.Problem(init=init, losses=batched, data=DATA)
+    run = cu.train(problem, cu.Recipe(learning_rate=0.1, epochs=1, batch_size=4), jax.random.key(0))
+    ids, everyone = jnp.arange(12, dtype=jnp.int32), jnp.ones((3, 12), bool)
+    for program in (
+        jax.make_jaxpr(sensitivity.block)(run, ids, ids[:7]),
+        jax.make_jaxpr(lambda r, p: _together(r, p, None, None, False))(run, everyone),
+    ):
+        forward = [(left, right) for left, right in products(program.jaxpr) if (5, 4) in (left[-2:], right[-2:])]
+        assert forward and not any(right[-2:] == (5, 4) and left[-1] == 5 for left, right in forward), forward
 
 
 def test_losses_without_such_a_product_are_left_alone():
