@@ -24,8 +24,9 @@ class Lease:
     If there is none for 30 s, it takes the lease over, and the former writer is refused at its next write. No clocks
     are compared.
 
-    Two guarantees are missing. A writer that stands still for 30 s between its renewal and its write still writes. And
-    a server that ignores the conditions If-Match and If-None-Match may let in two writers that begin together.
+    Three guarantees are missing. A writer that stands still for 30 s between its renewal and its write still writes. A
+    server that ignores the conditions If-Match and If-None-Match may let in two writers that begin together. And of
+    several processes that fill a store together only the first renews the lease; the others do not look at it.
 
     Args:
         objects: the key-value store of TensorStore.
@@ -37,6 +38,7 @@ class Lease:
     def __init__(self, objects: Any, place: str):
         self._objects, self._place, self._renewals = objects, place, 0
         self._writer = f"{socket.gethostname()}, process {os.getpid()}, {secrets.token_hex(8)}"
+        self._process = os.getpid()
         self._one, self._over = threading.Lock(), threading.Event()
         self._version = self._free()
         self.renew()
@@ -61,7 +63,9 @@ class Lease:
             raise Unavailable(_BUSY.format(self._place))
 
     def release(self) -> None:
-        """Gives the lease back. Where that fails, it lapses."""
+        """Gives the lease back. Where that fails, it lapses. In a forked process it is the parent's, and stays."""
+        if os.getpid() != self._process:
+            return
         self._over.set()
         if threading.current_thread() is not self._pulse:  # which may be the one that collects garbage
             self._pulse.join()
