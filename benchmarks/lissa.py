@@ -15,11 +15,11 @@ from jax.sharding import PartitionSpec
 from problems import classifier, difference, images, product_flops, tensors, torch_images, torch_losses
 
 import certunl as cu
-from certunl.base import Key, Params
+from certunl.base import Key, Params, SampledOperator
 from certunl.solvers import Solution
 from certunl.training.curvature import damped, hvp
 from certunl.training.mesh import Worker
-from certunl.training.streaming import sampled
+from certunl.training.streaming import drawn, sampled
 
 FULL = {
     "hidden": (32, 32),
@@ -132,9 +132,10 @@ def solve(run: cu.Run, b: Params, key: Key, solver: cu.LiSSA) -> Solution:
     data = run.problem.data
     weights = jnp.full(len(data), 1 / len(data))
 
-    def operator(v: Params, key: Key) -> Params:
-        return sampled(partial(hvp, run.problem, run.params, v), data, weights, solver.batch_size, key)
+    def at(v: Params, indices: jax.Array) -> Params:
+        return sampled(partial(hvp, run.problem, run.params, v), data, weights, indices)
 
+    operator = SampledOperator(partial(drawn, weights, solver.batch_size), at)
     return solver(damped(operator, DAMPING), b, key)
 
 

@@ -14,9 +14,9 @@ from harness import arguments, measure, torch_found
 from problems import tensors
 
 import certunl as cu
-from certunl.base import Key, Params
+from certunl.base import Key, Params, SampledOperator
 from certunl.training.curvature import damped, hvp
-from certunl.training.streaming import sampled
+from certunl.training.streaming import drawn, sampled
 
 Sizes = dict[str, tuple[dict[str, Any], int]]
 FULL: Sizes = {
@@ -106,9 +106,10 @@ def solve(problem: cu.Problem, params: Params, b: Params, key: Key, solver: cu.L
     """(H + I)⁻¹ b by mini-batches, with the operator that `Newton` uses."""
     weights = jnp.full(len(problem.data), 1 / len(problem.data))
 
-    def operator(v: Params, k: Key) -> Params:
-        return sampled(partial(hvp, problem, params, v), problem.data, weights, solver.batch_size, k)
+    def at(v: Params, indices: jax.Array) -> Params:
+        return sampled(partial(hvp, problem, params, v), problem.data, weights, indices)
 
+    operator = SampledOperator(partial(drawn, weights, solver.batch_size), at)
     return solver(damped(operator, 1.0), b, key).x
 
 

@@ -5,6 +5,7 @@ import inspect
 import json
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -16,6 +17,7 @@ __all__ = [
     "Operator",
     "Params",
     "Progress",
+    "SampledOperator",
     "digest",
     "named",
     "nbytes",
@@ -40,6 +42,28 @@ Key = jax.Array
 
 Operator = Callable[[Params, Key], Params]
 """(v, key) -> A v or an unbiased estimate of it. A deterministic operator ignores its key."""
+
+
+@dataclass(frozen=True)
+class SampledOperator:
+    """An `Operator` in two parts, so that a recursion takes all its samples from their keys before its first step.
+
+    Args:
+        draw: key -> sample, small arrays such as the indices of a mini-batch.
+        at: (v, sample) -> A v on that sample.
+    """
+
+    draw: Callable[[Key], Any]
+    at: Callable[[Params, Any], Params]
+
+    def __call__(self, v: Params, key: Key) -> Params:
+        return self.at(v, self.draw(key))
+
+    @classmethod
+    def of(cls, operator: Operator) -> "SampledOperator":
+        """`operator` in two parts. If it is not in two parts, its sample is the key."""
+        return operator if isinstance(operator, cls) else cls(lambda key: key, operator)
+
 
 Progress = Callable[..., None]
 """(done, total) -> None or (done, total, loss) -> None, called on the host during long work.

@@ -7,7 +7,7 @@ import numpy as np
 
 import certunl as cu
 from certunl.training.curvature import dense, extreme_eigenvalues, fisher, ggn, hvp
-from certunl.training.streaming import microbatch, sampled, streamed
+from certunl.training.streaming import drawn, microbatch, sampled, streamed
 from tests.cases import KEY, network, vector
 
 PROBLEM = network(hidden=(3,), l2=0.3)
@@ -59,7 +59,8 @@ def test_sampled_sums_are_unbiased_and_never_draw_an_example_of_weight_zero():
     data = PROBLEM.data.__class__(values[:, None], PROBLEM.data.y)
 
     def draw(key):
-        return sampled(lambda batch, w: (w @ batch.x[:, 0], (w == 0).sum()), data, weights, 4, key)
+        indices = drawn(weights, 4, key)
+        return sampled(lambda batch, w: (w @ batch.x[:, 0], (w == 0).sum()), data, weights, indices)
 
     draws, zeros = jax.jit(jax.vmap(draw))(jax.random.split(KEY, 20_000))
     error = draws.std() / np.sqrt(len(draws))

@@ -44,9 +44,7 @@ def newton_steps(
     if size or damping is None:
         sample = _SAMPLE if len(retained) > _SAMPLE else 0
 
-        def product(v: Params, k: Key) -> Params:
-            return risk.product(run.params, v, retained, settings.operator, k, sample)
-
+        product = _operator(risk, run.params, retained, settings.operator, sample)
         lowest, highest = extreme_eigenvalues(product, run.params, spectrum_key, _LANCZOS)
         if devices > 1:  # each device measured them by itself; a solver must take as many steps on one as on another
             lowest, highest = jax.lax.pmin(lowest, axis), jax.lax.pmax(highest, axis)
@@ -100,6 +98,13 @@ def _floor(run: Run, gradient: str, highest: jax.Array) -> jax.Array:
     return inertia / jnp.sum(run.schedule.rates)
 
 
+def _operator(risk: Risk, params: Params, retained: jax.Array, curvature: str, size: int) -> Operator:
+    """The curvature of the retained risk at `params`: on `size` examples, or on all of them if that is 0."""
+    if size:
+        return risk.estimate(params, retained, curvature, size)
+    return lambda v, key: risk.product(params, v, retained, curvature)
+
+
 def _step(
     risk: Risk, params: Params, retained: jax.Array, damping: jax.Array, key: Key, settings: Settings, size: int
 ) -> tuple[Params, Solution, dict[str, jax.Array]]:
@@ -121,12 +126,11 @@ def _step(
     else:
         v = optax.tree.sub(slope, risk.gradient(run.params, run.present))
 
-    def operator(u: Params, k: Key, size: int = 0) -> Params:
-        return risk.product(params, u, retained, settings.operator, k, size)
-
-    full: Operator = damped(widened(operator, params), damping)
+    full, own = (
+        damped(widened(_operator(risk, params, retained, settings.operator, m), params), damping) for m in (0, size)
+    )
     v, slope = wide(v), wide(slope)
-    solution = settings.solver(damped(widened(partial(operator, size=size), params), damping), v, key)
+    solution = settings.solver(own, v, key)
     x, image = solution.x, full(solution.x, key)
     square = optax.tree.vdot(x, x)
     facts = {

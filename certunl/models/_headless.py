@@ -8,7 +8,6 @@ from flax import linen as nn
 
 from certunl.base import Params
 from certunl.errors import BadInput
-from certunl.models._layers import Dense
 
 __all__ = ["Headless"]
 
@@ -33,7 +32,7 @@ class Headless:
 
         def listen(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
             outputs = call(*args, **kwargs)
-            if isinstance(context.module, Dense | nn.Dense) and context.method_name == "__call__":
+            if isinstance(context.module, nn.Dense) and context.method_name == "__call__":
                 calls.append(((*args, *kwargs.values())[0], outputs))
             return outputs
 

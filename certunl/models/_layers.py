@@ -1,4 +1,4 @@
-"""Activations, pooling, normalisation, dense layers and convolutions that are fast to differentiate inside a scan."""
+"""Activations, pooling, normalisation and convolutions that are fast to differentiate inside a scan."""
 
 from collections.abc import Callable
 from functools import partial, reduce
@@ -11,7 +11,7 @@ from flax import linen as nn
 from certunl.base import platform
 from certunl.errors import BadInput
 
-__all__ = ["Conv", "Dense", "GroupNorm", "Norm", "activate", "convolve_and_pool", "pool"]
+__all__ = ["Conv", "GroupNorm", "Norm", "activate", "convolve_and_pool", "pool"]
 
 _ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "softplus": nn.softplus,
@@ -38,26 +38,6 @@ def pool(name: str, x: jax.Array) -> jax.Array:
     if h % 2 or w % 2:
         raise BadInput(f"2 x 2 pooling needs an even height and width, got {h} x {w}")
     return _POOLINGS[name](x.reshape(b, h // 2, 2, w // 2, 2, c), axis=(2, 4))
-
-
-class Dense(nn.Module):
-    """x W + b, computed as (W'x')' + b'.
-
-    A block of rows is stored with the outputs as its first axis (`base.outputs_first`). With the kernel on the left,
-    the derivatives of the block are matrix products without a copy. flax's own layer copies the block twice in each
-    step, which takes half of the time on two CPU cores.
-    """
-
-    features: int
-    bias: bool = True
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        shape = (x.shape[-1], self.features)
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape, self.dtype)
-        y = jax.lax.dot_general(kernel, x.astype(self.dtype), (((0,), (1,)), ((), ()))).T
-        return _biased(y, self.param("bias", nn.initializers.zeros, (self.features,), self.dtype)) if self.bias else y
 
 
 def _biased(y: jax.Array, bias: jax.Array) -> jax.Array:

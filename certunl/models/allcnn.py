@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from certunl.models._layers import Conv, Dense, Norm, activate
+from certunl.models._layers import Conv, Norm, activate
 
 __all__ = ["AllCNN"]
 
@@ -41,4 +41,4 @@ class AllCNN(nn.Module):
         for features, size, stride in _LAYERS:
             x = Conv(features * self.width // 96, size, stride, size // 2, bias=False, dtype=self.dtype)(x)
             x = activate(self.activation, Norm(self.norm, self.dtype)(x, train))
-        return Dense(self.classes, dtype=self.dtype)(x.mean((1, 2)))
+        return nn.Dense(self.classes, dtype=self.dtype, param_dtype=self.dtype)(x.mean((1, 2)))

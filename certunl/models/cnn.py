@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from certunl.models._layers import Dense, activate, convolve_and_pool
+from certunl.models._layers import activate, convolve_and_pool
 
 __all__ = ["CNN"]
 
@@ -37,5 +37,5 @@ class CNN(nn.Module):
         for features in self.channels:
             x = activate(self.activation, convolve_and_pool(self.pooling, x, features, 5, self.dtype))
         x = x.reshape(x.shape[0], -1)
-        x = activate(self.activation, Dense(self.hidden, dtype=self.dtype)(x))
-        return Dense(self.classes, dtype=self.dtype)(x)
+        x = activate(self.activation, nn.Dense(self.hidden, dtype=self.dtype, param_dtype=self.dtype)(x))
+        return nn.Dense(self.classes, dtype=self.dtype, param_dtype=self.dtype)(x)

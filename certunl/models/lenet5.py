@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from certunl.errors import BadInput
-from certunl.models._layers import Dense, activate, convolve_and_pool
+from certunl.models._layers import activate, convolve_and_pool
 
 __all__ = ["LeNet5"]
 
@@ -45,5 +45,5 @@ class LeNet5(nn.Module):
             x = activate(self.activation, convolve_and_pool(self.pooling, x, features, 5, self.dtype))
         x = x.reshape(x.shape[0], -1)
         for width in (120, 84):
-            x = activate(self.activation, Dense(width, dtype=self.dtype)(x))
-        return Dense(self.classes, dtype=self.dtype)(x)
+            x = activate(self.activation, nn.Dense(width, dtype=self.dtype, param_dtype=self.dtype)(x))
+        return nn.Dense(self.classes, dtype=self.dtype, param_dtype=self.dtype)(x)

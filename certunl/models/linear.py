@@ -7,7 +7,6 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from certunl.errors import positive
-from certunl.models._layers import Dense
 
 __all__ = ["Linear", "shortened"]
 
@@ -40,4 +39,4 @@ class Linear(nn.Module):
         if self.bound is not None:
             positive("", bound=self.bound)
             x = shortened(x, self.bound)
-        return Dense(self.classes, self.bias, self.dtype)(x)
+        return nn.Dense(self.classes, self.bias, self.dtype, self.dtype)(x)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from certunl.models._layers import Dense, activate
+from certunl.models._layers import activate
 
 __all__ = ["MLP"]
 
@@ -33,5 +33,5 @@ class MLP(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         x = x.reshape(x.shape[0], -1).astype(self.dtype)
         for width in self.hidden:
-            x = activate(self.activation, Dense(width, dtype=self.dtype)(x))
-        return Dense(self.classes, dtype=self.dtype)(x)
+            x = activate(self.activation, nn.Dense(width, dtype=self.dtype, param_dtype=self.dtype)(x))
+        return nn.Dense(self.classes, dtype=self.dtype, param_dtype=self.dtype)(x)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from certunl.models._layers import Conv, Dense, Norm, activate
+from certunl.models._layers import Conv, Norm, activate
 
 __all__ = ["ResNet18"]
 
@@ -41,7 +41,7 @@ class ResNet18(nn.Module):
         for level in range(4):
             for stride in (1 if level == 0 else 2, 1):
                 x = _Block(self.width * 2**level, stride, self.activation, self.norm, self.dtype)(x, train)
-        return Dense(self.classes, dtype=self.dtype)(x.mean((1, 2)))
+        return nn.Dense(self.classes, dtype=self.dtype, param_dtype=self.dtype)(x.mean((1, 2)))
 
 
 class _Block(nn.Module):

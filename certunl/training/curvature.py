@@ -1,6 +1,7 @@
 """Matrices as functions v -> A v: Hessian, Gauss-Newton and Fisher products of a weighted risk."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -8,7 +9,7 @@ import jax.flatten_util
 import jax.numpy as jnp
 import optax
 
-from certunl.base import Key, Operator, Params, width
+from certunl.base import Key, Operator, Params, SampledOperator, width
 from certunl.errors import BadInput
 from certunl.training.modules import Supervised
 from certunl.training.problem import Dataset, Problem
@@ -85,9 +86,14 @@ def fisher(problem: Problem, params: Params, v: Params, batch: Dataset, weights:
 CURVATURES: dict[str, Product] = {"hessian": hvp, "ggn": ggn, "fisher": fisher}
 
 
-def damped(operator: Operator, damping: jax.Array | float) -> Operator:
+def damped(operator: Operator, damping: jax.Array | float) -> SampledOperator:
     """v -> A v + damping v."""
-    return lambda v, key: jax.tree.map(lambda h, x: h + jnp.asarray(damping, x.dtype) * x, operator(v, key), v)
+    parts = SampledOperator.of(operator)
+
+    def at(v: Params, sample: Any) -> Params:
+        return jax.tree.map(lambda h, x: h + jnp.asarray(damping, x.dtype) * x, parts.at(v, sample), v)
+
+    return replace(parts, at=at)
 
 
 def wide(tree: Params) -> Params:
@@ -95,9 +101,14 @@ def wide(tree: Params) -> Params:
     return jax.tree.map(lambda a: a.astype(jnp.float32) if jnp.finfo(a.dtype).bits < 32 else a, tree)
 
 
-def widened(operator: Operator, like: Params) -> Operator:
+def widened(operator: Operator, like: Params) -> SampledOperator:
     """`operator`, which takes pytrees of the dtypes of `like`, as an operator on the pytrees of `wide`."""
-    return lambda v, key: wide(operator(jax.tree.map(lambda a, b: a.astype(b.dtype), v, like), key))
+    parts = SampledOperator.of(operator)
+
+    def at(v: Params, sample: Any) -> Params:
+        return wide(parts.at(jax.tree.map(lambda a, b: a.astype(b.dtype), v, like), sample))
+
+    return replace(parts, at=at)
 
 
 def extreme_eigenvalues(operator: Operator, like: Params, key: Key, steps: int = 16) -> tuple[jax.Array, jax.Array]:
@@ -111,8 +122,9 @@ def extreme_eigenvalues(operator: Operator, like: Params, key: Key, steps: int =
     """
     dot: Any = optax.tree.vdot
     norm: Any = optax.tree.norm
-    operator, like = widened(operator, like), wide(like)
-    start_key, fixed = jax.random.split(key)
+    parts, like = widened(operator, like), wide(like)
+    start_key, sample_key = jax.random.split(key)
+    fixed = parts.draw(sample_key)
     start = optax.tree.random_like(start_key, like)
     size = width(like)
     zero = jnp.zeros_like(norm(start))
@@ -120,7 +132,7 @@ def extreme_eigenvalues(operator: Operator, like: Params, key: Key, steps: int =
 
     def advance(state: Any, _: None) -> tuple[Any, tuple[jax.Array, jax.Array]]:
         before, now, beta, top, last = state
-        image = operator(now, fixed)
+        image = parts.at(now, fixed)
         alpha = dot(now, image)
         image = jax.tree.map(lambda w, v, u: w - alpha * v - beta * u, image, now, before)
         top = jnp.maximum(top, jnp.abs(alpha) + beta)

@@ -1,16 +1,16 @@
 """The risk that retraining minimises, and its derivatives at any parameters, streamed over the data."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from certunl.base import Key, Params
+from certunl.base import Params, SampledOperator
 from certunl.training.curvature import CURVATURES
-from certunl.training.problem import Dataset
 from certunl.training.run import Run
-from certunl.training.streaming import microbatch, sampled, streamed
+from certunl.training.streaming import drawn, microbatch, sampled, streamed
 
 __all__ = ["Risk"]
 
@@ -59,23 +59,20 @@ class Risk:
         data = self.sum_gradient(params, self.shares(mask))
         return optax.tree.add_scale(data, self.run.recipe.weight_decay, params)
 
-    def product(
-        self, params: Params, v: Params, mask: jax.Array, curvature: str, key: Key | None = None, size: int = 0
-    ) -> Params:
-        """A v, where A is the `curvature` ("hessian", "ggn" or "fisher") of L(., S) at `params`.
+    def product(self, params: Params, v: Params, mask: jax.Array, curvature: str) -> Params:
+        """A v, where A is the `curvature` ("hessian", "ggn" or "fisher") of L(., S) at `params`."""
+        problem = self.run.problem
+        part, fits = partial(CURVATURES[curvature], problem, params, v), microbatch(problem, params)
+        image = streamed(part, problem.data, self.shares(mask), fits)
+        return optax.tree.add_scale(image, self.run.recipe.weight_decay, v)
 
-        With `size` = 0 it is the sum over all of S. Otherwise it is an unbiased estimate from `size` examples drawn
-        with `key`.
-        """
+    def estimate(self, params: Params, mask: jax.Array, curvature: str, size: int) -> SampledOperator:
+        """`product` without bias from `size` examples of S. Each sample is drawn with replacement."""
         problem, weights = self.run.problem, self.shares(mask)
         fits = microbatch(problem, params)
 
-        def part(batch: Dataset, share: jax.Array) -> Params:
-            return CURVATURES[curvature](problem, params, v, batch, share)
+        def at(v: Params, indices: jax.Array) -> Params:
+            image = sampled(partial(CURVATURES[curvature], problem, params, v), problem.data, weights, indices, fits)
+            return optax.tree.add_scale(image, self.run.recipe.weight_decay, v)
 
-        if size:
-            assert key is not None
-            image = sampled(part, problem.data, weights, size, key, fits)
-        else:
-            image = streamed(part, problem.data, weights, fits)
-        return optax.tree.add_scale(image, self.run.recipe.weight_decay, v)
+        return SampledOperator(partial(drawn, weights, size), at)

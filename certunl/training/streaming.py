@@ -11,7 +11,7 @@ from certunl.base import Key, Params, platform
 from certunl.training.mesh import manual_axis
 from certunl.training.problem import Dataset, Problem
 
-__all__ = ["example_bytes", "microbatch", "sampled", "streamed"]
+__all__ = ["drawn", "example_bytes", "microbatch", "sampled", "streamed"]
 
 
 def streamed(part: Callable[[Dataset, jax.Array], Any], data: Dataset, weights: jax.Array, size: int = 1024) -> Any:
@@ -90,16 +90,25 @@ def _bytes(program: Any) -> int:
     return total
 
 
-def sampled(
-    part: Callable[[Dataset, jax.Array], Any], data: Dataset, weights: jax.Array, size: int, key: Key, fits: int = 1024
-) -> Any:
-    """An unbiased estimate of the streamed sum from `size` examples, in the memory of `fits` examples.
+def drawn(weights: jax.Array, size: int, key: Key) -> jax.Array:
+    """i32[size]: examples drawn uniformly with replacement from those with nonzero weight."""
+    chosen = weights != 0
+    places = jnp.nonzero(chosen, size=len(weights))[0]
+    return places[jax.random.randint(key, (size,), 0, jnp.sum(chosen))]
 
-    They are drawn uniformly with replacement from the examples with nonzero weight. All nonzero weights must be equal.
-    Every device of a program computes the whole estimate.
+
+def sampled(
+    part: Callable[[Dataset, jax.Array], Any],
+    data: Dataset,
+    weights: jax.Array,
+    indices: jax.Array,
+    fits: int = 1024,
+) -> Any:
+    """An unbiased estimate of the streamed sum from the examples `indices` of `drawn`.
+
+    It takes the memory of `fits` examples. All nonzero weights must be equal. Every device of a
+    program computes the whole estimate.
     """
-    counts = jnp.cumsum(weights != 0)  # the first index with a count above r is that of the r-th nonzero weight
-    ranks = jax.random.randint(key, (size,), 0, counts[-1])
-    indices = jnp.searchsorted(counts, ranks, side="right")
-    share = weights[indices] * (counts[-1] / size).astype(weights.dtype)
+    size = len(indices)
+    share = weights[indices] * (jnp.sum(weights != 0) / size).astype(weights.dtype)
     return _summed(part, data[indices], share, 0, size, fits)
