@@ -1,4 +1,4 @@
-"""The tables of benchmarks/README.md about calls and about conjugate gradients, from the last saved lines."""
+"""The tables of benchmarks/README.md about calls, conjugate gradients, and the parts of a recursion's time."""
 
 from collections.abc import Callable
 
@@ -12,14 +12,24 @@ def calls(saved: Saved) -> str:
     """First and second calls of the last line of each model."""
     if not saved.lines("calls"):
         return "Not measured yet: `python benchmarks/calls.py --save`."
-    rows = [_call(line, verb) for line in saved.latest("calls", "model") for verb in line["verbs"]]
+    lines = {(line["model"], line.get("before", False)): line for line in saved.latest("calls", "model", "before")}
+    rows = [
+        _call(line, verb, lines.get((model, True)))
+        for (model, before), line in lines.items()
+        if not before
+        for verb in line["verbs"]
+    ]
     heads = ["model", "verb", "first call, s", "of it compiling", "programs", "kB on disk", "the largest"]
     heads += ["second call, s", "programs", "first call with programs on disk, s"]
-    return markdown(heads, rows)
+    return markdown([*heads, "before: first, s", "programs", "kB on disk", "second, s", "programs"], rows)
 
 
-def _call(line: Line, verb: str) -> list[str]:
-    now = line["verbs"][verb]
+def _call(line: Line, verb: str, older: Line | None) -> list[str]:
+    now, then = line["verbs"][verb], (older or {"verbs": {}})["verbs"].get(verb)
+    before = ["-"] * 5
+    if then:
+        before = [short(then["first_seconds"]), str(then["programs"]), short(then["program_bytes"] / 1e3)]
+        before += [short(then["second_seconds"]), str(then["second_programs"])]
     return [
         line["model"],
         verb,
@@ -31,6 +41,7 @@ def _call(line: Line, verb: str) -> list[str]:
         short(now["second_seconds"]),
         str(now["second_programs"]),
         short(now["first_seconds_with_programs_on_disk"]),
+        *before,
     ]
 
 
@@ -47,4 +58,25 @@ def conjugate_gradients(saved: Saved) -> str:
     return markdown([*heads, "dattri, rev-rev (times ours)", "dattri, rev-fwd (times ours)"], rows)
 
 
-CALL_TABLES: dict[str, Callable[[Saved], str]] = {"calls": calls, "conjugate_gradients": conjugate_gradients}
+def breakdown(saved: Saved) -> str:
+    if not saved.lines("breakdown"):
+        return "Not measured yet: `python benchmarks/breakdown.py --save`."
+    rows = []
+    for line in saved.latest("breakdown", "work"):
+        kinds = line["kinds"]
+        busy = sum(kind["seconds"] for kind in kinds.values())
+        work, moved = kinds["products"], [kinds[name] for name in ("copies", "gathers", "arithmetic")]
+        shares = [f"{100 * kind['seconds'] / busy:.0f}" for kind in kinds.values()]
+        traffic = sum(kind["bytes"] for kind in moved) / max(sum(kind["seconds"] for kind in moved), 1e-9)
+        rates = [f"{work['flops'] / work['seconds'] / 1e9:.0f}", f"{line['matmul_gflops']:.0f}", f"{traffic / 1e9:.0f}"]
+        rows.append([line["work"], short(line["seconds"]), f"{busy / line['traced']:.2f}", *shares, *rates])
+    heads = ["work", "s", "busy threads", "products, %", "copies, %", "gathers, %", "arithmetic, %", "control, %"]
+    heads += ["GFLOP/s of its products", "of a product of side 2,048", "GB/s of copies, gathers and arithmetic"]
+    return markdown(heads, rows)
+
+
+CALL_TABLES: dict[str, Callable[[Saved], str]] = {
+    "breakdown": breakdown,
+    "calls": calls,
+    "conjugate_gradients": conjugate_gradients,
+}

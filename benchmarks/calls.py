@@ -1,6 +1,6 @@
 """How long are the first and the second call of each verb, and how many programs does the first compile?
 
-python benchmarks/calls.py [--save] [--small]
+python benchmarks/calls.py [--save] [--small] [--before]
 """
 
 import json
@@ -24,10 +24,13 @@ FULL = {
     "linear": {"data": "wine", "examples": 142, "epochs": 20, "batch_size": 32, "units": None},
     "mlp": {"data": "mnist", "examples": 1000, "epochs": 5, "batch_size": 64, "units": 100},
     "cnn": CNN,
+    "allcnn": {"data": "cifar10", "examples": 64, "epochs": 1, "batch_size": 16, "units": 2, "width": 24},
 }
 SMALL = {"linear": FULL["linear"] | {"epochs": 1, "units": 4}}
 COMPARED = ("linear",)
 """The models of which `compare` and `plan` are called."""
+OLDER = "--before"
+"""What marks the lines of an older commit, by this script in a worktree of it."""
 FORGOTTEN = 10
 
 
@@ -36,11 +39,13 @@ def main(argv: Sequence[str] | None = None) -> list[dict[str, Any]]:
         name, small = sys.argv[2], "--small" in sys.argv
         print(json.dumps(measured(name, (SMALL if small else FULL)[name], small)))
         return []
-    words = arguments(__doc__, argv)
-    return [ask(name, save=words.save, small=words.small) for name in (SMALL if words.small else FULL)]
+    given = list(sys.argv[1:] if argv is None else argv)
+    words = arguments(__doc__, [word for word in given if word != OLDER])
+    before = {"before": True} if OLDER in given else {}
+    return [ask(name, before, save=words.save, small=words.small) for name in (SMALL if words.small else FULL)]
 
 
-def ask(name: str, *, save: bool, small: bool) -> dict[str, Any]:
+def ask(name: str, more: dict[str, Any], *, save: bool, small: bool) -> dict[str, Any]:
     """One line of JSON for one model, from two new processes, of which the second finds the programs of the first."""
     settings = (SMALL if small else FULL)[name]
     with tempfile.TemporaryDirectory() as cache:
@@ -54,7 +59,7 @@ def ask(name: str, *, save: bool, small: bool) -> dict[str, Any]:
     verbs, again = (json.loads(text.splitlines()[-1]) for text in texts)
     for verb, facts in verbs.items():
         facts["first_seconds_with_programs_on_disk"] = again[verb]["first_seconds"]
-    line = {"question": "calls", "settings": {"model": name, **settings, "forgotten": FORGOTTEN}}
+    line = {"question": "calls", "settings": {"model": name, **settings, **more, "forgotten": FORGOTTEN}}
     return tell({**line, **made(with_torch=False), "verbs": verbs}, save=save)
 
 
@@ -88,7 +93,8 @@ def sizes(cache: Path) -> dict[str, int]:
 def story(name: str, settings: dict[str, Any], small: bool) -> dict[str, Callable[[], Any]]:
     """The calls by verb. Each needs the results of those before it."""
     train, test = data_of(settings["data"], settings["examples"], small)
-    model = cu.registry.build("models", name, classes=3 if settings["data"] == "wine" else 10)
+    sizes = {"width": settings["width"]} if "width" in settings else {}
+    model = cu.registry.build("models", name, classes=3 if settings["data"] == "wine" else 10, **sizes)
     problem = cu.classification(model, train)
     recipe = cu.Recipe(
         learning_rate=0.05, weight_decay=5e-4, radius=20.0, epochs=settings["epochs"], batch_size=settings["batch_size"]
