@@ -1,5 +1,6 @@
 """The tables of benchmarks/README.md about accelerators and growth, from the last saved lines."""
 
+import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -84,7 +85,7 @@ def growth(saved: Saved) -> str:
             line["method"],
             line["varied"],
             ", ".join(f"{value:,}" for value in line["values"]),
-            ", ".join(short(seconds) for seconds in line["medians"]),
+            ", ".join(seconds(runs) for runs in line["seconds"]),
             exponent(line),
             str(line["expected"]),
         ]
@@ -92,6 +93,12 @@ def growth(saved: Saved) -> str:
     ]
     table = markdown(["work", "varied", "its values", "seconds", "exponent", "expected"], rows)
     return f"{table}\n\n![Seconds against examples, parameters, steps and devices](results/growth.svg)"
+
+
+def seconds(runs: list[float]) -> str:
+    """The median, with the fastest and the slowest run if they differ by more than a quarter."""
+    fast, slow = min(runs), max(runs)
+    return short(statistics.median(runs)) + (f" ({short(fast)} to {short(slow)})" if slow > 1.25 * fast else "")
 
 
 def exponent(line: Line) -> str:

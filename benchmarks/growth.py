@@ -29,7 +29,7 @@ Point = Mapping[str, int]
 
 FULL: dict[str, Any] = {
     "factors": (0.25, 0.5, 1, 2, 4),
-    "runs": 3,
+    "runs": 7,
     "devices": (1, 2, 4, 8),
     "rows": {"examples": 512, "width": 32, "epochs": 4, "batch_size": 64},
     "newton": {"examples": 16_384, "width": 32, "epochs": 4, "batch_size": 128},

@@ -189,12 +189,15 @@ def test_growth_has_a_table_and_a_figure_once_it_is_measured(tmp_path):
         ("newton", "devices", [1, 2, 4], [1, 2], None),
     ):
         settings = {"work": work, "method": f"method of {work}", "varied": varied, "values": values, "expected": 2}
-        facts = {"medians": [0.5 * value for value in values], "exponent": 1.0, "standard_error": error}
+        medians = [0.5 * value for value in values]
+        facts = {"medians": medians, "seconds": [[0.4 * values[0], medians[0], 0.7 * values[0]]]}
+        facts["seconds"] += [[0.9 * one, one, 1.1 * one] for one in medians[1:]]
+        facts |= {"exponent": 1.0, "standard_error": error}
         lines.append({"settings": settings | {"fitted": fitted}, **facts})
     (tmp_path / "growth.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     text = growth(Saved(tmp_path))
-    assert "| method of rows | n, fixed epochs | 128, 2,048 | 64, 1,024 | 1.00 ± 0.01 | 2 |" in text
-    assert "| method of newton | devices | 1, 2, 4 | 0.5, 1, 2 | 1.00 (1 to 2) | 2 |" in text
+    assert "| method of rows | n, fixed epochs | 128, 2,048 | 64 (51 to 90), 1,024 | 1.00 ± 0.01 | 2 |" in text
+    assert "| method of newton | devices | 1, 2, 4 | 0.5 (0.4 to 0.7), 1, 2 | 1.00 (1 to 2) | 2 |" in text
     drawn = draw_growth(Saved(tmp_path)).read_bytes()
     for words in ("examples n", "steps T", "rows, fixed epochs: 1.00 ± 0.01, expected 2", "newton: 1.00 (1 to 2)"):
         assert words in drawn.decode()
