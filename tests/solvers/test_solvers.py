@@ -1,11 +1,14 @@
 """Solvers on matrices of known spectrum, and what they refuse."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import certunl as cu
+from certunl.base import SampledOperator
 from tests.cases import KEY
 
 
@@ -100,6 +103,38 @@ def test_the_mean_over_sampled_operators_is_the_closed_form_and_a_wrong_scale_is
     assert abs(draws.mean() - mean) < 5 * error
     for wrong in (scale * 1.1, scale * 0.9):
         assert abs(draws.mean() - (1 - (1 - 2 / wrong) ** (depth + 1)) / 2) > 5 * error
+
+
+@pytest.mark.parametrize("chains", ["vmap", "map"])
+def test_lissa_draws_every_sample_before_the_first_step(chains):
+    a, _ = matrix(SPECTRUM)
+    tree = right_side(12)[1]
+
+    def at(v, rows):
+        image = jnp.zeros(12).at[rows].set(a[rows] @ flat_of(v))
+        return {"a": image[:2], "b": image[2:]}
+
+    def flat_of(v):
+        return jnp.concatenate([v["a"], v["b"]])
+
+    operator = SampledOperator(lambda key: jax.random.randint(key, (5,), 0, 12), at)
+    solver = cu.LiSSA(depth=37, repeats=3, scale=12.0, chains=chains)
+    scans = equations(jax.make_jaxpr(partial(solver, operator))(tree, KEY).jaxpr)
+    (steps,) = [one for one in scans if one.primitive.name == "scan" and one.params["length"] == 37]
+    assert "random" not in str(steps.params["jaxpr"]) and "threefry" not in str(steps.params["jaxpr"])
+    # the same operator in one part draws the same samples, and at each step
+    together, apart = (solver(one, tree, KEY).x for one in (lambda v, key: operator(v, key), operator))
+    np.testing.assert_allclose(flat(together), flat(apart), rtol=1e-12)
+
+
+def equations(program):
+    """The equations of a program and of the programs within it."""
+    for equation in program.eqns:
+        yield equation
+        for value in equation.params.values():
+            inner = getattr(value, "jaxpr", value)
+            if hasattr(inner, "eqns"):
+                yield from equations(inner)
 
 
 def test_lissa_refuses_a_scale_below_half_the_top_eigenvalue():
