@@ -9,7 +9,9 @@ import pytest
 import certunl as cu
 from certunl.planning import topology
 from certunl.planning.topology import Forecast, Program, forecast
+from certunl.training import sensitivity
 from tests.cases import ridge, trained
+from tests.test_mesh import collectives
 from tests.verbs import SMALL, certunl, refused
 
 needs_libtpu = pytest.mark.skipif(
@@ -37,6 +39,22 @@ def test_eight_chips_meet_only_where_they_must(images):
     assert all(0 < program.memory < costs.hbm for program in costs.programs.values())
     assert costs.largest > costs.units == 8
     assert "everything fits" in str(costs) and "8 chips" in str(costs)
+
+
+@needs_libtpu
+def test_a_batch_spread_over_eight_chips_meets_once_in_a_step(images):
+    worker = topology.Worker(topology._chips("v5e:2x4")[0].devices)
+    slots = jax.sharding.NamedSharding(worker.mesh("batch"), jax.sharding.PartitionSpec(None, "batch"))
+    with jax.enable_x64(False), jax.set_mesh(worker.mesh("batch")):
+        run, gone = worker.shapes((images, images.present), "batch")
+        parts = [
+            jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=slots)
+            for leaf in (run.schedule.indices, run.schedule.weights)
+        ]
+        run = run.replace(schedule=run.schedule.replace(indices=parts[0], weights=parts[1]))
+        text = sensitivity.one_row.lower(run, gone).compile().as_text()
+    ((name, place),) = collectives(text)
+    assert name == "all-reduce" and place.count("while/body") == 1
 
 
 @needs_libtpu

@@ -147,7 +147,7 @@ def _timed(run: Run, owners: np.ndarray, busy: np.ndarray, chunk: int, queries: 
 
     def ask(count: int) -> jax.Array:
         some: Params = jax.tree.map(lambda p: jnp.broadcast_to(p, (count, *p.shape)), run.params)
-        return sensitivity.adjoint(short, jnp.asarray(numbers), some, len(labels))
+        return gathering.answers(short, jnp.asarray(numbers), some, len(labels))
 
     works: list[Callable[[], Any]] = [
         lambda: follow(run.problem, run.recipe, run.start, short.schedule),

@@ -8,6 +8,7 @@ import numpy as np
 
 from certunl.base import Params
 from certunl.errors import BadInput
+from certunl.rows.gathering import answers
 from certunl.training import sensitivity
 from certunl.training.problem import Dataset
 from certunl.training.run import Run
@@ -39,7 +40,7 @@ def attribute(run: Run, query: Params) -> jax.Array:
     owners = run.problem.data.owners
     units, numbers = np.unique(np.arange(len(run.present)) if owners is None else owners, return_inverse=True)
     queries = jax.tree.map(lambda q, p: jnp.asarray(q, p.dtype)[None], query, run.params)
-    values = sensitivity.adjoint(run, jnp.asarray(numbers), queries, len(units))[0]
+    values = answers(run, jnp.asarray(numbers), queries, len(units))[0]
     sensitivity.check_finite(values)
     if any(np.asarray(leaf).any() for leaf in jax.tree.leaves(query)):
         sensitivity.warn_of_zeros(run, values)

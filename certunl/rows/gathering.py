@@ -1,6 +1,7 @@
-"""Rows of units gathered along the schedule, forward in blocks on every core or device, or backward."""
+"""Rows of units gathered along the schedule, forward in blocks or backward, on every core or device."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import jax
@@ -12,15 +13,16 @@ from certunl.base import Params, Progress, nbytes, reporter
 from certunl.errors import BadInput
 from certunl.rows.store import Store
 from certunl.training import sensitivity
+from certunl.training.batches import by_batches
 from certunl.training.memory import check_memory
 from certunl.training.mesh import Device, Worker, check_on_device, fetched, home_of
 from certunl.training.run import Run
 from certunl.training.workers import spread, workers
 
-__all__ = ["backward", "fill", "forward", "query_block", "tracked"]
+__all__ = ["answers", "backward", "fill", "forward", "query_block", "tracked"]
 
 _QUERY_BYTES = 2**28
-"""Memory that the adjoint passes of the backward order may use at once."""
+"""Memory that the adjoint passes of the backward order may use at once on a device."""
 _CURE = "give units=, keep them on disk (store(run, place)), or forget without rows: one vector for each request"
 
 
@@ -102,16 +104,31 @@ def backward(run: Run, owners: np.ndarray, units: np.ndarray) -> Params:
     size, values = query_block(run), []
     for first in range(0, flat.size, size):
         queries = jax.vmap(unravel)(jnp.eye(min(size, flat.size - first), flat.size, first, dtype=flat.dtype))
-        values.append(sensitivity.adjoint(run, jnp.asarray(numbers), queries, len(all_units)))
+        values.append(answers(run, jnp.asarray(numbers), queries, len(all_units)))
     rows = jax.vmap(unravel)(jnp.concatenate(values).T[np.searchsorted(all_units, units)])
     sensitivity.check_finite(rows)
     sensitivity.warn_of_zeros(run, rows)
     return rows
 
 
+def answers(run: Run, numbers: jax.Array, queries: Params, count: int) -> jax.Array:
+    """`sensitivity.adjoint`, with the queries spread over the devices, or each batch if there are fewer queries."""
+    ask, worker = partial(sensitivity.adjoint, count=count), workers(run)[0]
+    many = len(jax.tree.leaves(queries)[0])
+    if many < len(worker):
+        return by_batches(ask, run, numbers, queries)
+    if len(worker) == 1:
+        return ask(run, numbers, queries)
+    check_on_device(run.problem.data, worker)
+    short = -many % len(worker)
+    wide = jax.tree.map(lambda q: jnp.pad(q, [(0, short)] + [(0, 0)] * (q.ndim - 1)), queries)
+    values = ask(*worker.copied((run, numbers), "queries"), worker.split(wide, "queries"))
+    return fetched(values, home_of(run.params))[:many]
+
+
 def query_block(run: Run) -> int:
     """The number of adjoint queries that go backward together."""
-    return max(1, _QUERY_BYTES // (nbytes(run.start) + run.schedule.weights.nbytes))
+    return len(workers(run)[0]) * max(1, _QUERY_BYTES // (nbytes(run.start) + run.schedule.weights.nbytes))
 
 
 def _check_rows(run: Run, count: int, copies: int, device: Device) -> None:

@@ -48,12 +48,12 @@ class Worker:
         """`tree` with a copy of every array on every device. `axis` is that of the program which gets it."""
         return _placed(tree, self._sharding(axis, PartitionSpec()), self.local)
 
-    def split(self, tree: Any, axis: str) -> Any:
-        """`tree` with the leading axis of every array spread evenly over the devices. `axis` is what that axis holds.
+    def split(self, tree: Any, axis: str, at: int = 0) -> Any:
+        """`tree` with one axis of every array spread evenly over the devices. `axis` is what that axis holds.
 
-        The length of that axis is a multiple of the number of devices.
+        It is the leading axis, or the one of number `at`. Its length is a multiple of the number of devices.
         """
-        return _placed(tree, self._sharding(axis, PartitionSpec(axis)), self.local)
+        return _placed(tree, self._sharding(axis, PartitionSpec(*[None] * at, axis)), self.local)
 
     def shapes(self, tree: Any, axis: str, *, split: bool = False) -> Any:
         """The shapes and types of `copied`, or of `split`, for a program that is compiled and not run."""
@@ -76,9 +76,10 @@ def use_mesh(devices: Sequence[Device] | Mesh | None = None) -> Iterator[Mesh]:
     """A context manager in which one call works on several devices.
 
     The units of statistics, the models of an ensemble, the chains of LiSSA, and the examples of a sum over all the data
-    (conjugate gradients, residuals) are spread over the devices. Each sum over the data ends in one reduction, the
-    chains meet once at their end, and units and models need no exchange. A number that the devices do not divide is
-    filled up. Results lie on the device of the run's parameters, and agree with those of one device up to rounding.
+    (conjugate gradients, residuals) are spread over the devices. So is each batch for one vector or one attribution.
+    Each sum over the data or a batch ends in one reduction, the chains meet once at their end, and units, models and
+    several adjoint queries need no exchange. A number that the devices do not divide is filled up. Results lie on
+    the device of the run's parameters, and agree with those of one device up to rounding.
 
     Args:
         devices: the devices, or a mesh of them. Default: all devices of all processes. Pretended devices of a CPU

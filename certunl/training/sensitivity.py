@@ -11,12 +11,13 @@ import numpy as np
 
 from certunl.base import Params, outputs_first, outputs_last
 from certunl.errors import Diverged, warn
+from certunl.training.batches import by_batches
 from certunl.training.kernels import kernels_first
 from certunl.training.loop import step
 from certunl.training.run import Run
 from certunl.training.schedule import Schedule
 
-__all__ = ["FORMS", "adjoint", "block", "check_finite", "vector", "warn_of_zeros"]
+__all__ = ["FORMS", "adjoint", "block", "check_finite", "one_row", "vector", "warn_of_zeros"]
 
 
 Tangents = list[jax.Array]
@@ -105,12 +106,18 @@ def block(
     return jax.tree.unflatten(params, final), state[0]
 
 
-@partial(jax.jit, static_argnames="form")
 def vector(run: Run, gone: jax.Array, form: str = "first_order") -> tuple[Params, Params]:
     """(the row of the examples `gone bool[n]` as one unit, the parameters after training).
 
-    For "first_order" that row is the sum of the examples' own rows.
+    For "first_order" that row is the sum of the examples' own rows. Inside `use_mesh` each batch is spread over the
+    devices.
     """
+    return by_batches(partial(one_row, form=form), run, gone)
+
+
+@partial(jax.jit, static_argnames="form")
+def one_row(run: Run, gone: jax.Array, form: str = "first_order") -> tuple[Params, Params]:
+    """`vector` as one program, on the devices of its inputs."""
     owners = jnp.where(gone, 0, 1).astype(jnp.int32)
     rows, after = block(run, owners, jnp.zeros(1, jnp.int32), form=form)
     return jax.tree.map(lambda leaf: leaf[0], rows), after
