@@ -3,6 +3,7 @@ on with the work."""
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,10 +14,11 @@ import numpy as np
 import pytest
 
 import certunl as cu
+from certunl.folders import RunFolder
 from certunl.training import hosts
 from tests import team
-from tests.cases import network, trained
-from tests.verbs import SMALL, certunl
+from tests.cases import network, trained, vector
+from tests.verbs import SMALL, certunl, forgotten_by, listing, refused
 
 
 def start(count, *words):
@@ -91,6 +93,107 @@ def test_the_command_line_prepares_by_two_processes(tmp_path):
     assert [status for status, *_ in ends] == [0, 0], ends
     assert "rows in" in ends[0][1] and "by 2 processes" in ends[0][1] and ends[1][1] == ""
     certunl("forget", place, "--request", "random:6")
+
+
+MAIN = "from certunl.cli import main; main()"
+GGN = ("--method", "newton", "--set", "operator=ggn", "damping=0.1")
+LISSA = ("solver=lissa", "solver.depth=20", "solver.repeats=5", "solver.batch_size=10")
+
+
+@pytest.fixture(scope="module")
+def wine(tmp_path_factory):
+    place = tmp_path_factory.mktemp("hosts") / "wine"
+    certunl("train", place, *SMALL, "dtype=float64")
+    certunl("prepare", place)
+    return place
+
+
+@pytest.fixture
+def place(wine, tmp_path):
+    return shutil.copytree(wine, tmp_path / "wine")
+
+
+def forget(place, *words, program=MAIN):
+    """Two processes with the same words."""
+    return start(2, "-c", program, "forget", str(place), "--request", "random:6", *words, "--distributed")
+
+
+def update(place, part):
+    """The un-noised parameters of a release, as one vector."""
+    folder = RunFolder(place)
+    facts = folder.ledger.leader(part).facts["applied"]
+    return vector(folder.releases.updates.arrays(part, facts["arrays"]))
+
+
+@pytest.mark.parametrize("solver", [("solver=cg", "solver.tol=1e-12"), LISSA], ids=["cg", "lissa"])
+def test_the_command_line_forgets_by_two_processes_as_by_one(solver, wine, place):
+    words = (*GGN, *solver, "--id", "ORDER-17")
+    (one, out, _), other = ends = ended(forget(place, *words))
+    assert (one, other[:2]) == (0, (0, "")), ends
+    assert "forgot 6 examples" in out and "by 2 processes; written to releases/newton-1" in out
+    alone = shutil.copytree(wine, place.with_name("alone"))
+    certunl("forget", alone, "--request", "random:6", *words)
+    there, here = update(alone, "newton-1"), update(place, "newton-1")
+    assert np.linalg.norm(here - there) < 1e-10 * np.linalg.norm(there - vector(RunFolder(wine).run.params))
+    assert forgotten_by(place, "newton-1") == forgotten_by(alone, "newton-1")
+    certunl("ledger", place, "--verify")
+    store = RunFolder(place).rows("hessian_free", cu.HessianFree())
+    assert not np.isin(forgotten_by(place, "newton-1"), store.units).any()
+
+
+def test_a_wrong_request_ends_both_processes_with_one_sentence_and_is_not_in_the_ledger(place):
+    ends = ended(forget(place, *GGN, "--request", "ids:4,100000"))
+    assert [status for status, *_ in ends] == [2, 2] and ends[1][1:] == ("", ""), ends
+    assert ends[0][1] == "" and "certunl: the request names example 100000" in ends[0][2]
+    assert RunFolder(place).ledger.entries() == []
+
+
+def test_a_request_that_the_method_refuses_ends_both_and_is_in_the_ledger_as_of_one_process(wine, place, capsys):
+    words = ("--method", "newton", "--set", "damping=1e-9", "gradient=retained", "solver=dense")
+    ends = ended(forget(place, *words))
+    assert [status for status, *_ in ends] == [2, 2] and ends[1][1:] == ("", ""), ends
+    [entry] = RunFolder(place).ledger.entries()
+    assert entry.facts["refused"]["reason"] in ends[0][2]
+    alone = shutil.copytree(wine, place.with_name("alone"))
+    sentence = refused(capsys, "forget", alone, "--request", "random:6", *words)
+    [other] = RunFolder(alone).ledger.entries()
+    assert (entry.state, entry.ids.tolist(), entry.order.key) == ("refused", other.ids.tolist(), other.order.key)
+    assert entry.facts["refused"]["reason"] == other.facts["refused"]["reason"] in sentence
+    certunl("ledger", place, "--verify")
+
+
+WAITS = """
+import os, time
+from certunl.methods.newton import Newton
+forget = Newton.forget
+def slow(*it):
+    print("computing", flush=True)
+    time.sleep(60 * int(os.environ["RANK"]))
+    return forget(*it)
+Newton.forget = slow
+"""
+
+
+def test_a_process_killed_while_it_forgets_leaves_the_request_to_any_number_of_processes(place):
+    first, second = forget(place, *GGN, "--id", "ORDER-17", program=WAITS + MAIN)
+    assert "computing\n" in iter(second.stdout.readline, "")
+    second.send_signal(signal.SIGKILL)
+    (status, _, words), _ = ended([first, second])
+    assert status == 2 and "certunl: process 1 of 2 died" in words
+    assert [entry.state for entry in RunFolder(place).ledger.entries()] == ["asked"]
+    certunl("forget", place, "--request", "random:6", *GGN, "--id", "ORDER-17")
+    [entry] = RunFolder(place).ledger.entries()
+    assert (entry.state, entry.part, entry.size) == ("erased", "newton-1", 6)
+    certunl("ledger", place, "--verify")
+
+
+def test_a_method_that_spreads_nothing_is_the_work_of_process_0_alone(place):
+    ends = ended(forget(place, "--id", "ORDER-17"))
+    assert [status for status, *_ in ends] == [0, 0] and ends[1][1] == "", ends
+    assert "by process 0 of 2 alone; written to releases/hessian_free-1" in ends[0][1]
+    before = listing(place), RunFolder(place).ledger.head
+    assert [status for status, *_ in ended(forget(place, "--id", "ORDER-17"))] == [0, 0]  # it does nothing again
+    assert (listing(place), RunFolder(place).ledger.head) == before
 
 
 def test_without_a_cluster_the_sentence_says_how_to_start_one(monkeypatch):

@@ -77,12 +77,14 @@ class Unlearner:
         keeps_rows     `prepare` returns rows (`rows.Rows`) or None
         stores_rows    `store` and `open` keep those rows on disk
         serves_once    `forget` needs the result of `prepare`, which is a secret and serves one release only
+        spreads        `forget` without `prepared` spreads its work over the devices of `use_mesh`
     """
 
     own_noise: ClassVar[bool] = False
     keeps_rows: ClassVar[bool] = False
     stores_rows: ClassVar[bool] = False
     serves_once: ClassVar[bool] = False
+    spreads: ClassVar[bool] = False
 
     def prepare(self, run: "Run", *, progress: Progress | None = None) -> Any:
         """The part of the work that needs no request, for `forget`. By default there is none."""
@@ -110,7 +112,7 @@ class _Adopted(Unlearner):
     def __post_init__(self) -> None:
         if not callable(getattr(self.method, "forget", None)):
             raise BadInput(f"a method has forget (see certunl.Unlearner), and {self.method!r} has not")
-        for ability in ("own_noise", "keeps_rows", "stores_rows", "serves_once"):
+        for ability in ("own_noise", "keeps_rows", "stores_rows", "serves_once", "spreads"):
             object.__setattr__(self, ability, getattr(self.method, ability, False))
 
     def prepare(self, run: "Run", *, progress: Progress | None = None) -> Any:

@@ -32,7 +32,9 @@ def keeping_programs(verb: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(verb)
     def run(*args: Any, **settings: Any) -> None:
-        folder = None if _features(*args, **settings) else _folder()
+        # accelerators may tune a program together while it compiles, and would wait for who found it on a disk
+        alone = not settings.get("distributed")
+        folder = _folder() if alone and not _features(*args, **settings) else None
         with _kept(folder):
             verb(*args, **settings)
 

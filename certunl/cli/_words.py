@@ -13,6 +13,7 @@ from certunl.base import Key
 from certunl.certificates.update import Unlearner, declared
 from certunl.errors import BadInput, Unavailable, whole
 from certunl.folders import Entry, RunFolder
+from certunl.folders.settling import Build
 from certunl.membership.target import Attack
 from certunl.stream import method_of
 
@@ -82,9 +83,9 @@ def unlearner_of(name: str, settings: dict[str, Any]) -> Unlearner:
 
 
 @contextlib.contextmanager
-def opened(folder: RunFolder, *, wait: bool = False) -> Iterator[list[Entry]]:
+def opened(folder: RunFolder, *, wait: bool = False, build: Build = method_of) -> Iterator[list[Entry]]:
     """Holds a run folder and gives the open requests that were finished first. It says what became of them."""
-    with folder.locked(wait=wait, build=method_of) as finished:
+    with folder.locked(wait=wait, build=build) as finished:
         for entry in finished:
             say(f"an interrupted request comes first: {answered(entry)}")
         yield finished

@@ -13,6 +13,7 @@ ledger         Ledger: every request, in SQLite; chain, spending: its hashes, an
 repeating      the rule of an id: which request repeats an earlier one
 resuming       Checkpoints: a training that goes on after a kill
 settling       what is done first about requests that a crash interrupted
+sharing        Shared, follow: process 0 has the folder, and other processes compute with it
 releases       Releases: the updates and releases of all lines
 arrays         save_arrays, load_arrays: pytrees of arrays
 json_files     write_json, read_json: files of JSON without NaN

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from certunl.base import Key
 from certunl.bounds import theorems
@@ -60,6 +60,8 @@ class Newton(Unlearner):
 
     Source: Zhang et al. 2024, Algorithm 1.  Differs: projected after the step; damped by product, not in the loss.
     """
+
+    spreads: ClassVar[bool] = True
 
     damping: float | None = None
     solver: Solver = _CG

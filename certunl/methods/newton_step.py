@@ -1,7 +1,7 @@
 """The Newton step of Sekhari et al. 2021, exact if the risk is quadratic and training reached its minimum."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from certunl.base import Key
 from certunl.bounds.theorems.newton import CONSTANTS
@@ -36,6 +36,8 @@ class NewtonStep(Unlearner):
 
     Source: Sekhari et al. 2021, Algorithm 1, without its noise.  Differs: `damping`, 0 by default.
     """
+
+    spreads: ClassVar[bool] = True
 
     damping: float = 0.0
     solver: Solver | None = None

@@ -16,7 +16,7 @@ from certunl.errors import BadInput, positive
 from certunl.training.mesh import leave_mesh, use_mesh
 from certunl.training.watch import Watch
 
-__all__ = ["distributed", "meet"]
+__all__ = ["distributed", "meet", "told"]
 
 _WATCH: ContextVar[Watch | None] = ContextVar("watch", default=None)
 
@@ -61,6 +61,15 @@ def meet(what: str, *, limited: bool = True) -> None:
     watch = _WATCH.get()
     with nullcontext() if watch is None or not limited else watch.limit(what):
         multihost_utils.sync_global_devices(what)
+
+
+def told(numbers: np.ndarray) -> np.ndarray:
+    """The array of process 0, to the bit. Every process makes this call, with an array of that shape and type.
+
+    It returns when every process has come here, and nothing limits that time.
+    """
+    bits = np.ascontiguousarray(numbers).reshape(-1).view(np.uint8)
+    return np.asarray(multihost_utils.broadcast_one_to_all(bits)).view(numbers.dtype).reshape(numbers.shape)
 
 
 def _join(coordinator: str | None, processes: int | None, process: int | None, timeout: float) -> bool:
