@@ -10,14 +10,17 @@ import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
 import pytest
 
 import certunl as cu
 from certunl.folders import RunFolder
+from certunl.folders.sharing import shared
 from certunl.training import hosts
+from certunl.training.mesh import in_force, own_devices
 from tests import team
-from tests.cases import network, trained, vector
+from tests.cases import KEY, network, trained, vector
 from tests.verbs import SMALL, certunl, forgotten_by, listing, refused
 
 
@@ -185,6 +188,22 @@ def test_a_process_killed_while_it_forgets_leaves_the_request_to_any_number_of_p
     [entry] = RunFolder(place).ledger.entries()
     assert (entry.state, entry.part, entry.size) == ("erased", "newton-1", 6)
     certunl("ledger", place, "--verify")
+
+
+class Devices(cu.Unlearner):
+    """It tells on which devices it would work."""
+
+    spreads = True
+
+    def forget(self, run, prepared, request, key):
+        return in_force().devices
+
+
+def test_only_what_a_method_spreads_is_computed_on_all_devices():
+    with own_devices():
+        assert shared("devices", {}, Devices()).forget(trained(network()), None, [3], KEY) == tuple(jax.devices())
+        assert in_force() is None
+    assert all(shared("", {}, method) is method for method in (cu.Retrain(), cu.HessianFree(), cu.NoisySGD()))
 
 
 def test_a_method_that_spreads_nothing_is_the_work_of_process_0_alone(place):
