@@ -14,6 +14,7 @@ from certunl.methods._definite import explained
 from certunl.methods._newton_program import Settings, newton_steps, spread_steps
 from certunl.solvers import LiSSA, Solution
 from certunl.training.mesh import Worker, check_on_device, fetched, home_of, in_force
+from certunl.training.placing import like, spread_run
 from certunl.training.run import Run
 
 __all__ = ["lowered", "solved", "verify"]
@@ -66,8 +67,10 @@ def solved(
 def _on_devices(run: Run, retained: jax.Array, key: Key, damping: float | None, settings: Settings) -> Any:
     """What `newton_steps` gives, from the devices of `use_mesh` if there are any."""
     worker = in_force()
-    if worker is None:
-        return newton_steps(run, retained, key, damping, settings)
+    if worker is None or worker.rule is not None:
+        run = spread_run(run)
+        params, *rest = newton_steps(run, retained, key, damping, settings)
+        return like(params, run.params), *rest
     check_on_device(run.problem.data, worker)
     axis, home, data = settings.solver.axis, home_of(run.params), run.problem.data
     own = _own_examples(run, damping, settings, worker)

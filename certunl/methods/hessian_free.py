@@ -20,6 +20,7 @@ from certunl.rows.statistics import Statistics
 from certunl.rows.store import Store
 from certunl.timing import Stopwatch
 from certunl.training import sensitivity
+from certunl.training.placing import like, spread_run
 from certunl.training.run import Run
 from certunl.training.sensitivity import FORMS
 
@@ -122,12 +123,13 @@ class HessianFree(Unlearner):
         with Stopwatch() as watch:
             if prepared is None:
                 run.need_history("a row")
+                run = spread_run(run)
                 correction, _ = sensitivity.vector(run, run.present & ~run.retained(request), self.form)
                 sensitivity.check_finite(correction)
             else:
                 self.check(run, prepared)
                 correction = prepared.correction(request)
-            params = jax.block_until_ready(_added(run.params, correction))
+            params = jax.block_until_ready(like(_added(run.params, correction), run.params))
         sensitivity.warn_of_zeros(run, correction, request)
         settings = {"assumed": self.assumed, "form": self.form, "capacity": self.capacity}
         return updated(run, params, watch, "hessian_free", theorems.hessian_free(run, request, params, **settings))

@@ -15,6 +15,7 @@ from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
 from certunl.training.chunks import Keeper, followed, foreign_states
 from certunl.training.loop import check_finite, replay
+from certunl.training.placing import like, spread_run
 from certunl.training.recipe import Recipe
 from certunl.training.run import Run, train
 
@@ -61,13 +62,14 @@ class Retrain(Unlearner):
                 "this run was adopted without the steps of its training, so nothing can be replayed; train afresh with "
                 "Retrain(afresh=Recipe(...)), also as the reference of evaluate"
             )
-        retained = run.retained(request)
+        run, retained = spread_run(run), run.retained(request)
         with Stopwatch() as watch:
             if self.checkpoints is None:
                 params, risks = jax.block_until_ready(replay(run, retained))
             else:
                 schedule = run.schedule.masked(~retained[run.schedule.indices])
                 params, risks = followed(run.problem, run.recipe, run.start, schedule, None, self.checkpoints)
+        params = like(params, run.start)
         check_finite(risks, params, run.recipe)
         return updated(run, params, watch, "retrain", self._exact(REPLAY), cost=self._cost(watch))
 

@@ -16,6 +16,7 @@ from certunl.training import sensitivity
 from certunl.training.batches import by_batches
 from certunl.training.memory import check_memory
 from certunl.training.mesh import Device, Worker, check_on_device, fetched, home_of
+from certunl.training.placing import across, spread_run
 from certunl.training.run import Run
 from certunl.training.workers import spread, workers
 
@@ -55,8 +56,8 @@ def forward(
     progress: Progress | None = None,
 ) -> Params:
     """The rows of `units`, in memory, gathered in blocks of `size`. They start as the rows of `old`, or as zeros."""
-    blocks, home = [], home_of(run.params)
-    _check_rows(run, len(units), 2, home)  # the blocks and their concatenation
+    blocks, home, parts = [], home_of(run.params), _parts(workers(run)[0])
+    _check_rows(run, len(units), 2 / parts, home)  # the blocks and their concatenation
     for block in _blocks(run, owners, _cut(units, size), form, old):
         blocks.append(block)
         if progress is not None:
@@ -115,9 +116,9 @@ def answers(run: Run, numbers: jax.Array, queries: Params, count: int) -> jax.Ar
     """`sensitivity.adjoint`, with the queries spread over the devices, or each batch if there are fewer queries."""
     ask, worker = partial(sensitivity.adjoint, count=count), workers(run)[0]
     many = len(jax.tree.leaves(queries)[0])
-    if many < len(worker):
+    if many < across(worker):
         return by_batches(ask, run, numbers, queries)
-    if len(worker) == 1:
+    if across(worker) == 1:
         return ask(run, numbers, queries)
     check_on_device(run.problem.data, worker)
     short = -many % len(worker)
@@ -131,9 +132,14 @@ def query_block(run: Run) -> int:
     return len(workers(run)[0]) * max(1, _QUERY_BYTES // (nbytes(run.start) + run.schedule.weights.nbytes))
 
 
-def _check_rows(run: Run, count: int, copies: int, device: Device) -> None:
+def _check_rows(run: Run, count: int, copies: float, device: Device) -> None:
     """Raises: BadInput if `copies` of `count` rows do not fit into the free memory of `device`."""
     check_memory(f"rows of {count:,} units, with work space,", copies * count * nbytes(run.start), _CURE, device)
+
+
+def _parts(worker: Worker) -> int:
+    """The number of parts in which each row lies, in memories of their own."""
+    return 1 if worker.rule is None or worker.devices[0].platform == "cpu" else len(worker)
 
 
 def _cut(units: np.ndarray, size: int) -> list[np.ndarray]:
@@ -144,28 +150,31 @@ def _blocks(run: Run, owners: np.ndarray, parts: list[np.ndarray], form: str, ol
     """The rows of each of `parts`. Parts are padded to one length, so that all run the same compiled program."""
     size = max(map(len, parts), default=0)
     team = workers(run)
-    across = len(team[0])
-    length = -(-size // across) * across
+    shared = across(team[0])
+    length = -(-size // shared) * shared
     # a CPU holds the blocks of all workers; an accelerator its parts of two blocks, and the first one whole blocks
     on_cpu = team[0].devices[0].platform == "cpu"
-    at_once = length * len(team) if on_cpu or across == 1 else 2 * (length // across) + length
+    at_once = length * len(team) if on_cpu or shared == 1 else 2 * (length // shared) + length
     cure = "give a smaller chunk (gather=Forward(chunk=...))" if size > 1 else "the model is too large for rows here"
-    check_memory(f"chunks of {size:,} rows, before and after a step,", 2 * at_once * nbytes(run.start), cure)
+    needed = 2 * at_once * nbytes(run.start) / _parts(team[0])
+    check_memory(f"chunks of {size:,} rows, before and after a step,", needed, cure)
     copies, home = {}, home_of(run.params)
 
     def work(part: np.ndarray, worker: Worker) -> Params:
+        short, rows = length - len(part), None
+        units = np.pad(part, (0, short), constant_values=-1)  # no example belongs to unit -1
         if worker not in copies:
             check_on_device(run.problem.data, worker)
-            copies[worker] = worker.copied((run, owners), "units")
-        short, rows = length - len(part), None
-        units = worker.split(np.pad(part, (0, short), constant_values=-1), "units")  # no example belongs to unit -1
+            whole = worker.rule is None
+            copies[worker] = worker.copied((run, owners), "units") if whole else (spread_run(run), owners)
         if old is not None:
             rows = jax.tree.map(lambda a: jnp.pad(a, [(0, short)] + [(0, 0)] * (a.ndim - 1)), old.read(part))
-            rows = worker.split(rows, "units")
+        if worker.rule is None:
+            units, rows = worker.split((units, rows), "units")
         return sensitivity.block(*copies[worker], units, rows, form=form)[0]
 
     for part, block in zip(parts, spread(work, parts, team), strict=True):
-        rows = fetched(block, home)
+        rows = fetched(block, home) if team[0].rule is None else block
         sensitivity.check_finite(rows)
         count = len(part)
         yield jax.tree.map(lambda leaf, m=count: leaf[:m], rows)

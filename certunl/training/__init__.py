@@ -15,6 +15,7 @@
     risk           the risk that retraining minimises
     ensemble       many models trained together
     mesh           use_mesh: the devices that share the work of one call
+    placing        parameters in parts on several devices
     hosts          distributed: several processes that make the same calls together, and watch each other
     workers        blocks of work, spread over cores and devices
     memory         what is free, and the refusal of what needs more

@@ -18,7 +18,8 @@ def by_batches(work: Callable[..., Any], run: Run, *inputs: Any) -> Any:
 
     The compiler finds from the places of the schedule's slots that sums over a batch need an all-reduce. A batch that
     the devices do not divide is filled up with slots of weight 0. Everything runs on one device outside `use_mesh`, for
-    inputs on the host, and if a filled-up batch would change losses that depend on the whole batch.
+    inputs on the host, and if a filled-up batch would change losses that depend on the whole batch. Parameters in parts
+    stay where they are.
 
     Args:
         work: a compiled function, in which a slot of weight 0 changes nothing.
@@ -26,7 +27,7 @@ def by_batches(work: Callable[..., Any], run: Run, *inputs: Any) -> Any:
         inputs: the other arguments, of which each device gets a copy.
     """
     worker = in_force()
-    if worker is None or len(worker) == 1 or run.problem.data.on_host:
+    if worker is None or worker.rule is not None or len(worker) == 1 or run.problem.data.on_host:
         return work(run, *inputs)
     short = -run.schedule.indices.shape[1] % len(worker)
     if short and coupled(run):

@@ -11,6 +11,7 @@ import numpy as np
 
 from certunl.base import Params, Progress, digest, reporter
 from certunl.training.loop import follow, step
+from certunl.training.placing import like as placed_like
 from certunl.training.problem import Problem
 from certunl.training.recipe import Recipe
 from certunl.training.schedule import Schedule
@@ -109,7 +110,7 @@ def _as(like: jax.Array, numbers: Any) -> jax.Array:
     """The leaf whose `_plain` is `numbers`."""
     if jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
         return jax.random.wrap_key_data(jnp.asarray(numbers), impl=jax.random.key_impl(like))
-    return jnp.asarray(numbers)
+    return placed_like(jnp.asarray(numbers), like)
 
 
 @partial(jax.jit, static_argnames=("recipe",))

@@ -1,6 +1,6 @@
 """The devices over which work is spread: one setting, `use_mesh`, and arrays placed on them and fetched from them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -27,9 +27,11 @@ class Worker:
     Args:
         devices: the devices. They may belong to several processes of `jax.distributed`. Then each process makes the
             same calls in the same order.
+        rule: how parameters lie in parts on the devices, as `use_mesh` takes it. None: a copy on each device.
     """
 
     devices: tuple[Device, ...]
+    rule: Any = None
 
     def __len__(self) -> int:
         return len(self.devices)
@@ -72,7 +74,11 @@ _WORKER: ContextVar[Worker | None] = ContextVar("worker", default=None)
 
 
 @contextmanager
-def use_mesh(devices: Sequence[Device] | Mesh | None = None) -> Iterator[Mesh]:
+def use_mesh(
+    devices: Sequence[Device] | Mesh | None = None,
+    *,
+    parameters: str | Callable[[str, Any], PartitionSpec] | None = None,
+) -> Iterator[Mesh]:
     """A context manager in which one call works on several devices.
 
     The units of statistics, the models of an ensemble, the chains of LiSSA, and the examples of a sum over all the data
@@ -84,6 +90,10 @@ def use_mesh(devices: Sequence[Device] | Mesh | None = None) -> Iterator[Mesh]:
     Args:
         devices: the devices, or a mesh of them. Default: all devices of all processes. Pretended devices of a CPU
             (JAX_NUM_CPU_DEVICES=8) serve too. They are devices of this process alone, or some of every process.
+        parameters: "sharded" for a model that is too large for one device. Training, rows, one vector, retraining and
+            Newton steps then keep parameters, optimizer's memory and rows in parts (`placing.by_size`), and spread
+            nothing else. Or a rule (path, leaf) -> PartitionSpec, with a path such as "Dense_0/kernel" and the axis
+            name "devices". Default: a copy on each device.
 
     Raises: BadInput for no device, for one device twice, for devices of different platforms, and for devices that leave
     out one of several processes.
@@ -102,7 +112,11 @@ def use_mesh(devices: Sequence[Device] | Mesh | None = None) -> Iterator[Mesh]:
         raise BadInput(f"use_mesh needs devices of jax.devices(), or a mesh of them, got {devices!r}")
     if len(set(chosen)) < len(chosen) or len({device.platform for device in chosen}) > 1:
         raise BadInput(f"use_mesh needs different devices of one platform, got {list(map(str, chosen))}")
-    worker = Worker(chosen)
+    if not (parameters in (None, "sharded") or callable(parameters)):
+        raise BadInput(f'parameters must be "sharded" or a rule (path, leaf) -> PartitionSpec, got {parameters!r}')
+    worker = Worker(chosen, parameters)
+    if parameters is not None and not worker.local:
+        raise BadInput("parameters in parts need devices of this process alone: use_mesh(jax.local_devices(), ...)")
     if not worker.local and worker.processes != jax.process_count():
         raise BadInput("use_mesh needs devices of this process alone, or at least one of every process")
     token = _WORKER.set(worker)

@@ -16,6 +16,7 @@ from certunl.errors import BadInput, one_of, whole
 from certunl.training.dataset import Dataset, check_data, rowwise
 from certunl.training.host import OnHost
 from certunl.training.modules import said
+from certunl.training.placing import automatic
 from certunl.training.scores import KINDS, Scores, check_shapes, scored
 
 __all__ = ["Dataset", "Problem", "Scores"]
@@ -113,6 +114,7 @@ class Problem:
             data = replace(data, y=y.astype(np.int32))  # as the training data were taken
         _like(self.data.y, data.y, "y", name)
         self._check_labels(data, name)
+        data = automatic(data)
         x = jax.tree.map(_as, data.x, self.data.x, is_leaf=_array)
         owners = None if data.owners is None else jnp.asarray(data.owners)
         return replace(data, x=x, y=_as(data.y, self.data.y), owners=owners)

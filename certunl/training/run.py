@@ -18,6 +18,7 @@ from certunl.training.dataset import placed
 from certunl.training.describing import described
 from certunl.training.direction import warn_of_two_rates
 from certunl.training.loop import check_finite, replay
+from certunl.training.placing import automatic, initial, like, spread_out
 from certunl.training.problem import Problem
 from certunl.training.provenance import Provenance, of_parts, own
 from certunl.training.recipe import Recipe
@@ -169,12 +170,12 @@ def _fitted(
     origin: str | None,
 ) -> Run:
     """`fit`, where None for `origin` says that the code has drawn start and schedule."""
-    problem = replace(problem, data=placed(problem.data))
+    problem = replace(problem, data=automatic(placed(problem.data)))
     schedule = jax.tree.map(jnp.asarray, schedule)
     if not len(schedule):
         raise BadInput("the schedule has no step; give at least one, or use adopt(problem, params) for a trained model")
     schedule = problem.numbered(schedule)
-    start = fitting(start, problem)
+    start = spread_out(fitting(spread_out(start, problem.data), problem))
     problem.check(start)
     schedule.check(len(problem.data))
     warn_of_two_rates(recipe.optimizer, start, schedule.rates)
@@ -186,6 +187,7 @@ def _fitted(
             recipe.radius,
         )
     params, risks = followed(problem, recipe, start, schedule, progress, checkpoints)
+    params = like(params, start)
     try:
         check_finite(risks, params, recipe)
     except Diverged as error:
@@ -223,7 +225,7 @@ def train(
     origin = None if checked else "drawn by parts that are not all certunl's own"
     start_key, schedule_key = jax.random.split(key)
     schedule = draw(schedule_key, recipe, len(problem.data))
-    return _fitted(problem, recipe, problem.init(start_key), schedule, progress, checkpoints, origin)
+    return _fitted(problem, recipe, initial(problem.init, start_key), schedule, progress, checkpoints, origin)
 
 
 def retrained(run: Run, request: Any) -> Params:

@@ -10,6 +10,7 @@ import jax
 
 from certunl.base import nbytes
 from certunl.training.mesh import Worker, in_force
+from certunl.training.placing import across, devices_of, in_parts
 from certunl.training.run import Run
 from certunl.training.streaming import example_bytes
 
@@ -26,10 +27,12 @@ def workers(run: Run) -> list[Worker]:
 
     Inside `use_mesh` its devices are one worker: a block is spread over them. Otherwise all local accelerators are one,
     or the first alone if the inputs stay on the host. A CPU's first device appears once for every core that this
-    process may use, because XLA runs a block's small products on one core.
+    process may use, because XLA runs a block's small products on one core. Parameters in parts stay on their devices.
     """
     if (worker := in_force()) is not None:
         return [worker]
+    if in_parts(run.start):
+        return [Worker(devices_of(run.start), "sharded")]
     if jax.default_backend() != "cpu":
         return [Worker(tuple(jax.local_devices()[: 1 if run.problem.data.on_host else None]))]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -37,7 +40,7 @@ def workers(run: Run) -> list[Worker]:
 
 
 def chunk_size(run: Run, units: int, team: Sequence[Worker] | None = None) -> int:
-    """The number of units in a block, a multiple of the number of a worker's devices.
+    """The number of units in a block, a multiple of the number of devices over which a worker spreads them.
 
     A device has at most 3 MiB of rows of a block if it is a CPU, and never more than the memory of one step allows.
     Within that limit the blocks are spread evenly over `team`, by default `workers`, so that all end at about the same
@@ -45,14 +48,16 @@ def chunk_size(run: Run, units: int, team: Sequence[Worker] | None = None) -> in
     """
     team = workers(run) if team is None else team
     row, step = nbytes(run.start), unit_bytes(run)
+    if team[0].rule is not None:  # a device holds a part of each row
+        row, step = -(-row // len(team[0])), step - row + -(-row // len(team[0]))
     on_cpu = team[0].devices[0].platform == "cpu"
     most = min(_CACHE_BYTES // row, _MEMORY_BYTES // step) if on_cpu else _DEVICE_BYTES // step
-    count = sum(map(len, team))
+    count = sum(map(across, team))
     rounds = -(-units // (max(1, most) * count))
     each = max(1, -(-units // (rounds * count)))
     if not on_cpu:  # libtpu compiled a CNN's block of 512 units in a minute, and one of 938 not within three
         each = 1 << (each.bit_length() - 1)
-    return each * len(team[0])
+    return each * across(team[0])
 
 
 def unit_bytes(run: Run) -> int:
