@@ -162,6 +162,22 @@ def on_host(saved: Saved) -> str:
     return markdown(["work", "inputs on the host", "on the device", "ratio", "largest difference of numbers"], rows)
 
 
+def narrow_products(saved: Saved) -> str:
+    rows = [
+        [
+            f"{line['model']} ({line['parameters']:,})",
+            kind,
+            *(short(row[name]) for name in ("median", "largest", "sum")),
+            short(row["share"], 4),
+        ]
+        for line in saved.latest("narrow_products", "model")
+        for kind, row in line["kinds"].items()
+        if kind != "float64"
+    ]
+    heads = ["median error of a row", "largest", "error of their sum", "distance to retraining, of doing nothing"]
+    return markdown(["model (parameters)", "products", *heads], rows)
+
+
 def serve(saved: Saved) -> str:
     rows = [
         [
@@ -185,6 +201,6 @@ TABLES: dict[str, Callable[[Saved], str]] = {
     one.__name__: one
     for one in (
         *(products, lissa, hessian_free, recursive_bound, certified, frozen_features, release_noise, on_host),
-        serve,
+        *(narrow_products, serve),
     )
 }

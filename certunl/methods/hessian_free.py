@@ -51,7 +51,8 @@ class HessianFree(Unlearner):
     Args:
         units: ids of the examples whose rows `prepare` gathers, or of the owners if the data have owners. Default: all.
         form: "first_order" (default), "retained" or "reference".
-        gather: `Forward(chunk=...)` (default) or `Backward()`, which give the same rows.
+        gather: `Forward(chunk=...)` (default) or `Backward()`, which give the same rows. `Forward(products="bfloat16")`
+            is for TPUs.
         assumed: the constants of the theorem (`bounds.HessianFreeConstants`), or "linear" for those in closed form
             (softmax and least-squares regression). Default, and for any recipe but plain SGD: no theorem.
         capacity: number of examples for which the bound holds, whichever examples they are. Unless a constant was
@@ -102,7 +103,7 @@ class HessianFree(Unlearner):
         continues an unfinished store. A kill loses only the chunks that were being gathered or written.
         Raises: as `prepare`; BadInput if `place` holds other rows.
         """
-        settings = {"units": self.units, "form": self.form, "kind": self.form, "dtype": dtype, "progress": progress}
+        settings = {"units": self.units, "form": self.form, "kind": self._kind, "dtype": dtype, "progress": progress}
         return stored(self.gather, run, self._origin(run), place, **settings)
 
     def open(self, run: Run, place: Place, *, carried: bool = False) -> Store:
@@ -110,7 +111,7 @@ class HessianFree(Unlearner):
 
         Raises: BadInput if it holds other rows.
         """
-        store = Store.open(place, run.start, fingerprint(run), _carried(self.form) if carried else self.form)
+        store = Store.open(place, run.start, fingerprint(run), _carried(self._kind) if carried else self._kind)
         store.origin = self._origin(run)
         return store
 
@@ -152,7 +153,7 @@ class HessianFree(Unlearner):
         """
         self.check(run, prepared)
         settings = {"epochs": epochs, "learning_rate": learning_rate, "place": place, "progress": progress}
-        settings |= {"gather": self.gather, "form": self.form, "kind": _carried(self.form), "method": self._name}
+        settings |= {"gather": self.gather, "form": self.form, "kind": _carried(self._kind), "method": self._name}
         return repair(run, prepared, key, **settings)
 
     def check(self, run: Run, prepared: Rows) -> None:
@@ -162,16 +163,20 @@ class HessianFree(Unlearner):
 
     @property
     def _name(self) -> str:
-        return f"hessian_free, {self.form}"
+        return f"hessian_free, {self._kind}"
+
+    @property
+    def _kind(self) -> str:
+        return self.gather.kind(self.form)
 
     def _origin(self, run: Run) -> Origin:
         run.need_history("a row")
         return Origin.of(run, self._name)
 
 
-def _carried(form: str) -> str:
+def _carried(kind: str) -> str:
     """The kind of a store whose rows went through a repair."""
-    return f"{form}, carried on through a repair"
+    return f"{kind}, carried on through a repair"
 
 
 @jax.jit

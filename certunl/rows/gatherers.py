@@ -18,6 +18,7 @@ from certunl.rows.statistics import Statistics
 from certunl.rows.store import Store
 from certunl.training.hosts import meet
 from certunl.training.mesh import own_devices, together
+from certunl.training.products import PRODUCTS
 from certunl.training.run import Run
 from certunl.training.workers import chunk_size, workers
 
@@ -31,12 +32,23 @@ class Forward:
     Args:
         chunk: number of units that follow the schedule together. Default: as many as a CPU's cache or an
             accelerator's memory allows, with all devices ending together.
+        products: "bfloat16" rounds the operands of the products with a row to bfloat16. The products are summed in the
+            type of the parameters, in which rows are also kept and added up, and training is followed as it was. On
+            TPUs such a product takes one pass for six; on a CPU it is slower. benchmarks/README.md has the error of
+            such rows. A bound with `assumed` is no smaller for it and still holds, because it adds the measured
+            distance of the update from the exact rows. Default: the full precision of the parameters.
     """
 
     chunk: int | None = None
+    products: str | None = None
 
     def __post_init__(self) -> None:
         whole("", chunk=self.chunk)
+        one_of((None, *PRODUCTS), products=self.products)
+
+    def kind(self, form: str) -> str:
+        """The words by which rows of `form` are told from rows of another precision."""
+        return form if self.products is None else f"{form}, products in {self.products}"
 
     def size(self, run: Run, units: int) -> int:
         """The number of units in a chunk."""
@@ -47,7 +59,8 @@ class Forward:
     ) -> Params:
         """The rows of `units`. They start as the rows of `old`, or as zeros without `old`."""
         size = self.size(run, len(units))
-        return gathering.forward(run, owners, units, size, form=form, old=old, progress=progress)
+        settings = {"form": form, "products": self.products, "old": old, "progress": progress}
+        return gathering.forward(run, owners, units, size, **settings)
 
 
 @dataclass(frozen=True)
@@ -57,6 +70,10 @@ class Backward:
     This is cheaper than `Forward` if there are fewer parameters than units. It gathers rows of form "first_order"
     only, and only into memory.
     """
+
+    def kind(self, form: str) -> str:
+        """`form` itself: the rows are those of `Forward()`."""
+        return form
 
     def rows(
         self, run: Run, owners: np.ndarray, units: np.ndarray, form: str, old: Rows | None, progress: Progress | None
@@ -143,7 +160,7 @@ def stored(
     owners, ids, whole = gathering.tracked(run, units if old is None else tuple(old.units.tolist()))
     mark, processes = fingerprint(run), together()
     rank = jax.process_index() if processes > 1 else 0
-    settings: dict[str, Any] = {"form": form, "old": old, "progress": progress}
+    settings: dict[str, Any] = {"form": form, "products": gather.products, "old": old, "progress": progress}
 
     def wait(what: str, limited: bool = True) -> None:
         if processes > 1:

@@ -52,13 +52,14 @@ def forward(
     size: int,
     *,
     form: str,
+    products: str | None = None,
     old: Any = None,
     progress: Progress | None = None,
 ) -> Params:
     """The rows of `units`, in memory, gathered in blocks of `size`. They start as the rows of `old`, or as zeros."""
     blocks, home, parts = [], home_of(run.params), _parts(workers(run)[0])
     _check_rows(run, len(units), 2 / parts, home)  # the blocks and their concatenation
-    for block in _blocks(run, owners, _cut(units, size), form, old):
+    for block in _blocks(run, owners, _cut(units, size), form, old, products):
         blocks.append(block)
         if progress is not None:
             reporter(progress)(min(len(blocks) * size, len(units)), len(units))
@@ -75,6 +76,7 @@ def fill(
     size: int,
     *,
     form: str,
+    products: str | None = None,
     old: Any = None,
     progress: Progress | None = None,
     chunks: list[int] | None = None,
@@ -86,7 +88,7 @@ def fill(
     missing = store.missing() if chunks is None else chunks
     parts = [_cut(store.members(number), size) for number in missing]
     # one generator for all chunks, so that devices work on the next chunk while this one is written
-    blocks = _blocks(run, owners, [part for chunk in parts for part in chunk], form, old)
+    blocks = _blocks(run, owners, [part for chunk in parts for part in chunk], form, old, products)
     for done, (number, chunk) in enumerate(zip(missing, parts, strict=True), start=1):
         rows = [next(blocks) for _ in chunk]
         whole = jax.tree.map(lambda *leaves: np.concatenate(leaves), *rows)
@@ -146,7 +148,9 @@ def _cut(units: np.ndarray, size: int) -> list[np.ndarray]:
     return [units[i : i + size] for i in range(0, len(units), size)]
 
 
-def _blocks(run: Run, owners: np.ndarray, parts: list[np.ndarray], form: str, old: Any) -> Iterator[Params]:
+def _blocks(
+    run: Run, owners: np.ndarray, parts: list[np.ndarray], form: str, old: Any, products: str | None
+) -> Iterator[Params]:
     """The rows of each of `parts`. Parts are padded to one length, so that all run the same compiled program."""
     size = max(map(len, parts), default=0)
     team = workers(run)
@@ -171,7 +175,7 @@ def _blocks(run: Run, owners: np.ndarray, parts: list[np.ndarray], form: str, ol
             rows = jax.tree.map(lambda a: jnp.pad(a, [(0, short)] + [(0, 0)] * (a.ndim - 1)), old.read(part))
         if worker.rule is None:
             units, rows = worker.split((units, rows), "units")
-        return sensitivity.block(*copies[worker], units, rows, form=form)[0]
+        return sensitivity.block(*copies[worker], units, rows, form=form, products=products)[0]
 
     for part, block in zip(parts, spread(work, parts, team), strict=True):
         rows = fetched(block, home) if team[0].rule is None else block

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.extend.core import Literal
 
 from certunl.training.problem import Problem
+from certunl.training.programs import again, evaluated, inside, of_inside
 
 __all__ = ["kernels_first"]
 
@@ -23,7 +24,7 @@ def kernels_first(problem: Problem) -> Problem:
 
     The numbers are the same up to rounding. A block of rows is stored with the outputs as its first axis
     (`base.outputs_first`), and in this order the derivatives of a block are matrix products without a copy of it. It is
-    for a function that is traced. Products inside scans, checkpoints and custom derivatives stay as they are.
+    for a function that is traced. Products inside custom derivatives, `while` and `cond` stay as they are.
     """
     losses: Losses = problem.losses
 
@@ -33,7 +34,7 @@ def kernels_first(problem: Problem) -> Problem:
         kernels = [True] * len(jax.tree.leaves(params)) + [False] * (len(leaves) - len(jax.tree.leaves(params)))
         if not _swaps(program.jaxpr, kernels):
             return losses(params, batch)
-        return _evaluated(program.jaxpr, program.consts, leaves, kernels)[0]
+        return evaluated(program.jaxpr, program.consts, leaves, _rule(program.jaxpr, kernels))[0]
 
     return replace(problem, losses=same)
 
@@ -43,7 +44,7 @@ def _swaps(program: Any, kernels: list[bool]) -> bool:
     marked = _marked(program, kernels)
     return any(
         _swapped(equation, marked)
-        or (_inner(equation) is not None and _swaps(_inner(equation).jaxpr, [_in(v, marked) for v in equation.invars]))
+        or (inside(equation) is not None and _swaps(inside(equation), _among(equation, marked)))
         for equation in program.eqns
     )
 
@@ -72,31 +73,24 @@ def _swapped(equation: Any, marked: set[Any]) -> bool:
     return plain and _in(right, marked) and not _in(left, marked)
 
 
-def _inner(equation: Any) -> Any:
-    """The program of a call of a jitted function; None for every other equation."""
-    return equation.params.get("jaxpr") if equation.primitive.name in ("jit", "pjit") else None
+def _among(equation: Any, marked: set[Any]) -> list[bool]:
+    """Which inputs of the program inside `equation` are kernels. The carry of a scan need not stay one."""
+    return of_inside(equation, [_in(variable, marked) for variable in equation.invars], carry=False)
 
 
-def _evaluated(program: Any, constants: Any, inputs: Any, kernels: list[bool]) -> list[Any]:
+def _rule(program: Any, kernels: list[bool]) -> Callable[[Any, list[Any]], list[Any] | None]:
+    """How the equations of `program` are replaced, if these of its inputs are kernels."""
     marked = _marked(program, kernels)
-    values = dict(zip((*program.constvars, *program.invars), (*constants, *inputs), strict=True))
 
-    def value(variable: Any) -> Any:
-        return variable.val if isinstance(variable, Literal) else values[variable]
-
-    for equation in program.eqns:
-        operands = [value(variable) for variable in equation.invars]
-        inner, among = _inner(equation), [_in(v, marked) for v in equation.invars]
+    def replaced(equation: Any, operands: list[Any]) -> list[Any] | None:
         if _swapped(equation, marked):
-            results = [_product(operands[0], operands[1], equation.params)]
-        elif inner is not None and _swaps(inner.jaxpr, among):
-            results = _evaluated(inner.jaxpr, inner.consts, operands, among)
-        else:
-            with equation.ctx.manager:
-                results = equation.primitive.bind(*operands, **equation.primitive.get_bind_params(equation.params))
-            results = results if equation.primitive.multiple_results else [results]
-        values |= dict(zip(equation.outvars, results, strict=True))
-    return [value(variable) for variable in program.outvars]
+            return [_product(operands[0], operands[1], equation.params)]
+        inner, among = inside(equation), _among(equation, marked)
+        if inner is not None and _swaps(inner, among):
+            return again(equation, operands, _rule(inner, among))
+        return None
+
+    return replaced
 
 
 def _product(left: jax.Array, kernel: jax.Array, settings: dict[str, Any]) -> jax.Array:

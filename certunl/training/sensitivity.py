@@ -14,6 +14,7 @@ from certunl.errors import Diverged, warn
 from certunl.training.batches import by_batches
 from certunl.training.kernels import kernels_first
 from certunl.training.loop import step
+from certunl.training.products import rounded
 from certunl.training.run import Run
 from certunl.training.schedule import Schedule
 
@@ -32,7 +33,7 @@ def _floating(leaf: jax.Array) -> bool:
     return jnp.issubdtype(leaf.dtype, jnp.inexact)
 
 
-def _derivative(run: Run, slot: Schedule, state: Any, form: str) -> tuple[Any, TangentMap]:
+def _derivative(run: Run, slot: Schedule, state: Any, form: str, products: str | None) -> tuple[Any, TangentMap]:
     """One step: (state', (a, mask f[b] of a unit's slots) -> a')."""
     leaves, structure = jax.tree.flatten(state)
     problem = kernels_first(run.problem)
@@ -49,6 +50,7 @@ def _derivative(run: Run, slot: Schedule, state: Any, form: str) -> tuple[Any, T
     if form != "retained":
         # one linearisation serves every unit: the caller maps `linear` over them, and the step is computed once
         _, linear, after = jax.linearize(forward, floats, everyone, has_aux=True)
+        linear = linear if products is None else rounded(linear, products)
 
         def advance(a: list[jax.Array], mask: jax.Array) -> list[jax.Array]:
             if form == "first_order":
@@ -60,7 +62,14 @@ def _derivative(run: Run, slot: Schedule, state: Any, form: str) -> tuple[Any, T
 
         def advance(a: list[jax.Array], mask: jax.Array) -> list[jax.Array]:
             # the step without the unit differs from unit to unit, so there is nothing to share
-            without, change = jax.jvp(lambda s: forward(s, everyone - mask)[0], (floats,), (a,))
+            def without_unit(floats: list[jax.Array]) -> list[jax.Array]:
+                return forward(floats, everyone - mask)[0]
+
+            if products is None:
+                without, change = jax.jvp(without_unit, (floats,), (a,))
+            else:
+                without, linear = jax.linearize(without_unit, floats)
+                change = rounded(linear, products)(a)
             # the difference first: it is small, and added to `change` it keeps its digits
             return [c + (w - p) for c, w, p in zip(change, without, with_unit, strict=True)]
 
@@ -70,9 +79,14 @@ def _derivative(run: Run, slot: Schedule, state: Any, form: str) -> tuple[Any, T
     return jax.tree.unflatten(structure, after), tangent_map
 
 
-@partial(jax.jit, static_argnames="form")
+@partial(jax.jit, static_argnames=("form", "products"))
 def block(
-    run: Run, owners: jax.Array, units: jax.Array, rows: Params | None = None, form: str = "first_order"
+    run: Run,
+    owners: jax.Array,
+    units: jax.Array,
+    rows: Params | None = None,
+    form: str = "first_order",
+    products: str | None = None,
 ) -> tuple[Params, Params]:
     """(rows of `units i32[c]`, a pytree like params with leading axis c; the parameters after training).
 
@@ -86,6 +100,9 @@ def block(
     The first linearises both the presence of u and the change of the state, the second only the change of the state.
     The third is the order of the authors' code, in which an injection is multiplied by the factor of its own step. It
     is no derivative of training.
+
+    `products` is the type to which the operands of the products with a and 1_u are rounded, by default none. Training
+    and the sums keep their own type.
     """
     run.need_history("the derivative of training")
     state = run.recipe.begin(run.start)
@@ -97,7 +114,7 @@ def block(
 
     def body(carry: tuple[Any, Tangents], slot: Schedule) -> tuple[Any, None]:
         state, tangents = carry
-        state, tangent_map = _derivative(run, slot, state, form)
+        state, tangent_map = _derivative(run, slot, state, form, products)
         masks = (units[:, None] == owners[slot.indices][None]).astype(slot.weights.dtype)
         return (state, jax.vmap(tangent_map)(tangents, masks)), None
 
