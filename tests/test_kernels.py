@@ -12,6 +12,7 @@ import certunl as cu
 from certunl.training import sensitivity
 from certunl.training.ensemble import _together
 from certunl.training.kernels import kernels_first
+from certunl.training.programs import inside
 
 X = np.random.default_rng(0).normal(size=(12, 5))
 DATA = cu.Dataset(jnp.asarray(X), jnp.arange(12, dtype=jnp.int32) % 3)
@@ -43,6 +44,20 @@ def one_by_one(params, batch):
     return jax.vmap(loss)(batch.x, batch.y)
 
 
+def mapped(params, batch):
+    """The same losses by a scan over single examples, of which each layer is a checkpoint."""
+
+    @jax.checkpoint
+    def layer(x, p):
+        return x @ p["kernel"] + p["bias"]
+
+    def loss(example):
+        x, y = example
+        return -jax.nn.log_softmax(layer(jnp.tanh(layer(x, params["a"])), params["b"]))[y]
+
+    return jax.lax.map(loss, (batch.x, batch.y))
+
+
 class Net(nn.Module):
     @nn.compact
     def __call__(self, x):
@@ -51,7 +66,10 @@ class Net(nn.Module):
 
 
 def problems():
-    by_hand = [cu.Problem(init=init, losses=losses, data=DATA) for losses in (batched, one_by_one)]
+    by_hand = [
+        cu.Problem(init=init, losses=losses, data=DATA)
+        for losses in (batched, one_by_one, jax.checkpoint(batched), mapped)
+    ]
     return [*by_hand, cu.classification(Net(), DATA)]
 
 
@@ -61,12 +79,12 @@ def products(program):
     for equation in program.eqns:
         if equation.primitive.name == "dot_general":
             found.append(tuple(v.aval.shape for v in equation.invars))
-        elif "jaxpr" in equation.params:
-            found += products(equation.params["jaxpr"].jaxpr)
+        elif inside(equation) is not None:
+            found += products(inside(equation))
     return found
 
 
-@pytest.mark.parametrize("problem", problems(), ids=["batched", "one by one", "flax"])
+@pytest.mark.parametrize("problem", problems(), ids=["batched", "one by one", "checkpoint", "scan", "flax"])
 def test_the_numbers_are_those_of_the_losses_and_every_kernel_stands_on_the_left(problem):
     params = problem.init(jax.random.key(0))
     other = kernels_first(problem)
