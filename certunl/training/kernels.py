@@ -6,10 +6,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import Literal
 
 from certunl.training.problem import Problem
-from certunl.training.programs import again, evaluated, inside, of_inside
+from certunl.training.programs import again, evaluated, inside, is_one, of_inside
 
 __all__ = ["kernels_first"]
 
@@ -53,13 +52,9 @@ def _marked(program: Any, kernels: list[bool]) -> set[Any]:
     """The variables of `program` that are kernels, or laid out like one."""
     marked = {variable for variable, kernel in zip(program.invars, kernels, strict=True) if kernel}
     for equation in program.eqns:
-        if equation.primitive.name in _ALIKE and any(_in(v, marked) for v in equation.invars):
+        if equation.primitive.name in _ALIKE and any(is_one(v, marked) for v in equation.invars):
             marked.update(equation.outvars)
     return marked
-
-
-def _in(variable: Any, marked: set[Any]) -> bool:
-    return not isinstance(variable, Literal) and variable in marked  # a literal has no hash
 
 
 def _swapped(equation: Any, marked: set[Any]) -> bool:
@@ -70,12 +65,12 @@ def _swapped(equation: Any, marked: set[Any]) -> bool:
     precision = equation.params["precision"]  # that of each operand
     alike = precision is None or (isinstance(precision, tuple) and precision[0] == precision[1])
     plain = alike and not batched and right.aval.ndim == 2 and len(contracted) == 1
-    return plain and _in(right, marked) and not _in(left, marked)
+    return plain and is_one(right, marked) and not is_one(left, marked)
 
 
 def _among(equation: Any, marked: set[Any]) -> list[bool]:
     """Which inputs of the program inside `equation` are kernels. The carry of a scan need not stay one."""
-    return of_inside(equation, [_in(variable, marked) for variable in equation.invars], carry=False)
+    return of_inside(equation, [is_one(variable, marked) for variable in equation.invars], carry=False)
 
 
 def _rule(program: Any, kernels: list[bool]) -> Callable[[Any, list[Any]], list[Any] | None]:

@@ -5,10 +5,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import Literal
 
 from certunl.base import platform
-from certunl.training.programs import again, evaluated, inside, of_inside
+from certunl.training.programs import again, evaluated, inside, is_one, of_inside
 
 __all__ = ["PRODUCTS", "rounded"]
 
@@ -43,7 +42,7 @@ def _rule(program: Any, marks: Sequence[bool], dtype: str) -> Callable[[Any, lis
     moving = _moving(program, marks)
 
     def replaced(equation: Any, operands: list[Any]) -> list[Any] | None:
-        among = [_in(variable, moving) for variable in equation.invars]
+        among = [is_one(variable, moving) for variable in equation.invars]
         if not any(among):
             return None
         if (inner := inside(equation)) is not None:
@@ -71,13 +70,9 @@ def _moving(program: Any, marks: Sequence[bool]) -> set[Any]:
     """The variables of `program` that depend on its marked inputs."""
     moving = {variable for variable, mark in zip(program.invars, marks, strict=True) if mark}
     for equation in program.eqns:
-        if any(_in(variable, moving) for variable in equation.invars):
+        if any(is_one(variable, moving) for variable in equation.invars):
             moving.update(equation.outvars)
     return moving
-
-
-def _in(variable: Any, marked: set[Any]) -> bool:
-    return not isinstance(variable, Literal) and variable in marked  # a literal has no hash
 
 
 def _wide(operand: Any) -> bool:

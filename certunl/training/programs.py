@@ -6,7 +6,7 @@ from typing import Any
 import jax
 from jax.extend.core import Literal
 
-__all__ = ["again", "evaluated", "inside", "of_inside"]
+__all__ = ["again", "evaluated", "inside", "is_one", "of_inside"]
 
 Replaced = Callable[[Any, list[Any]], "list[Any] | None"]
 """(equation, its operands) -> its results; None for those of the equation itself."""
@@ -28,6 +28,11 @@ def evaluated(program: Any, constants: Sequence[Any], inputs: Sequence[Any], rep
             results = results if equation.primitive.multiple_results else [results]
         values |= dict(zip(equation.outvars, results, strict=True))
     return [value(variable) for variable in program.outvars]
+
+
+def is_one(variable: Any, marked: set[Any]) -> bool:
+    """Whether an operand of an equation is a variable of `marked`. A literal is none, and has no hash."""
+    return not isinstance(variable, Literal) and variable in marked
 
 
 def inside(equation: Any) -> Any:
