@@ -19,6 +19,8 @@ __all__ = ["LiSSA"]
 
 _PROBES, _PROBE_STEPS = 4, 12
 """Number of mini-batches whose extreme eigenvalues are measured before the recursion; Lanczos products on each."""
+_DRAWN = 256
+"""The most steps whose samples are drawn together, before the first of them. More would cost memory."""
 _MARGIN = 1.5
 """The automatic scale divided by the largest measured eigenvalue. Other mini-batches may have larger eigenvalues."""
 
@@ -83,8 +85,13 @@ class LiSSA(Solver):
         unroll = 1 if mapped else 2  # 15% faster for small products on CPU; twice the activations for large ones
 
         def chain(k: Key) -> Params:
-            samples = jax.vmap(parts.draw)(jax.random.split(k, self.depth))
-            return jax.lax.scan(advance, start, samples, unroll=unroll)[0]
+            def piece(x: Params, keys: Key) -> tuple[Params, None]:
+                return jax.lax.scan(advance, x, jax.vmap(parts.draw)(keys), unroll=unroll)[0], None
+
+            keys = jax.random.split(k, self.depth)
+            if (steps := _piece(self.depth)) == self.depth:
+                return piece(start, keys)[0]
+            return jax.lax.scan(piece, start, keys.reshape(-1, steps))[0]
 
         advance_all = partial(_one_by_one if mapped else _side_by_side, chain)
         keys = jax.random.split(chain_key, self.repeats)
@@ -112,6 +119,11 @@ class LiSSA(Solver):
         if not gap > 0:
             return math.inf
         return 0.0 if gap >= scale else max(math.ceil(math.log(tol) / math.log1p(-gap / scale)) - 1.0, 0.0)
+
+
+def _piece(depth: int) -> int:
+    """The number of steps whose samples are drawn together: the largest divisor of `depth` that is small enough."""
+    return next(steps for steps in range(min(depth, _DRAWN), 0, -1) if depth % steps == 0)
 
 
 def _side_by_side(chain: Any, keys: jax.Array, counts: jax.Array) -> tuple[Params, jax.Array]:

@@ -127,6 +127,25 @@ def test_lissa_draws_every_sample_before_the_first_step(chains):
     np.testing.assert_allclose(flat(together), flat(apart), rtol=1e-12)
 
 
+def test_a_deep_recursion_does_not_keep_its_samples(monkeypatch):
+    a, _ = matrix(SPECTRUM)
+    tree = right_side(12)[1]
+
+    def at(v, rows):
+        image = a @ jnp.concatenate([v["a"], v["b"]]) * (1 + 1e-3 * rows.sum())
+        return {"a": image[:2], "b": image[2:]}
+
+    operator = SampledOperator(lambda key: jax.random.randint(key, (1000,), 0, 12), at)
+    sizes, results = [], []
+    for depth, together in ((600, 256), (6000, 256), (600, 600)):
+        monkeypatch.setattr("certunl.solvers.lissa._DRAWN", together)
+        program = jax.jit(partial(cu.LiSSA(depth=depth, repeats=2, scale=1e6), operator)).lower(tree, KEY).compile()
+        sizes.append(program.memory_analysis().temp_size_in_bytes)
+        results.append(flat(program(tree, KEY).x))
+    assert sizes[1] < 1.5 * sizes[0] < 1.5 * sizes[2]
+    np.testing.assert_allclose(results[0], results[2], rtol=1e-12)  # the same samples
+
+
 def equations(program):
     """The equations of a program and of the programs within it."""
     for equation in program.eqns:
