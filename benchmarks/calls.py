@@ -24,7 +24,7 @@ FULL = {
     "linear": {"data": "wine", "examples": 142, "epochs": 20, "batch_size": 32, "units": None},
     "mlp": {"data": "mnist", "examples": 1000, "epochs": 5, "batch_size": 64, "units": 100},
     "cnn": CNN,
-    "allcnn": {"data": "cifar10", "examples": 64, "epochs": 1, "batch_size": 16, "units": 2, "width": 24},
+    "allcnn": {"data": "cifar10", "examples": 64, "epochs": 1, "batch_size": 16, "units": 2, "width": 32},
 }
 SMALL = {"linear": FULL["linear"] | {"epochs": 1, "units": 4}}
 COMPARED = ("linear",)

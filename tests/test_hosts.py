@@ -16,7 +16,7 @@ import pytest
 
 import certunl as cu
 from certunl.folders import RunFolder
-from certunl.folders.sharing import shared
+from certunl.folders.sharing import follow, shared
 from certunl.training import hosts
 from certunl.training.mesh import in_force, own_devices
 from tests import team
@@ -188,6 +188,37 @@ def test_a_process_killed_while_it_forgets_leaves_the_request_to_any_number_of_p
     [entry] = RunFolder(place).ledger.entries()
     assert (entry.state, entry.part, entry.size) == ("erased", "newton-1", 6)
     certunl("ledger", place, "--verify")
+
+
+FAILS = """
+import os
+from certunl.methods.newton import Newton
+forget = Newton.forget
+def failing(*it):
+    if os.environ["RANK"] == "0":
+        raise ValueError("a fault of process 0")
+    return forget(*it)
+Newton.forget = failing
+"""
+
+
+def test_an_open_request_that_fails_in_one_process_ends_all_before_the_next_one(place, monkeypatch):
+    with monkeypatch.context() as broken:
+        broken.setattr(cu.Newton, "forget", lambda *it: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            certunl("forget", place, "--request", "random:6", *GGN, "--id", "ORDER-17")
+    ends = ended(forget(place, *GGN, "--id", "ORDER-18", program=FAILS + MAIN))
+    assert [status for status, *_ in ends] == [2, 2], ends
+    assert "cannot be computed together (ValueError: a fault of process 0)" in ends[0][2]
+    assert [(entry.order.id, entry.state) for entry in RunFolder(place).ledger.entries()] == [("ORDER-17", "asked")]
+    certunl("forget", place, "--request", "random:6", *GGN, "--id", "ORDER-18")
+    assert [entry.state for entry in RunFolder(place).ledger.entries()] == ["erased", "erased"]
+
+
+def test_a_process_with_another_run_refuses(place, monkeypatch):
+    monkeypatch.setattr("certunl.folders.sharing._call", lambda: {"mark": "another"})
+    with pytest.raises(cu.BadInput, match="is another run here than in process 0"):
+        follow(RunFolder(place), lambda name, settings: cu.Newton())
 
 
 class Devices(cu.Unlearner):

@@ -74,6 +74,32 @@ def test_each_way_of_forgetting_keeps_the_parts(inside, tmp_path):
         assert name == "store" or in_parts(there), name
 
 
+def test_parts_stay_parts_inside_a_mesh_of_copies_and_beside_rows_of_whole_parameters():
+    run = trained(network(), weight_decay=0.1)
+    with cu.use_mesh(TWO, parameters=rule):
+        parts = cu.fit(run.problem, run.recipe, run.start, run.schedule)
+    method = cu.HessianFree()
+    alone = method.forget(run, None, [1, 2], KEY).params
+    with cu.use_mesh(TWO):
+        for prepared in (None, method.prepare(parts)):
+            there = method.forget(parts, prepared, [1, 2], KEY).params
+            assert gap(there, alone) < 1e-10 and in_parts(there)
+        moved = run.minus([5], cu.Newton(damping=1.0).forget(run, None, [5], KEY).params)
+    with cu.use_mesh(TWO, parameters=rule):
+        rows = method.prepare(moved)
+        updates = [method.forget(moved, prepared, [1, 2], KEY).params for prepared in (None, rows)]
+    assert gap(*updates) < 1e-10 and gap(updates[0], moved.params) > 1e-6
+
+
+def test_data_that_were_put_on_one_device_are_copied_beside_the_parts():
+    problem = network()
+    data = jax.tree.map(lambda leaf: jax.device_put(leaf, TWO[0]), problem.data)
+    one = trained(problem)
+    with cu.use_mesh(TWO, parameters=rule):
+        two = trained(problem.replace(data=data))
+    assert gap(one.params, two.params) < 1e-12 and in_parts(two.params)
+
+
 def test_a_release_is_judged_and_saved_from_parts(tmp_path):
     with cu.use_mesh(TWO, parameters=rule):
         run = trained(network(), weight_decay=0.1)

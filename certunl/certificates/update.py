@@ -77,7 +77,7 @@ class Unlearner:
         keeps_rows     `prepare` returns rows (`rows.Rows`) or None
         stores_rows    `store` and `open` keep those rows on disk
         serves_once    `forget` needs the result of `prepare`, which is a secret and serves one release only
-        spreads        `forget` without `prepared` spreads its work over the devices of `use_mesh`
+        spreads        `certunl forget --distributed` computes it by all processes together, in `use_mesh`
     """
 
     own_noise: ClassVar[bool] = False

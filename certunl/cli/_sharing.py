@@ -8,7 +8,7 @@ import jax
 from certunl.cli._words import unlearner_of
 from certunl.errors import BadInput, Diverged
 from certunl.folders import RunFolder
-from certunl.folders.sharing import dismiss, follow
+from certunl.folders.sharing import Apart, dismiss, follow
 from certunl.training.hosts import distributed
 from certunl.training.mesh import own_devices
 
@@ -21,16 +21,19 @@ def by_all(folder: RunFolder, timeout: float, work: Callable[[], None]) -> None:
     A refusal is raised in process 0 alone. The others exit with status 2 and say nothing.
     """
     refusal, status = None, 0
-    with distributed(timeout=timeout):
-        if jax.process_index():
-            status = follow(folder, unlearner_of)
-        else:
-            try:
-                with own_devices():
-                    work()
-            except (BadInput, Diverged) as error:
-                refusal = error
-            dismiss(0 if refusal is None else 2)
+    try:
+        with distributed(timeout=timeout):
+            if jax.process_index():
+                status = follow(folder, unlearner_of)
+            else:
+                try:
+                    with own_devices():
+                        work()
+                except (BadInput, Diverged) as error:
+                    refusal = error
+                dismiss(0 if refusal is None else 2)
+    except Apart as error:
+        raise BadInput(str(error)) from error
     if refusal is not None:
         raise refusal
     if status:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -203,7 +204,7 @@ class RunFolder:
         return self.untrained if self.purged else self.run
 
     def _place(self, name: str, method: Any) -> Path:
-        return self.path / "prepared" / f"{name}_{method.form}"
+        return self.path / "prepared" / f"{name}_{re.sub(r'[^a-z0-9]+', '_', method.kind)}"
 
     def features(self) -> tuple[Features, dict[str, Any]]:
         """(the network without its last layer, the settings from which a run of its features builds it again).

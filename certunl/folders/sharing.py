@@ -12,6 +12,7 @@ from certunl.base import Key
 from certunl.certificates.update import Unlearner, Update
 from certunl.errors import BadInput, Diverged
 from certunl.folders.settling import Build
+from certunl.rows.origin import fingerprint
 from certunl.training.hosts import meet, told
 from certunl.training.mesh import use_mesh
 from certunl.training.run import Run
@@ -19,7 +20,11 @@ from certunl.training.run import Run
 if TYPE_CHECKING:
     from certunl.folders.run import RunFolder
 
-__all__ = ["Shared", "dismiss", "follow", "shared"]
+__all__ = ["Apart", "Shared", "dismiss", "follow", "shared"]
+
+
+class Apart(BaseException):
+    """The method failed in this process, and perhaps not in the others. Nothing may catch it before they all end."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,8 @@ class Shared(Unlearner):
         run = replace(run, losses=None)  # the others do not have them
         data = np.asarray(jax.random.key_data(key)).tolist()
         ids = np.asarray(request).tolist()
-        _call({"method": self.name, "settings": self.settings, "request": ids, "key": data})
+        mark = fingerprint(run) if run.history else ""
+        _call({"method": self.name, "settings": self.settings, "request": ids, "key": data, "mark": mark})
         _state(run)
         return _together(self.method, run, np.asarray(ids), key)
 
@@ -66,7 +72,10 @@ def follow(folder: "RunFolder", build: Build) -> int:
     Raises: BadInput if the run folder is not here, or is not as it was written.
     """
     while "status" not in (call := _call()):
-        run = _state(folder.untrained)
+        run = folder.untrained
+        if call["mark"] and call["mark"] != fingerprint(run):
+            raise BadInput(f"{folder.path} is another run here than in process 0; give each process the same folder")
+        run = _state(run)
         method = build(call["method"], call["settings"])
         key = jax.random.wrap_key_data(jax.numpy.asarray(call["key"], jax.numpy.uint32))
         with contextlib.suppress(BadInput, Diverged):  # process 0 has the same, and records and says it
@@ -80,13 +89,19 @@ def dismiss(status: int) -> None:
 
 
 def _together(method: Unlearner, run: Run, request: np.ndarray, key: Key) -> Update:
-    """The update of all processes. One that refuses alone ends them all after the time limit."""
+    """The update of all processes. One that refuses alone ends them all after the time limit.
+
+    Raises: Apart for an error that is no refusal, since the other processes may still wait in the computation.
+    """
     try:
         with use_mesh():
             return method.forget(run, None, request, key)
     except (BadInput, Diverged):
         meet("the request is refused")
         raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise Apart(f"the request cannot be computed together ({reason}); forget without --distributed") from error
 
 
 def _call(facts: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -103,7 +103,7 @@ class HessianFree(Unlearner):
         continues an unfinished store. A kill loses only the chunks that were being gathered or written.
         Raises: as `prepare`; BadInput if `place` holds other rows.
         """
-        settings = {"units": self.units, "form": self.form, "kind": self._kind, "dtype": dtype, "progress": progress}
+        settings = {"units": self.units, "form": self.form, "kind": self.kind, "dtype": dtype, "progress": progress}
         return stored(self.gather, run, self._origin(run), place, **settings)
 
     def open(self, run: Run, place: Place, *, carried: bool = False) -> Store:
@@ -111,7 +111,7 @@ class HessianFree(Unlearner):
 
         Raises: BadInput if it holds other rows.
         """
-        store = Store.open(place, run.start, fingerprint(run), _carried(self._kind) if carried else self._kind)
+        store = Store.open(place, run.start, fingerprint(run), _carried(self.kind) if carried else self.kind)
         store.origin = self._origin(run)
         return store
 
@@ -121,15 +121,17 @@ class HessianFree(Unlearner):
         `key` is not used.
         """
         request = run.check(request)
+        if prepared is not None:
+            self.check(run, prepared)
+        run = spread_run(run)
         with Stopwatch() as watch:
             if prepared is None:
                 run.need_history("a row")
-                run = spread_run(run)
                 correction, _ = sensitivity.vector(run, run.present & ~run.retained(request), self.form)
                 sensitivity.check_finite(correction)
             else:
-                self.check(run, prepared)
                 correction = prepared.correction(request)
+            correction = like(correction, run.params)
             params = jax.block_until_ready(like(_added(run.params, correction), run.params))
         sensitivity.warn_of_zeros(run, correction, request)
         settings = {"assumed": self.assumed, "form": self.form, "capacity": self.capacity}
@@ -153,7 +155,7 @@ class HessianFree(Unlearner):
         """
         self.check(run, prepared)
         settings = {"epochs": epochs, "learning_rate": learning_rate, "place": place, "progress": progress}
-        settings |= {"gather": self.gather, "form": self.form, "kind": _carried(self._kind), "method": self._name}
+        settings |= {"gather": self.gather, "form": self.form, "kind": _carried(self.kind), "method": self._name}
         return repair(run, prepared, key, **settings)
 
     def check(self, run: Run, prepared: Rows) -> None:
@@ -163,10 +165,11 @@ class HessianFree(Unlearner):
 
     @property
     def _name(self) -> str:
-        return f"hessian_free, {self._kind}"
+        return f"hessian_free, {self.kind}"
 
     @property
-    def _kind(self) -> str:
+    def kind(self) -> str:
+        """The words by which rows of this form and precision are told from others."""
         return self.gather.kind(self.form)
 
     def _origin(self, run: Run) -> Origin:

@@ -35,8 +35,9 @@ class Forward:
         products: "bfloat16" rounds the operands of the products with a row to bfloat16. The products are summed in the
             type of the parameters, in which rows are also kept and added up, and training is followed as it was. On
             TPUs such a product takes one pass for six; on a CPU it is slower. benchmarks/README.md has the error of
-            such rows. A bound with `assumed` is no smaller for it and still holds, because it adds the measured
-            distance of the update from the exact rows. Default: the full precision of the parameters.
+            such rows. One vector for a request, without rows, is exact in any case. A bound with `assumed` is no
+            smaller for it and still holds, because it adds the measured distance of the update from the exact rows.
+            Default: the full precision of the parameters.
     """
 
     chunk: int | None = None

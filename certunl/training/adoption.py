@@ -9,7 +9,7 @@ import numpy as np
 from certunl.base import Params
 from certunl.errors import BadInput
 from certunl.training.dataset import placed
-from certunl.training.placing import automatic, spread_out
+from certunl.training.placing import automatic, beside, spread_out
 from certunl.training.problem import Problem
 from certunl.training.provenance import Provenance
 from certunl.training.recipe import Recipe
@@ -53,6 +53,7 @@ def adopt(problem: Problem, params: Params, *, recipe: Recipe | None = None, ori
         raise BadInput(f"origin says in words where the parameters come from, got {type(origin).__name__}")
     problem = replace(problem, data=automatic(placed(problem.data)))
     params = spread_out(fitting(spread_out(params, problem.data), problem))
+    problem = replace(problem, data=beside(problem.data, params))
     problem.check(params)
     nothing = Schedule(np.zeros((0, 1), np.int32), np.zeros((0, 1)), np.zeros(0))
     return Run(

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from certunl.training.coupling import coupled
 from certunl.training.mesh import fetched, home_of, in_force
+from certunl.training.placing import in_parts
 from certunl.training.run import Run
 
 __all__ = ["by_batches"]
@@ -27,7 +28,9 @@ def by_batches(work: Callable[..., Any], run: Run, *inputs: Any) -> Any:
         inputs: the other arguments, of which each device gets a copy.
     """
     worker = in_force()
-    if worker is None or worker.rule is not None or len(worker) == 1 or run.problem.data.on_host:
+    if worker is None or worker.rule is not None or len(worker) == 1:
+        return work(run, *inputs)
+    if run.problem.data.on_host or in_parts(run.start):
         return work(run, *inputs)
     short = -run.schedule.indices.shape[1] % len(worker)
     if short and coupled(run):

@@ -16,7 +16,8 @@ from certunl.training.mesh import Device, Worker, check_on_device, in_force
 if TYPE_CHECKING:
     from certunl.training.run import Run
 
-__all__ = ["across", "automatic", "by_size", "devices_of", "in_parts", "initial", "like", "spread_out", "spread_run"]
+__all__ = ["across", "automatic", "beside", "by_size", "devices_of", "in_parts", "initial", "like", "spread_out"]
+__all__ += ["spread_run"]
 
 _WHOLE = 1024
 """A leaf of fewer numbers stays whole by default, because its exchange takes longer than its sum."""
@@ -70,10 +71,26 @@ def spread_out(params: Params, data: Dataset | None = None) -> Params:
     return params if in_parts(params) else jax.device_put(params, _shardings(params, worker))
 
 
+def beside(data: Dataset, params: Params) -> Dataset:
+    """`data` with a copy on every device of `params`, if these lie in parts. Data on several devices stay there."""
+    leaves = jax.tree.leaves(params) if in_parts(params) else []
+    places = [leaf.sharding for leaf in leaves if isinstance(leaf, jax.Array)]
+    meshes = [place.mesh for place in places if isinstance(place, NamedSharding)]
+    if not meshes:
+        return data
+    place = NamedSharding(meshes[0], PartitionSpec())
+
+    def one(leaf: Any) -> Any:
+        return jax.device_put(leaf, place) if isinstance(leaf, jax.Array) and len(leaf.devices()) == 1 else leaf
+
+    return jax.tree.map(one, data)
+
+
 def spread_run(run: "Run") -> "Run":
-    """`run` with start and parameters as `spread_out` places them."""
+    """`run` with start and parameters as `spread_out` places them, and its data beside them."""
     data = run.problem.data
-    return replace(run, start=spread_out(run.start, data), params=spread_out(run.params, data))
+    start, params = spread_out(run.start, data), spread_out(run.params, data)
+    return replace(run, problem=replace(run.problem, data=beside(data, start)), start=start, params=params)
 
 
 def initial(init: Callable[[Key], Params], key: Key) -> Params:
@@ -117,15 +134,20 @@ def automatic(tree: Any) -> Any:
             return leaf
         devices: Any = place.mesh.devices
         mesh = Mesh(devices, place.mesh.axis_names)  # whose axes are automatic
-        return jax.device_put(leaf, NamedSharding(mesh, place.spec))
+        return jax.device_put(leaf, NamedSharding(mesh, place.spec, memory_kind=place.memory_kind))
 
     return jax.tree.map(one, tree)
 
 
 def like(params: Params, other: Params) -> Params:
-    """`params` where the leaves of `other` lie, if these lie on several devices. The partitioner may choose others."""
+    """`params` where the leaves of `other` lie, if one of the two lies on several devices.
+
+    The partitioner may choose other devices.
+    """
 
     def one(leaf: Any, at: Any) -> Any:
-        return jax.device_put(leaf, at.sharding) if isinstance(at, jax.Array) and len(at.devices()) > 1 else leaf
+        if not (isinstance(leaf, jax.Array) and isinstance(at, jax.Array)):
+            return leaf
+        return jax.device_put(leaf, at.sharding) if max(len(leaf.devices()), len(at.devices())) > 1 else leaf
 
     return jax.tree.map(one, params, other)

@@ -18,7 +18,7 @@ from certunl.training.dataset import placed
 from certunl.training.describing import described
 from certunl.training.direction import warn_of_two_rates
 from certunl.training.loop import check_finite, replay
-from certunl.training.placing import automatic, initial, like, spread_out
+from certunl.training.placing import automatic, beside, initial, like, spread_out
 from certunl.training.problem import Problem
 from certunl.training.provenance import Provenance, of_parts, own
 from certunl.training.recipe import Recipe
@@ -171,11 +171,12 @@ def _fitted(
 ) -> Run:
     """`fit`, where None for `origin` says that the code has drawn start and schedule."""
     problem = replace(problem, data=automatic(placed(problem.data)))
-    schedule = jax.tree.map(jnp.asarray, schedule)
+    schedule = automatic(jax.tree.map(jnp.asarray, schedule))
     if not len(schedule):
         raise BadInput("the schedule has no step; give at least one, or use adopt(problem, params) for a trained model")
     schedule = problem.numbered(schedule)
     start = spread_out(fitting(spread_out(start, problem.data), problem))
+    problem = replace(problem, data=beside(problem.data, start))
     problem.check(start)
     schedule.check(len(problem.data))
     warn_of_two_rates(recipe.optimizer, start, schedule.rates)

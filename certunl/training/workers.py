@@ -29,10 +29,11 @@ def workers(run: Run) -> list[Worker]:
     or the first alone if the inputs stay on the host. A CPU's first device appears once for every core that this
     process may use, because XLA runs a block's small products on one core. Parameters in parts stay on their devices.
     """
-    if (worker := in_force()) is not None:
-        return [worker]
-    if in_parts(run.start):
+    worker = in_force()
+    if in_parts(run.start) and (worker is None or worker.rule is None):
         return [Worker(devices_of(run.start), "sharded")]
+    if worker is not None:
+        return [worker]
     if jax.default_backend() != "cpu":
         return [Worker(tuple(jax.local_devices()[: 1 if run.problem.data.on_host else None]))]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -8,8 +8,10 @@ from flax import linen as nn
 
 import certunl as cu
 from certunl import registry
+from certunl.folders import RunFolder
 from certunl.training import products, sensitivity
 from tests.cases import KEY, classes, gap, network, trained
+from tests.verbs import SMALL, certunl
 
 NARROW = cu.Forward(products="bfloat16")
 
@@ -109,3 +111,15 @@ def test_the_setting_has_words_and_other_types_are_refused():
     assert registry.build("methods", "hessian_free", **words).gather == NARROW
     with pytest.raises(cu.BadInput, match="products"):
         cu.Forward(products="int8")
+
+
+def test_the_command_line_keeps_rows_of_each_precision_apart(tmp_path):
+    place = tmp_path / "run"
+    certunl("train", place, *SMALL)
+    certunl("prepare", place, "--set", "gather.products=bfloat16")
+    certunl("prepare", place)
+    folders = sorted(path.name for path in (place / "prepared").iterdir() if path.is_dir())
+    assert folders == ["hessian_free_first_order", "hessian_free_first_order_products_in_bfloat16"]
+    certunl("forget", place, "--request", "ids:3", "--set", "gather.products=bfloat16")
+    rows = [RunFolder(place).rows("hessian_free", cu.HessianFree(gather=g)) for g in (cu.Forward(), NARROW)]
+    assert not any(np.isin(3, store.units) for store in rows)
