@@ -2,16 +2,21 @@
 
 import importlib.util
 import math
+import re
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
+from jax.sharding import NamedSharding
 
 import certunl as cu
 from certunl.planning import topology
 from certunl.planning.topology import Forecast, Program, forecast
 from certunl.training import sensitivity
+from certunl.training.placing import by_size
 from tests.cases import ridge, trained
-from tests.test_mesh import collectives
+from tests.spread import collectives
 from tests.verbs import SMALL, certunl, refused
 
 needs_libtpu = pytest.mark.skipif(
@@ -78,6 +83,37 @@ def test_a_convolution_is_lowered_for_the_chip_and_not_for_the_machine_that_comp
                 with jax.set_mesh(worker.mesh(axis)):
                     text[axis] = program.lower(worker.shapes(images, axis)).as_text()
     assert "convolution" in text["batch"] and "convolution" not in text[None]
+
+
+@needs_libtpu
+def test_parameters_in_parts_leave_each_chip_a_part():
+    worker = topology._chips("v5e:2x4")[0]
+    with jax.enable_x64(False):
+        data = cu.Dataset(np.zeros((64, 256), np.float32), np.arange(64) % 8)
+        problem = cu.classification(cu.models.MLP(hidden=(1024, 512), classes=8), data)
+        recipe = cu.Recipe(learning_rate=0.05, epochs=1, batch_size=16, optimizer="momentum")
+        run = cu.train(problem, recipe, jax.random.key(0))
+        copies = worker.shapes(run, "devices")
+
+        def part(path, leaf):
+            place = NamedSharding(worker.mesh("devices"), by_size("", leaf, len(worker)))
+            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)
+
+        start, params = (jax.tree_util.tree_map_with_path(part, tree) for tree in (run.start, run.params))
+        parts = copies.replace(start=start, params=params)
+        ids = worker.shapes((jnp.arange(64, dtype=jnp.int32), jnp.arange(2, dtype=jnp.int32)), "devices")
+        sizes = []
+        with jax.set_mesh(worker.mesh("devices")):
+            for one in (copies, parts):
+                program = sensitivity.block.lower(one, *ids).compile()
+                memory = program.memory_analysis()
+                sizes.append((memory.argument_size_in_bytes, memory.output_size_in_bytes))
+                loops = [line for line in program.as_text().splitlines() if " while(" in line]
+                # the parameters, momentum and the rows of two units
+                whole = {shape for line in loops for shape in re.findall(r"f32\[(?:2,)?(?:256,1024|1024,512)\]", line)}
+                assert loops and bool(whole) == (one is copies), whole
+    # arguments hold the data too, and the outputs are the rows and the parameters
+    assert sizes[1][0] < 0.3 * sizes[0][0] and sizes[1][1] < 0.15 * sizes[0][1], sizes
 
 
 @needs_libtpu
