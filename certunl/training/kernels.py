@@ -23,7 +23,8 @@ def kernels_first(problem: Problem) -> Problem:
 
     The numbers are the same up to rounding. A block of rows is stored with the outputs as its first axis
     (`base.outputs_first`), and in this order the derivatives of a block are matrix products without a copy of it. It is
-    for a function that is traced. Products inside custom derivatives, `while` and `cond` stay as they are.
+    for a function that is traced. Products inside custom derivatives, `while` and `cond`, and inside scans since JAX
+    0.12, stay as they are.
     """
     losses: Losses = problem.losses
 
@@ -80,8 +81,8 @@ def _rule(program: Any, kernels: list[bool]) -> Callable[[Any, list[Any]], list[
     def replaced(equation: Any, operands: list[Any]) -> list[Any] | None:
         if _swapped(equation, marked):
             return [_product(operands[0], operands[1], equation.params)]
-        inner, among = inside(equation), _among(equation, marked)
-        if inner is not None and _swaps(inner, among):
+        inner = inside(equation)
+        if inner is not None and _swaps(inner, among := _among(equation, marked)):
             return again(equation, operands, _rule(inner, among))
         return None
 

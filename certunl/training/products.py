@@ -22,7 +22,7 @@ def rounded(linear: Callable[..., Any], dtype: str) -> Callable[..., Any]:
 
     A product is summed in the type of the result, and everything else stays as it is. Products without an argument of
     `linear` stay as they are too, such as those that a checkpoint of the losses computes again. So do products inside
-    `while` and `cond`, and inside kernels of Pallas.
+    `while` and `cond`, inside kernels of Pallas, and inside scans since JAX 0.12.
 
     It is for a function that is traced. A TPU takes one pass for such a product in float32, and six for one of the
     precision "highest".
