@@ -46,7 +46,7 @@ Operator = Callable[[Params, Key], Params]
 
 @dataclass(frozen=True)
 class SampledOperator:
-    """An `Operator` in two parts, so that a recursion takes all its samples from their keys before its first step.
+    """An `Operator` in two parts, so that a recursion draws the samples of many steps before the first of them.
 
     Args:
         draw: key -> sample, small arrays such as the indices of a mini-batch.

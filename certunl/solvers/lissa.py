@@ -122,7 +122,7 @@ class LiSSA(Solver):
 
 
 def _piece(depth: int) -> int:
-    """The number of steps whose samples are drawn together: the largest divisor of `depth` that is small enough."""
+    """The number of steps whose samples are drawn together: the largest divisor of `depth` up to `_DRAWN`."""
     return next(steps for steps in range(min(depth, _DRAWN), 0, -1) if depth % steps == 0)
 
 
