@@ -131,6 +131,19 @@ def test_data_and_start_on_a_mesh_of_the_users_stay_there(explicit):
         assert gap(statistics.rows, cu.HessianFree().prepare(run).rows) < 1e-12
 
 
+@pytest.mark.parametrize("method", [cu.HessianFree(), cu.Newton(damping=1.0), cu.CertifiedRemoval(), cu.Retrain()])
+def test_data_on_a_mesh_and_a_start_that_nobody_placed_agree_with_one_device(method):
+    data = cu.Dataset(jax.random.normal(KEY, (40, 3)), jnp.arange(40) % 2)
+    recipe = cu.Recipe(learning_rate=0.5, weight_decay=0.1, epochs=20, batch_size=40)
+    place = NamedSharding(jax.make_mesh((2,), ("examples",), devices=TWO), PartitionSpec("examples"))
+    updates = []
+    for x in (data.x, jax.device_put(data.x, place)):
+        run = cu.train(cu.classification(cu.models.Linear(classes=2, bound=1.0), data.replace(x=x)), recipe, KEY)
+        assert not in_parts(run.params)
+        updates.append(method.forget(run, None, [1, 2], KEY).params)
+    assert gap(*updates) < 1e-6
+
+
 @pytest.mark.parametrize(
     ("parameters", "sentence"),
     [

@@ -9,7 +9,7 @@ import numpy as np
 from certunl.base import Params
 from certunl.errors import BadInput
 from certunl.training.dataset import placed
-from certunl.training.placing import automatic, beside, spread_out
+from certunl.training.placing import beside, spread_out
 from certunl.training.problem import Problem
 from certunl.training.provenance import Provenance
 from certunl.training.recipe import Recipe
@@ -51,7 +51,7 @@ def adopt(problem: Problem, params: Params, *, recipe: Recipe | None = None, ori
     check_parts(problem, recipe)
     if not isinstance(origin, str):
         raise BadInput(f"origin says in words where the parameters come from, got {type(origin).__name__}")
-    problem = replace(problem, data=automatic(placed(problem.data)))
+    problem = replace(problem, data=placed(problem.data))
     params = spread_out(fitting(spread_out(params, problem.data), problem))
     problem = replace(problem, data=beside(problem.data, params))
     problem.check(params)

@@ -7,13 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from jax.core import Tracer
+from jax.sharding import AxisType, Mesh, NamedSharding
 
 from certunl.errors import BadInput
 from certunl.training.arrays import as_array, check_kind, check_numbers
 from certunl.training.host import OnHost
 from certunl.training.memory import check_memory
 
-__all__ = ["Dataset", "check_data", "end_to_end", "placed", "rowwise"]
+__all__ = ["Dataset", "automatic", "check_data", "end_to_end", "placed", "rowwise"]
 
 
 @struct.dataclass
@@ -110,11 +111,31 @@ def check_data(data: Any, name: str = "the data") -> None:
 
 
 def placed(data: Dataset) -> Dataset:
-    """`data` as arrays of JAX on its device; inputs that stay on the host stay there. Raises: BadInput if too large."""
+    """`data` as arrays of JAX, `automatic` ones; inputs that stay on the host stay there.
+
+    Raises: BadInput if they are too large.
+    """
     new = [leaf for leaf in jax.tree.leaves(data) if isinstance(leaf, np.ndarray)]
     size = sum(leaf.size * jax.dtypes.canonicalize_dtype(leaf.dtype).itemsize for leaf in new)
     check_memory("the data", size, "keep the inputs on the host: Dataset(OnHost(x), y)")
-    return jax.tree.map(jnp.asarray, data)
+    return automatic(jax.tree.map(jnp.asarray, data))
+
+
+def automatic(tree: Any) -> Any:
+    """`tree` with explicit axes of its meshes (`jax.make_mesh`) as automatic ones. Every number stays on its device.
+
+    XLA chooses the sharding of each intermediate value. Explicit axes would ask the model to name it.
+    """
+
+    def one(leaf: Any) -> Any:
+        place = leaf.sharding if isinstance(leaf, jax.Array) else None
+        if not isinstance(place, NamedSharding) or AxisType.Explicit not in place.mesh.axis_types:
+            return leaf
+        devices: Any = place.mesh.devices
+        mesh = Mesh(devices, place.mesh.axis_names)  # whose axes are automatic
+        return jax.device_put(leaf, NamedSharding(mesh, place.spec, memory_kind=place.memory_kind))
+
+    return jax.tree.map(one, tree)
 
 
 def rowwise(function: Any, x: Any, *others: Any) -> Any:

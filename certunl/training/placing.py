@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 
 from certunl.base import Key, Params
 from certunl.errors import BadInput
-from certunl.training.dataset import Dataset
+from certunl.training.dataset import Dataset, automatic
 from certunl.training.mesh import Device, Worker, check_on_device, in_force
 
 if TYPE_CHECKING:
     from certunl.training.run import Run
 
-__all__ = ["across", "automatic", "beside", "by_size", "devices_of", "in_parts", "initial", "like", "spread_out"]
+__all__ = ["across", "beside", "by_size", "devices_of", "in_parts", "initial", "like", "spread_out"]
 __all__ += ["spread_run"]
 
 _WHOLE = 1024
@@ -122,32 +122,19 @@ def _shardings(params: Params, worker: Worker) -> Params:
     return jax.tree_util.tree_map_with_path(one, params)
 
 
-def automatic(tree: Any) -> Any:
-    """`tree` with explicit axes of its meshes (`jax.make_mesh`) as automatic ones. Every number stays on its device.
-
-    XLA chooses the sharding of each intermediate value. Explicit axes would ask the model to name it.
-    """
-
-    def one(leaf: Any) -> Any:
-        place = leaf.sharding if isinstance(leaf, jax.Array) else None
-        if not isinstance(place, NamedSharding) or AxisType.Explicit not in place.mesh.axis_types:
-            return leaf
-        devices: Any = place.mesh.devices
-        mesh = Mesh(devices, place.mesh.axis_names)  # whose axes are automatic
-        return jax.device_put(leaf, NamedSharding(mesh, place.spec, memory_kind=place.memory_kind))
-
-    return jax.tree.map(one, tree)
-
-
 def like(params: Params, other: Params) -> Params:
     """`params` where the leaves of `other` lie, if one of the two lies on several devices.
 
-    The partitioner may choose other devices.
+    The partitioner may choose other devices. A leaf of `other` that nobody placed lets `params` stay where the data
+    are, with a copy on each device.
     """
 
     def one(leaf: Any, at: Any) -> Any:
         if not (isinstance(leaf, jax.Array) and isinstance(at, jax.Array)):
             return leaf
-        return jax.device_put(leaf, at.sharding) if max(len(leaf.devices()), len(at.devices())) > 1 else leaf
+        if max(len(leaf.devices()), len(at.devices())) == 1:
+            return leaf
+        theirs: Any = leaf.sharding
+        return jax.device_put(leaf, at.sharding if at.committed else NamedSharding(theirs.mesh, PartitionSpec()))
 
     return jax.tree.map(one, params, other)

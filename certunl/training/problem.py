@@ -13,10 +13,9 @@ from flax import struct
 
 from certunl.base import Key, Params
 from certunl.errors import BadInput, one_of, whole
-from certunl.training.dataset import Dataset, check_data, rowwise
+from certunl.training.dataset import Dataset, automatic, check_data, rowwise
 from certunl.training.host import OnHost
 from certunl.training.modules import said
-from certunl.training.placing import automatic
 from certunl.training.scores import KINDS, Scores, check_shapes, scored
 
 __all__ = ["Dataset", "Problem", "Scores"]

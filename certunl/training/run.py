@@ -14,11 +14,11 @@ from optax.projections import projection_l2_ball
 from certunl.base import Key, Params, Progress
 from certunl.errors import BadInput, Diverged, typed_key
 from certunl.training.chunks import Keeper, followed, foreign_states
-from certunl.training.dataset import placed
+from certunl.training.dataset import automatic, placed
 from certunl.training.describing import described
 from certunl.training.direction import warn_of_two_rates
 from certunl.training.loop import check_finite, replay
-from certunl.training.placing import automatic, beside, initial, like, spread_out
+from certunl.training.placing import beside, initial, like, spread_out
 from certunl.training.problem import Problem
 from certunl.training.provenance import Provenance, of_parts, own
 from certunl.training.recipe import Recipe
@@ -170,7 +170,7 @@ def _fitted(
     origin: str | None,
 ) -> Run:
     """`fit`, where None for `origin` says that the code has drawn start and schedule."""
-    problem = replace(problem, data=automatic(placed(problem.data)))
+    problem = replace(problem, data=placed(problem.data))
     schedule = automatic(jax.tree.map(jnp.asarray, schedule))
     if not len(schedule):
         raise BadInput("the schedule has no step; give at least one, or use adopt(problem, params) for a trained model")
