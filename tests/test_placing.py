@@ -120,8 +120,9 @@ def test_data_and_start_on_a_mesh_of_the_users_stay_there(explicit):
     kernel = NamedSharding(mesh, PartitionSpec(None, "model"))
     start["Dense_0"]["kernel"] = jax.device_put(run.start["Dense_0"]["kernel"], kernel)
     rows = jax.device_put(run.problem.data, NamedSharding(mesh, PartitionSpec("model")))
-    for data in (run.problem.data, rows):
-        theirs = cu.fit(run.problem.replace(data=data), run.recipe, start, run.schedule)
+    schedule = jax.device_put(run.schedule, NamedSharding(mesh, PartitionSpec()))
+    for data, slots in ((run.problem.data, run.schedule), (rows, schedule)):
+        theirs = cu.fit(run.problem.replace(data=data), run.recipe, start, slots)
         assert gap(theirs.params, run.params) < 1e-12
         assert theirs.params["Dense_0"]["kernel"].sharding.shard_shape((4, 6)) == (4, 3)
         for method in (cu.HessianFree(), cu.Newton(damping=1.0)):

@@ -8,13 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import NamedSharding
 
 import certunl as cu
 from certunl.planning import topology
 from certunl.planning.topology import Forecast, Program, forecast
 from certunl.training import sensitivity
-from certunl.training.placing import by_size
+from certunl.training.placing import shapes
 from tests.cases import ridge, trained
 from tests.spread import collectives
 from tests.verbs import SMALL, certunl, refused
@@ -93,14 +92,7 @@ def test_parameters_in_parts_leave_each_chip_a_part():
         problem = cu.classification(cu.models.MLP(hidden=(1024, 512), classes=8), data)
         recipe = cu.Recipe(learning_rate=0.05, epochs=1, batch_size=16, optimizer="momentum")
         run = cu.train(problem, recipe, jax.random.key(0))
-        copies = worker.shapes(run, "devices")
-
-        def part(path, leaf):
-            place = NamedSharding(worker.mesh("devices"), by_size("", leaf, len(worker)))
-            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)
-
-        start, params = (jax.tree_util.tree_map_with_path(part, tree) for tree in (run.start, run.params))
-        parts = copies.replace(start=start, params=params)
+        copies, parts = (shapes(run, topology.Worker(worker.devices, rule), "devices") for rule in (None, "sharded"))
         ids = worker.shapes((jnp.arange(64, dtype=jnp.int32), jnp.arange(2, dtype=jnp.int32)), "devices")
         sizes = []
         with jax.set_mesh(worker.mesh("devices")):
@@ -114,6 +106,21 @@ def test_parameters_in_parts_leave_each_chip_a_part():
                 assert loops and bool(whole) == (one is copies), whole
     # arguments hold the data too, and the outputs are the rows and the parameters
     assert sizes[1][0] < 0.3 * sizes[0][0] and sizes[1][1] < 0.15 * sizes[0][1], sizes
+
+
+@needs_libtpu
+def test_a_forecast_in_parts_needs_less_of_each_chip_and_holds_more_units():
+    with jax.enable_x64(False):
+        data = cu.Dataset(np.zeros((64, 256), np.float32), np.arange(64) % 8)
+        problem = cu.classification(cu.models.MLP(hidden=(1024,), classes=8), data)
+        run = cu.train(problem, cu.Recipe(epochs=1, batch_size=16), jax.random.key(0))
+        copies, parts = (forecast(run, "v5e:2x2", parameters=rule) for rule in (None, "sharded"))
+    # rows of 16 units on each of four chips, or of 64 units of which each chip has a quarter
+    assert copies.units == 16 and parts.units == 64
+    assert parts.programs["training"].memory < 0.6 * copies.programs["training"].memory
+    assert parts.programs["newton"].memory < copies.programs["newton"].memory
+    assert parts.largest > 2 * copies.largest
+    assert parts.programs["training"].flops is None and "in parts" in str(parts)
 
 
 @needs_libtpu
@@ -135,6 +142,10 @@ def test_without_libtpu_the_sentence_says_what_to_install(tmp_path, capsys, monk
     certunl("train", tmp_path / "run", *SMALL)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert "pip install 'certunl[aot]'" in refused(capsys, "plan", tmp_path / "run", "--topology", "v5e:2x4")
+
+
+def test_parts_on_no_chips_are_refused(tmp_path, capsys):
+    assert "needs --topology" in refused(capsys, "plan", tmp_path, "--parameters", "sharded")
 
 
 def test_inputs_on_the_host_have_no_forecast(monkeypatch):

@@ -3,7 +3,7 @@
 import time
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import jax
 
@@ -11,6 +11,7 @@ from certunl import registry
 from certunl.base import width
 from certunl.cli._words import Folder, Settings, listed, opened, say, seeded, unlearner_of
 from certunl.datasets import plan_lines
+from certunl.errors import BadInput
 from certunl.folders import LOSSES, RunFolder, build, compose
 from certunl.planning import forecast
 from certunl.planning import plan as make_plan
@@ -144,15 +145,19 @@ def prepare(
         say(f"prepared {method}: {len(store):,} rows in {seconds:.1f} s{by} (secret: they describe single examples)")
 
 
-def plan(folder: Folder, /, topology: str | None = None) -> None:
+def plan(folder: Folder, /, topology: str | None = None, parameters: Literal["copied", "sharded"] = "copied") -> None:
     """Prints what preparing, querying and retraining would cost here, and which is cheapest.
 
     Args:
         folder: the run folder.
         topology: TPUs that are not here, such as v5e:2x4. The programs are compiled for them and nothing runs: prints
             memory, arithmetic, and what fits. It needs the package libtpu.
+        parameters: "sharded" has parameters and rows in parts on the chips of --topology; "copied" has all on each.
     """
+    rule = None if parameters == "copied" else parameters
+    if rule and topology is None:
+        raise BadInput("--parameters sharded needs --topology, the chips on which they lie")
     run = RunFolder(folder).run
     with progress("timing a few steps of each" if topology is None else f"compiling for {topology}"):
-        costs = make_plan(run) if topology is None else forecast(run, topology)
+        costs = make_plan(run) if topology is None else forecast(run, topology, parameters=rule)
     say(str(costs))

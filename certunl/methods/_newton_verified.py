@@ -14,7 +14,7 @@ from certunl.methods._definite import explained
 from certunl.methods._newton_program import Settings, newton_steps, spread_steps
 from certunl.solvers import LiSSA, Solution
 from certunl.training.mesh import Worker, check_on_device, fetched, home_of, in_force
-from certunl.training.placing import like, spread_run
+from certunl.training.placing import like, shapes, spread_run
 from certunl.training.run import Run
 
 __all__ = ["lowered", "solved", "verify"]
@@ -85,10 +85,13 @@ def _on_devices(run: Run, retained: jax.Array, key: Key, damping: float | None, 
 
 def lowered(run: Run, damping: float | None, settings: Settings, worker: Worker) -> Any:
     """The program of `solved` for the devices of `worker`, which need not be there, lowered and not run."""
+    key, number = jax.eval_shape(lambda: (jax.random.key(0), jnp.zeros(())))  # nothing runs on such devices
+    rest = run.present, key, None if damping is None else number
+    if worker.rule is not None:
+        return newton_steps.lower(shapes(run, worker, "devices"), *worker.shapes(rest, "devices"), settings)
     axis, own = settings.solver.axis, _own_examples(run, damping, settings, worker)
     data = worker.shapes(run.problem.data, axis, split=own)
-    key, number = jax.eval_shape(lambda: (jax.random.key(0), jnp.zeros(())))  # nothing runs on such devices
-    inputs = (_without_data(run), run.present, key, None if damping is None else number)
+    inputs = (_without_data(run), *rest)
     inputs = worker.shapes(inputs, axis)
     return spread_steps.lower(data, *inputs, settings, worker.mesh(axis), own)
 

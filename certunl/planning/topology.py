@@ -18,6 +18,7 @@ from certunl.timing import Stopwatch
 from certunl.training import sensitivity
 from certunl.training.loop import follow
 from certunl.training.mesh import Worker, check_on_device
+from certunl.training.placing import across, shapes
 from certunl.training.run import Run
 from certunl.training.workers import chunk_size, unit_bytes
 
@@ -39,7 +40,8 @@ class Program:
     Args:
         gives: the result, in words.
         memory: bytes on each chip: inputs, outputs and intermediate values.
-        flops: floating-point operations on each chip; None where the number of steps is not known before.
+        flops: floating-point operations on each chip; None where the number of steps is not known before, and for
+            parameters in parts.
         seconds: the time of tracing and compiling on this machine.
         collectives: the number of operations in which chips meet; None where the compiler cannot show its program.
     """
@@ -62,7 +64,8 @@ class Forecast:
         programs: "training", "rows" and "newton".
         units: the number of units on each chip in the program "rows", which `chunk_size` chooses.
         estimated: the bytes that `chunk_size` reckons with for these units on one chip.
-        largest: the number of units on one chip whose rows still fit, from the memory of two programs.
+        largest: the number of units on one chip whose rows, or parts of rows, still fit, from the memory of two
+            programs.
     """
 
     topology: str
@@ -87,7 +90,7 @@ class Forecast:
         return "\n".join(lines)
 
 
-def forecast(run: Run, topology: str) -> Forecast:
+def forecast(run: Run, topology: str, *, parameters: Any = None) -> Forecast:
     """The Forecast of `run` on TPUs, by compiling its programs for them. Nothing runs.
 
     The rows of units are spread over all chips, and so are the examples of a Newton step by conjugate gradients. It
@@ -96,23 +99,26 @@ def forecast(run: Run, topology: str) -> Forecast:
     Args:
         run: the training run. Of its arrays only shapes and types count.
         topology: chips and their layout, such as "v5e:2x4", "v5p:2x2x1" or "v6e:4x4".
+        parameters: "sharded" or a rule for parameters in parts, as `use_mesh` takes it. Then all chips compute the same
+            units together. Default: a copy on each chip.
 
     Raises: BadInput for a topology that libtpu does not know, and for inputs on the host; Unavailable without libtpu.
     """
     run.need_history("a plan")
     worker, hbm = _chips(topology)
+    worker = replace(worker, rule=parameters)
     check_on_device(run.problem.data, worker)
     once, each = step_flops(run)
     with jax.set_mesh(worker.mesh("units")):
         every = len(tracked(run, None)[1])
-        units, unit = chunk_size(run, every, [worker]) // len(worker), unit_bytes(run)
+        units, unit = chunk_size(run, every, [worker]) // across(worker), unit_bytes(run, worker)
     rows = _rows(run, worker, units)
     other = units // 2 or 2
     slope = (_rows(run, worker, other).memory - rows.memory) / (other - units)
-    steps = len(run.schedule)
+    steps, alike = len(run.schedule), worker.rule is None  # how parts share the work is the compiler's choice
     programs = {
-        "training": replace(_training(run, worker), flops=steps * once),
-        "rows": replace(rows, flops=steps * (once + each * units)),
+        "training": replace(_training(run, worker), flops=steps * once if alike else None),
+        "rows": replace(rows, flops=steps * (once + each * units) if alike else None),
         "newton": _newton(run, worker),
     }
     return Forecast(
@@ -181,22 +187,30 @@ def _collectives(program: Any) -> int | None:
 
 
 def _rows(run: Run, worker: Worker, units: int) -> Program:
-    whole, owners = worker.shapes((run, jnp.arange(len(run.present), dtype=jnp.int32)), "units")
-    slots = worker.shapes(jnp.zeros(units * len(worker), jnp.int32), "units", split=True)
-    gives = f"the rows of {units:,} units on each chip"
-    return _compiled(gives, worker, "units", lambda: sensitivity.block.lower(whole, owners, slots))
+    axis, parts = _axis(worker, "units"), across(worker) == 1
+    whole, owners = shapes(run, worker, axis), worker.shapes(jnp.arange(len(run.present), dtype=jnp.int32), axis)
+    slots = worker.shapes(jnp.zeros(units * across(worker), jnp.int32), axis, split=not parts)
+    gives = f"the rows of {units:,} units {'in parts' if parts else 'on each chip'}"
+    return _compiled(gives, worker, axis, lambda: sensitivity.block.lower(whole, owners, slots))
 
 
 def _training(run: Run, worker: Worker) -> Program:
-    whole = worker.shapes(run, "copies")
+    axis = _axis(worker, "copies")
+    whole = shapes(run, worker, axis)
     program = jax.jit(lambda run: follow(run.problem, run.recipe, run.start, run.schedule))
-    return _compiled("the trained model, alike on each chip", worker, "copies", lambda: program.lower(whole))
+    gives = f"the trained model, {'alike on each chip' if worker.rule is None else 'in parts'}"
+    return _compiled(gives, worker, axis, lambda: program.lower(whole))
 
 
 def _newton(run: Run, worker: Worker) -> Program:
     method = Newton(damping=1.0)
     gives = "one Newton step by conjugate gradients"
-    return _compiled(gives, worker, method.solver.axis, lambda: method.lower(run, worker))
+    return _compiled(gives, worker, _axis(worker, method.solver.axis), lambda: method.lower(run, worker))
+
+
+def _axis(worker: Worker, axis: str) -> str:
+    """The name of the axis of the mesh: `axis`, or that of the places of parameters in parts."""
+    return axis if worker.rule is None else "devices"
 
 
 def _hbm(worker: Worker) -> int:

@@ -52,7 +52,9 @@ class Forward:
         return form if self.products is None else f"{form}, products in {self.products}"
 
     def size(self, run: Run, units: int) -> int:
-        """The number of units in a chunk."""
+        """The number of units in a chunk. Raises: BadInput if `products` would change nothing for such parameters."""
+        if self.products is not None and all(leaf.dtype.itemsize <= 2 for leaf in jax.tree.leaves(run.start)):
+            raise BadInput(f"products={self.products!r} changes nothing for parameters of 16 bits; leave it out")
         return min(self.chunk or chunk_size(run, units), units)
 
     def rows(

@@ -33,6 +33,10 @@ class Worker:
     devices: tuple[Device, ...]
     rule: Any = None
 
+    def __post_init__(self) -> None:
+        if not (self.rule in (None, "sharded") or callable(self.rule)):
+            raise BadInput(f'parameters must be "sharded" or a rule (path, leaf) -> PartitionSpec, got {self.rule!r}')
+
     def __len__(self) -> int:
         return len(self.devices)
 
@@ -112,8 +116,6 @@ def use_mesh(
         raise BadInput(f"use_mesh needs devices of jax.devices(), or a mesh of them, got {devices!r}")
     if len(set(chosen)) < len(chosen) or len({device.platform for device in chosen}) > 1:
         raise BadInput(f"use_mesh needs different devices of one platform, got {list(map(str, chosen))}")
-    if not (parameters in (None, "sharded") or callable(parameters)):
-        raise BadInput(f'parameters must be "sharded" or a rule (path, leaf) -> PartitionSpec, got {parameters!r}')
     worker = Worker(chosen, parameters)
     if parameters is not None and not worker.local:
         raise BadInput("parameters in parts need devices of this process alone: use_mesh(jax.local_devices(), ...)")

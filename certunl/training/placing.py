@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from certunl.training.run import Run
 
 __all__ = ["across", "beside", "by_size", "devices_of", "in_parts", "initial", "like", "spread_out"]
-__all__ += ["spread_run"]
+__all__ += ["shapes", "spread_run"]
 
 _WHOLE = 1024
 """A leaf of fewer numbers stays whole by default, because its exchange takes longer than its sum."""
@@ -91,6 +91,23 @@ def spread_run(run: "Run") -> "Run":
     data = run.problem.data
     start, params = spread_out(run.start, data), spread_out(run.params, data)
     return replace(run, problem=replace(run.problem, data=beside(data, start)), start=start, params=params)
+
+
+def shapes(run: "Run", worker: Worker, axis: str) -> "Run":
+    """The shapes and types of `run` on `worker`, for a program that is compiled and not run.
+
+    Its parameters are in parts if `worker.rule` says so. Then `axis` is "devices".
+    Raises: BadInput for a rule that does not fit a leaf.
+    """
+    copies = worker.shapes(run, axis)
+    if worker.rule is None:
+        return copies
+
+    def parts(params: Params) -> Params:
+        places = _shardings(params, worker)
+        return jax.tree.map(lambda p, at: jax.ShapeDtypeStruct(p.shape, p.dtype, sharding=at), params, places)
+
+    return replace(copies, start=parts(run.start), params=parts(run.params))
 
 
 def initial(init: Callable[[Key], Params], key: Key) -> Params:

@@ -48,9 +48,7 @@ def chunk_size(run: Run, units: int, team: Sequence[Worker] | None = None) -> in
     time. Another device than a CPU gets a power of two.
     """
     team = workers(run) if team is None else team
-    row, step = nbytes(run.start), unit_bytes(run)
-    if team[0].rule is not None:  # a device holds a part of each row
-        row, step = -(-row // len(team[0])), step - row + -(-row // len(team[0]))
+    row, step = _row_bytes(run, team[0]), unit_bytes(run, team[0])
     on_cpu = team[0].devices[0].platform == "cpu"
     most = min(_CACHE_BYTES // row, _MEMORY_BYTES // step) if on_cpu else _DEVICE_BYTES // step
     count = sum(map(across, team))
@@ -61,9 +59,14 @@ def chunk_size(run: Run, units: int, team: Sequence[Worker] | None = None) -> in
     return each * across(team[0])
 
 
-def unit_bytes(run: Run) -> int:
-    """The bytes that are reckoned with for the row of one unit and its step."""
-    return nbytes(run.start) + run.schedule.indices.shape[1] * example_bytes(run.problem, run.start)
+def unit_bytes(run: Run, worker: Worker) -> int:
+    """The bytes that are reckoned with for the row of one unit and its step, on one device of `worker`."""
+    return _row_bytes(run, worker) + run.schedule.indices.shape[1] * example_bytes(run.problem, run.start)
+
+
+def _row_bytes(run: Run, worker: Worker) -> int:
+    """The bytes of the row of one unit on one device, which has a part of it if parameters lie in parts."""
+    return nbytes(run.start) if worker.rule is None else -(-nbytes(run.start) // len(worker))
 
 
 def spread(work: Callable[[Any, Worker], Any], items: Sequence[Any], team: Sequence[Worker]) -> Iterator[Any]:

@@ -115,6 +115,18 @@ def test_the_setting_has_words_and_other_types_are_refused():
         cu.Forward(products="int8")
 
 
+def test_parameters_of_16_bits_refuse_products_that_would_change_nothing(tmp_path):
+    with jax.enable_x64(False):
+        data = cu.Dataset(np.ones((8, 3), np.float32), np.arange(8) % 2)
+        problem = cu.classification(cu.models.MLP(hidden=(4,), classes=2, dtype="bfloat16"), data)
+        run = cu.train(problem, cu.Recipe(epochs=1, batch_size=4), KEY)
+        method = cu.HessianFree(gather=NARROW)
+        for work in (lambda: method.prepare(run), lambda: method.store(run, tmp_path / "rows")):
+            with pytest.raises(cu.BadInput, match="changes nothing for parameters of 16 bits"):
+                work()
+    assert not (tmp_path / "rows").exists()
+
+
 def test_the_command_line_keeps_rows_of_each_precision_apart(tmp_path):
     place = tmp_path / "run"
     certunl("train", place, *SMALL)
