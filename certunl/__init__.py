@@ -67,9 +67,10 @@ from certunl.training.mesh import use_mesh
 from certunl.training.problem import Problem
 from certunl.training.recipe import Recipe
 from certunl.training.recording import record
-from certunl.training.run import Run, fit, train
+from certunl.training.run import Run
 from certunl.training.schedule import Schedule
 from certunl.training.supervised import binary, classification, multilabel, regression, sequence, supervised
+from certunl.training.training import fit, train
 
 __all__ = [
     "CG",

@@ -63,6 +63,7 @@ class Features:
     @classmethod
     def of(cls, run: Run) -> "Features":
         """The trained network of `run` without its last layer. Raises: BadInput if that is no dense layer."""
+        run.need_one_model("an extractor of features")
         losses, data = run.problem.losses, run.problem.data
         if not isinstance(losses, Supervised):
             raise BadInput(

@@ -17,9 +17,10 @@ from certunl.certificates.update import Unlearner, Update, declared
 from certunl.errors import BadInput, Diverged, typed_key
 from certunl.training.dataset import Dataset, check_data, end_to_end, rowwise
 from certunl.training.problem import Problem
-from certunl.training.run import Run, fit, retrained
-from certunl.training.schedule import draw
+from certunl.training.run import Run
+from certunl.training.schedule import schedule_of
 from certunl.training.supervised import wrong_labels
+from certunl.training.training import fit, retrained
 
 __all__ = ["audit_canaries"]
 
@@ -147,7 +148,7 @@ def _with(run: Run, extra: Dataset, key: Key, mislabelled: float) -> tuple[Probl
 def _trained(problem: Problem, run: Run, absent: np.ndarray, key: Key) -> Run:
     """A run trained with weight 0 for `absent`; its `schedule` is the one without this mask."""
     start_key, schedule_key = jax.random.split(key)
-    schedule = problem.numbered(draw(schedule_key, run.recipe, len(problem.data)))
+    schedule = schedule_of(problem, run.recipe, schedule_key)
     present = jnp.asarray(~np.isin(np.arange(len(problem.data)), absent))
     trained = fit(problem, run.recipe, problem.init(start_key), schedule.masked(~present[schedule.indices]))
     return replace(trained, present=present, schedule=schedule)

@@ -15,7 +15,8 @@ from certunl.certificates.certificate import Certificate, Release
 from certunl.certificates.guarantee import REPLAY
 from certunl.certificates.update import Update
 from certunl.errors import BadInput
-from certunl.training.run import Run, retrained
+from certunl.training.run import Run
+from certunl.training.training import retrained
 
 __all__ = ["audit_release", "audit_runs"]
 

@@ -13,13 +13,13 @@ from certunl.cli._words import Folder, Settings, listed, opened, say, seeded, un
 from certunl.datasets import plan_lines
 from certunl.errors import BadInput
 from certunl.folders import LOSSES, RunFolder, build, compose
-from certunl.planning import forecast
+from certunl.planning import forecast, replays
 from certunl.planning import plan as make_plan
 from certunl.report.console import progress
 from certunl.training.hosts import distributed as together
 from certunl.training.hosts import meet
 from certunl.training.mesh import own_devices
-from certunl.training.run import train as train_run
+from certunl.training.training import train as train_run
 
 __all__ = ["plan", "prepare", "train"]
 
@@ -64,7 +64,8 @@ def train(
 
     Args:
         folder: the run folder to make.
-        set: settings of the recipe, of the model, l2, or randomness (a seed, which turns on dropout in training).
+        set: settings of the recipe, of the model, l2, randomness (a seed, which turns on dropout in training), or
+            shards (the number of models, each with its part of the data, so that forgetting retrains few of them).
             data.NAME=VALUE is a setting of the data set, such as data.label=bought data.owner=user data.plan=plan.json
             for a table.
         features: another run folder, trained on public data: the model sees its network's features, kept in a copy.
@@ -146,7 +147,8 @@ def prepare(
 
 
 def plan(folder: Folder, /, topology: str | None = None, parameters: Literal["copied", "sharded"] = "copied") -> None:
-    """Prints what preparing, querying and retraining would cost here, and which is cheapest.
+    """Prints what preparing, querying and retraining would cost here, and which is cheapest. For models on shards it
+    prints how much of a training a request replays.
 
     Args:
         folder: the run folder.
@@ -159,5 +161,8 @@ def plan(folder: Folder, /, topology: str | None = None, parameters: Literal["co
         raise BadInput("--parameters sharded needs --topology, the chips on which they lie")
     run = RunFolder(folder).run
     with progress("timing a few steps of each" if topology is None else f"compiling for {topology}"):
-        costs = make_plan(run) if topology is None else forecast(run, topology, parameters=rule)
+        if topology is None:
+            costs = replays(run) if run.problem.sharded else make_plan(run)
+        else:
+            costs = forecast(run, topology, parameters=rule)
     say(str(costs))

@@ -12,6 +12,7 @@ from certunl.training.losses import bit_loss, bits_loss, softmax_loss, squared_l
 from certunl.training.modules import Supervised
 from certunl.training.problem import Dataset, Problem
 from certunl.training.provenance import known
+from certunl.training.sharding import sharded
 from certunl.training.supervised import binary, classification, multilabel, regression
 
 __all__ = ["described", "rebuilt"]
@@ -26,7 +27,7 @@ _LOSSES = {
 
 def described(problem: Problem) -> dict[str, Any] | None:
     """The settings of a problem of this library's own model and losses, ready for JSON; None for any other problem."""
-    losses = problem.losses
+    losses = problem.one.losses
     if type(losses) is not Supervised or not known(losses.model) or problem.frozen is not None:
         return None
     kind = next((name for name, (_, loss) in _LOSSES.items() if losses.output_loss is loss), None)
@@ -41,7 +42,8 @@ def described(problem: Problem) -> dict[str, Any] | None:
     except TypeError:  # a function in a setting
         return None
     of_model = {"name": names[type(losses.model)], "settings": settings}
-    return {"kind": kind, **of_model, "l2": float(losses.l2), "randomness": problem.randomness}
+    shards = {"shards": problem.shards} if problem.sharded else {}
+    return {"kind": kind, **of_model, "l2": float(losses.l2), "randomness": problem.randomness, **shards}
 
 
 def rebuilt(facts: dict[str, Any], data: Dataset) -> Problem:
@@ -51,4 +53,5 @@ def rebuilt(facts: dict[str, Any], data: Dataset) -> Problem:
     settings = {name: tuple(v) if isinstance(v, list) else v for name, v in facts["settings"].items()}
     settings["dtype"] = jnp.dtype(settings["dtype"]).type
     model = registry.build("models", facts["name"], **settings)
-    return _LOSSES[facts["kind"]][0](model, data, l2=facts["l2"], randomness=facts.get("randomness"))
+    problem = _LOSSES[facts["kind"]][0](model, data, l2=facts["l2"], randomness=facts.get("randomness"))
+    return sharded(problem, facts["shards"]) if "shards" in facts else problem

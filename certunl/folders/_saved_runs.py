@@ -45,7 +45,7 @@ def of_run(run: Run, data: bool) -> tuple[Params, dict[str, Any]]:
         "model": model,
         "unchecked": run.problem.data.unchecked,
         "recipe": recipe,
-        "provenance": {"origin": run.provenance.origin, "seal": run.provenance.seal},
+        "provenance": run.provenance.facts(),
         "data": digest(None, _on_host(run.problem.data)),
     }
 

@@ -109,7 +109,7 @@ def root_of(facts: dict[str, Any]) -> str:
 
 def write_run(path: Path, run: Run, settings: dict[str, Any], built: Built) -> None:
     """Writes everything that a run folder holds before its first request."""
-    provenance = {"origin": run.provenance.origin, "seal": run.provenance.seal}
+    provenance = run.provenance.facts()
     facts = {
         "format": FORMAT,
         "settings": settings,

@@ -16,7 +16,7 @@ from certunl.certificates.certificate import Release
 from certunl.certificates.secret import secret_key
 from certunl.certificates.update import Unlearner, declared
 from certunl.errors import BadInput, Diverged, Unavailable
-from certunl.folders._guarantees import noted, published
+from certunl.folders._guarantees import guarantee_of, noted, published
 from certunl.folders._writing import RETRAINING
 from certunl.folders.order import Entry, Order
 from certunl.folders.parts import RESTORE, number_of
@@ -157,7 +157,8 @@ class Line:
         facts = self.folder.releases.updates.save(name, update.params, facts, release.params)
         entries = self.folder.releases.applied(entries, facts)
         entries = self.folder.releases.finished(entries, rows)
-        after = {"run": self.run.minus(ids, update.params), "count": self.count + 1, "after": name}
+        run = self.run.minus(ids, update.params, replayed=update.guarantee.replayed)
+        after = {"run": run, "count": self.count + 1, "after": name}
         account = certificate.account.restarted() if certificate.guarantee.restores else certificate.account
         return entries, replace(self, **after, account=account, latest=self.folder.ledger.latest(), release=release)
 
@@ -188,9 +189,11 @@ def begin(folder: "RunFolder", name: str, maker: dict[str, Any]) -> Line:
     else:
         if not (updates.place / parts[-1]).exists():
             raise BadInput(f"updates/{parts[-1]} is gone, so the state of its line is unknown; {RESTORE}")
-        params = updates.arrays(parts[-1], ledger.leader(parts[-1]).facts["applied"]["arrays"])
+        facts = ledger.leader(parts[-1]).facts["applied"]
+        params = updates.arrays(parts[-1], facts["arrays"])
         every = folder.purged and maker["method"] == "retrain"  # only what is left may be trained on
-        run = folder.untrained.minus(ledger.forgotten(None if every else name), params)
+        replayed = not every and guarantee_of(facts).replayed
+        run = folder.untrained.minus(ledger.forgotten(None if every else name), params, replayed=replayed)
     return Line(
         folder=folder,
         name=name,

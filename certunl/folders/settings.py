@@ -20,6 +20,7 @@ from certunl.training import supervised
 from certunl.training.problem import Dataset, Problem
 from certunl.training.recipe import Recipe
 from certunl.training.run import Run
+from certunl.training.sharding import sharded
 
 __all__ = ["LOSSES", "Built", "build", "by_plan", "compose", "fingerprint"]
 
@@ -60,7 +61,7 @@ def compose(
     Args:
         dataset: the name of a data set in the registry, a file, a folder, or "package.module:function".
         model: the name of a model in the registry, or "package.module:Class".
-        pairs: words "name=value" that set fields of the recipe or the model, `l2` or `randomness`. A word
+        pairs: words "name=value" that set fields of the recipe or the model, `l2`, `randomness` or `shards`. A word
             "data.name=value" is a setting of the data set.
         limits: settings of the data set; None leaves a default.
         seed: decides the initial parameters, the batches and the replaced labels.
@@ -72,6 +73,7 @@ def compose(
     """
     chosen = registry.parse(pairs)
     of_data, l2, randomness = chosen.pop("data", {}), chosen.pop("l2", 0.0), chosen.pop("randomness", None)
+    shards = chosen.pop("shards", None)
     if not isinstance(of_data, dict) or "" in of_data:
         raise BadInput("data has settings of its own, such as data.label=bought; data=... has no meaning")
     of_data = {name: value for name, value in limits.items() if value is not None} | of_data
@@ -82,7 +84,7 @@ def compose(
     recipe = {name: chosen.pop(name) for name in list(chosen) if name in of_recipe}
     fields = settable(model)
     if unknown := sorted(chosen.keys() - fields):
-        names = ", ".join([*sorted(of_recipe), *fields, "l2", "randomness", "data.NAME"])
+        names = ", ".join([*sorted(of_recipe), *fields, "l2", "randomness", "shards", "data.NAME"])
         raise BadInput(f"there is no setting {unknown[0]!r}; settings are {names}")
     _check_precision(chosen.get("dtype"))
     if loss is not None and loss not in LOSSES:
@@ -97,6 +99,7 @@ def compose(
         **({} if loss is None else {"loss": loss}),
         "l2": l2,
         **({} if randomness is None else {"randomness": randomness}),
+        **({} if shards is None else {"shards": shards}),
         "recipe": dataclasses.asdict(registry.fill(Recipe, recipe, "Recipe")),
         "seed": seed,
     }
@@ -189,8 +192,10 @@ def _problem(settings: dict[str, Any], splits: Splits) -> Problem:
     if loss == "regression" and splits.plan is not None and splits.classes is not None:
         raise BadInput("by the plan of the data the labels are classes, and their numbers mean nothing to regression")
     if loss in LOSSES:
-        return getattr(supervised, loss)(model, splits.train, **of_problem)
-    return supervised.supervised(model, splits.train, _own_loss(loss), **of_problem)
+        problem = getattr(supervised, loss)(model, splits.train, **of_problem)
+    else:
+        problem = supervised.supervised(model, splits.train, _own_loss(loss), **of_problem)
+    return sharded(problem, settings["shards"]) if "shards" in settings else problem
 
 
 def fingerprint(run: Run, settings: dict[str, Any], built: Built, provenance: dict[str, str]) -> str:

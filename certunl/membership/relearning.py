@@ -10,7 +10,7 @@ from certunl.base import Key, Params
 from certunl.training.loop import follow
 from certunl.training.problem import Dataset
 from certunl.training.run import Run
-from certunl.training.schedule import draw
+from certunl.training.schedule import schedule_of
 
 __all__ = ["relearn_epochs", "relearnt"]
 
@@ -27,7 +27,7 @@ def relearnt(run: Run, params: Params, data: Dataset, key: Key, epochs: int, sto
     for epoch in range(epochs):
         if losses[-1].mean() <= stop_at:
             break
-        schedule = draw(jax.random.fold_in(key, epoch), recipe, len(data))
+        schedule = schedule_of(problem, recipe, jax.random.fold_in(key, epoch))
         params, _ = follow(problem, recipe, params, schedule)
         losses.append(np.asarray(problem.scores(params, problem.data).losses, np.float64))
     return np.stack(losses)

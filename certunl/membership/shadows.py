@@ -161,9 +161,11 @@ def train_shadows(
 def _beside(schedule: Schedule, inside: np.ndarray, first: int) -> Schedule:
     """The schedule with example `first` + j added to every batch that contains `inside[j]`, at the same weight.
 
-    The divisors do not change, because only half of all candidates are present in a model.
+    The divisors do not change, because only half of all candidates are present in a model. In a sharded schedule the
+    slots of a shard are extended as if they were a batch.
     """
-    indices, weights = np.asarray(schedule.indices), np.asarray(schedule.weights)
+    steps, shards = len(schedule), 1 if jnp.ndim(schedule.divisors) == 1 else schedule.divisors.shape[1]
+    indices, weights = (np.asarray(a).reshape(steps * shards, -1) for a in (schedule.indices, schedule.weights))
     there = np.isin(indices, inside) & (weights != 0)
     more = np.zeros((len(indices), int(there.sum(axis=1).max(initial=0))), indices.dtype)
     theirs = np.zeros(more.shape, weights.dtype)
@@ -171,7 +173,8 @@ def _beside(schedule: Schedule, inside: np.ndarray, first: int) -> Schedule:
     more[filled] = first + np.searchsorted(inside, indices[there])
     theirs[filled] = weights[there]
     wide = np.concatenate([indices, more], axis=1), np.concatenate([weights, theirs], axis=1)
-    return replace(schedule, indices=jnp.asarray(wide[0]), weights=jnp.asarray(wide[1]))
+    slots = [jnp.asarray(array.reshape(steps, -1)) for array in wide]
+    return replace(schedule, indices=slots[0], weights=slots[1])
 
 
 def _joined(a: Dataset, b: Dataset) -> Dataset:

@@ -37,6 +37,7 @@ class Checkpoint:
         Raises: Diverged as training does.
         """
         run.need_history("a checkpoint of training")
+        run.need_one_model("a checkpoint of training")
         first = jax.tree.map(lambda a: a[: len(run.schedule) - before], run.schedule)
         params, risks = jax.block_until_ready(followed(run.problem, run.recipe, run.start, first, progress))
         check_finite(risks, params, run.recipe)

@@ -74,6 +74,7 @@ def draw_steps(run: Run, retained: jax.Array, recipe: Recipe, noise: float, key:
 
     Raises: BadInput for parameters of 16 bits, which cannot hold a grid this fine.
     """
+    run.need_one_model("noise inside the steps")
     if any(jnp.finfo(leaf.dtype).bits < 32 for leaf in jax.tree.leaves(run.params)):
         raise BadInput("noise inside the steps needs parameters of float32 or float64; this model has 16 bits")
     rows = np.flatnonzero(retained)

@@ -32,6 +32,8 @@ def updated(
         cost: further entries of `Update.cost`.
         radius: radius of the ball. Default: the run's.
     """
+    if method != "retrain":
+        run.need_one_model(method)
     guarantee = guarantee or Guarantee(says=None, reference=REPLAY)
     if guarantee.reference == REPLAY and not run.history:  # nothing can be replayed
         guarantee = replace(guarantee, reference=AFRESH)

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from certunl.base import Key
+from certunl.base import Key, Params
 from certunl.certificates.guarantee import AFRESH, REPLAY, Guarantee
 from certunl.certificates.statement import Distance
 from certunl.certificates.update import Unlearner, Update
@@ -17,7 +17,9 @@ from certunl.training.chunks import Keeper, followed, foreign_states
 from certunl.training.loop import check_finite, replay
 from certunl.training.placing import like, spread_run
 from certunl.training.recipe import Recipe
-from certunl.training.run import Run, train
+from certunl.training.run import Run
+from certunl.training.sharding import holding, only, put_back
+from certunl.training.training import train
 
 __all__ = ["Retrain"]
 
@@ -31,6 +33,10 @@ class Retrain(Unlearner):
     parameters of the run nor its history, so it is also there for a run of `adopt`. Its model depends on the retained
     examples, the recipe and the key. The reference of its certificate is that same training, at distance 0. The
     distance of any other model from it measures the chance of start and batches as well, not forgetting alone.
+
+    Of a run with shards (`train(..., shards=S)`) it replays only the models whose shards hold some of the request. The
+    others stay as they are in the run, if its parameters are known to be those of training or of an earlier replay.
+    Otherwise all models are replayed.
 
     Args:
         afresh: the recipe of training afresh. Default: a replay, which needs the history of the run.
@@ -62,16 +68,37 @@ class Retrain(Unlearner):
                 "this run was adopted without the steps of its training, so nothing can be replayed; train afresh with "
                 "Retrain(afresh=Recipe(...)), also as the reference of evaluate"
             )
-        run, retained = spread_run(run), run.retained(request)
+        run, retained, cost = spread_run(run), run.retained(request), {}
         with Stopwatch() as watch:
-            if self.checkpoints is None:
-                params, risks = jax.block_until_ready(replay(run, retained))
+            if run.problem.sharded:
+                params, cost = self._of_shards(run, request, retained)
             else:
-                schedule = run.schedule.masked(~retained[run.schedule.indices])
-                params, risks = followed(run.problem, run.recipe, run.start, schedule, None, self.checkpoints)
+                params = self._replayed(run, retained)
         params = like(params, run.start)
+        return updated(run, params, watch, "retrain", self._exact(REPLAY), cost=self._cost(watch) | cost)
+
+    def _of_shards(self, run: Run, request: np.ndarray, retained: jax.Array) -> tuple[Params, dict[str, float]]:
+        """(the parameters of all models, of which those are replayed that may have changed; the cost)."""
+        gone, shards = ~np.asarray(retained), run.problem.shards
+        if run.provenance.ends(run.params, run.present):
+            gone = np.isin(np.arange(len(gone)), request)
+            touched = holding(run.schedule, shards, gone)
+        else:
+            touched = np.arange(shards)
+        params = run.params
+        if len(touched):
+            params = put_back(params, self._replayed(only(run, touched), retained), touched)
+        return params, {"shards": float(len(touched)), "share_of_training": len(touched) / shards}
+
+    def _replayed(self, run: Run, retained: jax.Array) -> Params:
+        """The parameters at the end of a replay. Raises: Diverged if they are not finite."""
+        if self.checkpoints is None:
+            params, risks = jax.block_until_ready(replay(run, retained))
+        else:
+            schedule = run.schedule.masked(~retained[run.schedule.indices])
+            params, risks = followed(run.problem, run.recipe, run.start, schedule, None, self.checkpoints)
         check_finite(risks, params, run.recipe)
-        return updated(run, params, watch, "retrain", self._exact(REPLAY), cost=self._cost(watch))
+        return params
 
     def _afresh(self, run: Run, request: np.ndarray, recipe: Recipe, key: Key) -> Update:
         """The update of training on the retained examples alone."""

@@ -73,6 +73,7 @@ class RewindToDelete(Unlearner):
     def _rewound(self, run: Run) -> int:
         """K, the number of steps after the checkpoint."""
         run.need_history("rewinding")
+        run.need_one_model("rewinding")
         total = len(run.schedule)
         rewound = total // 2 if self.steps is None else int(self.steps)
         if rewound > total:

@@ -1,10 +1,12 @@
 """What a run would cost, before it starts.
 
 costs          plan: the orders of evaluation and retraining, counted and timed on this machine
+shard_work     replays: the share of a training that a request replays, for models on shards
 topology       forecast: memory and arithmetic on TPUs that are not here, by compiling for them
 """
 
 from certunl.planning.costs import Order, Plan, plan
+from certunl.planning.shard_work import Replays, replays
 from certunl.planning.topology import Forecast, Program, forecast
 
-__all__ = ["Forecast", "Order", "Plan", "Program", "forecast", "plan"]
+__all__ = ["Forecast", "Order", "Plan", "Program", "Replays", "forecast", "plan", "replays"]

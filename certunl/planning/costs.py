@@ -19,7 +19,7 @@ from certunl.training.loop import follow
 from certunl.training.run import Run
 from certunl.training.workers import chunk_size, workers
 
-__all__ = ["Order", "Plan", "plan", "step_flops"]
+__all__ = ["Order", "Plan", "plan", "seconds_of", "step_flops"]
 
 _STEPS = 8
 """Number of steps of the schedule that are timed."""
@@ -104,6 +104,7 @@ def plan(run: Run, units: tuple[int, ...] | None = None) -> Plan:
         units: the units whose rows are planned (examples, or owners if the data have them); default: all.
     """
     run.need_history("a plan")
+    run.need_one_model("a plan of rows")
     owners, ids, whole = gathering.tracked(run, units)
     ids = ids[whole]
     steps, d = len(run.schedule), width(run.start)
@@ -156,10 +157,10 @@ def _timed(run: Run, owners: np.ndarray, busy: np.ndarray, chunk: int, queries: 
         lambda: ask(1),
         lambda: ask(queries),
     ]
-    return [_seconds(work) / few for work in works]
+    return [seconds_of(work) / few for work in works]
 
 
-def _seconds(work: Callable[[], Any]) -> float:
+def seconds_of(work: Callable[[], Any]) -> float:
     """The shortest of up to 20 runs, a fifth of a second in all."""
     jax.block_until_ready(work())  # compiles
     times: list[float] = []

@@ -105,6 +105,7 @@ def forecast(run: Run, topology: str, *, parameters: Any = None) -> Forecast:
     Raises: BadInput for a topology that libtpu does not know, and for inputs on the host; Unavailable without libtpu.
     """
     run.need_history("a plan")
+    run.need_one_model("a forecast")
     worker, hbm = _chips(topology)
     worker = replace(worker, rule=parameters)
     check_on_device(run.problem.data, worker)

@@ -34,6 +34,7 @@ def attribute(run: Run, query: Params) -> jax.Array:
     Source: Qiao et al. 2025, eq. 8, transposed (the adjoint recursion).
     """
     run.need_history("an attribution")
+    run.need_one_model("an attribution")
     shapes = [jax.tree.map(jnp.shape, tree) for tree in (query, run.params)]
     if shapes[0] != shapes[1]:
         raise BadInput(f"the query must have the shapes of the parameters, {shapes[1]}, got {shapes[0]}")

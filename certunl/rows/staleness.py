@@ -69,6 +69,7 @@ def measure_staleness(
     sampled request gives a finite c.
     """
     run.need_history("the staleness of rows")
+    run.need_one_model("the staleness of rows")
     method.check(run, prepared)
     if not (samples >= 1 and 0 < tolerance < math.inf):
         raise BadInput(f"samples must be at least 1 and tolerance above 0, got {samples} and {tolerance}")

@@ -5,7 +5,9 @@
     recipe         the settings of training
     schedule       the batches, drawn from a recipe; a deletion is a mask on them
     loop           step, follow, replay: a scan of one step along a schedule
-    run            Run, fit, train, retrained: a trained model and everything that determines it
+    run            Run: a trained model and everything that determines it
+    training       fit, train, retrained
+    sharding       several models on disjoint shards of the data, which are one model
     adoption       adopt: the run of a model that was trained elsewhere, without a history
     recording      record: the schedule of one's own loop
     continuing     further training of a run
@@ -27,9 +29,10 @@ A custom problem consists of two functions and the data:
 
 from certunl.training.problem import Dataset, Problem, Scores
 from certunl.training.recipe import Recipe
-from certunl.training.run import Run, fit, retrained, train
+from certunl.training.run import Run
 from certunl.training.schedule import Schedule
 from certunl.training.supervised import classification, regression
+from certunl.training.training import fit, retrained, train
 
 __all__ = [
     "Dataset",

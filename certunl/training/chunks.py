@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from certunl.base import Params, Progress, digest, reporter
-from certunl.training.loop import follow, step
+from certunl.training.loop import begin, follow, step
 from certunl.training.placing import like as placed_like
 from certunl.training.problem import Problem
 from certunl.training.recipe import Recipe
@@ -73,7 +73,7 @@ def followed(
     if progress is None and checkpoints is None:
         return follow(problem, recipe, start, schedule)
     schedule = jax.tree.map(np.asarray, problem.numbered(schedule))
-    done, state, risks = 0, recipe.begin(start), np.zeros(0)
+    done, state, risks = 0, begin(problem, recipe, start), np.zeros(0)
     if checkpoints is not None:
         done, arrays = checkpoints.begin(identity(problem, recipe, start, schedule, state))
         if done:

@@ -23,6 +23,7 @@ def continuation(
 
     The rate is `learning_rate`, by default the rate of the run's last step (`Run.rates`).
     """
+    run.need_one_model("further training")
     rate = run.rates[1] if learning_rate is None else learning_rate
     recipe = replace(run.recipe, epochs=epochs, learning_rate=rate, decay=1.0)
     schedule = draw(key, recipe, len(rows))

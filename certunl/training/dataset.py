@@ -128,7 +128,7 @@ def automatic(tree: Any) -> Any:
     """
 
     def one(leaf: Any) -> Any:
-        place = leaf.sharding if isinstance(leaf, jax.Array) else None
+        place = leaf.sharding if isinstance(leaf, jax.Array) and not isinstance(leaf, Tracer) else None
         if not isinstance(place, NamedSharding) or AxisType.Explicit not in place.mesh.axis_types:
             return leaf
         devices: Any = place.mesh.devices

@@ -22,7 +22,8 @@ def described(run: "Run") -> str:
     It needs no values of arrays, so that it also describes a run whose arrays are traced or left out.
     """
     steps = _length(run.schedule.indices)
-    counts = [f"{_model(run.problem.losses)} of {sized(run.params)}", f"{_length(run.present):,} examples"]
+    models = f"{run.problem.shards} shards of " if run.problem.sharded else ""
+    counts = [f"{models}{_model(run.problem.one.losses)} of {sized(run.params)}", f"{_length(run.present):,} examples"]
     if forgotten := _forgotten(run.present):
         counts[-1] += f" ({forgotten:,} forgotten)"
     counts.append(f"{steps:,} steps" if steps else "adopted without its steps")

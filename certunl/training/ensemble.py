@@ -14,11 +14,11 @@ from certunl.errors import BadInput, Diverged, typed_key, whole
 from certunl.training.chunks import Keeper, identity
 from certunl.training.coupling import coupled
 from certunl.training.kernels import kernels_first
-from certunl.training.loop import step
+from certunl.training.loop import begin, step
 from certunl.training.mesh import Worker, check_on_device, fetched, home_of
 from certunl.training.recipe import Recipe
 from certunl.training.run import Run
-from certunl.training.schedule import Schedule, draw
+from certunl.training.schedule import Schedule, schedule_of
 from certunl.training.workers import chunk_size, spread, workers
 
 __all__ = ["ensemble", "retrainings", "seeds"]
@@ -104,7 +104,7 @@ def ensemble(
     copies = {}
     done, blocks = 0, []
     if checkpoints is not None:
-        same = identity(run.problem, run.recipe, run.start, run.schedule, run.recipe.begin(run.start))
+        same = identity(run.problem, run.recipe, run.start, run.schedule, begin(run.problem, run.recipe, run.start))
         done, leaves = checkpoints.begin(digest([same, apart], (present, starts, schedules)))
         blocks = [jax.tree.unflatten(jax.tree.structure(run.params), leaves)] if done else []
     # the last part repeats its last model, so that all parts have one shape and one compiled program
@@ -150,13 +150,9 @@ def seeds(run: Run, keys: Sequence[Key]) -> tuple[Params, Schedule]:
         typed_key(key)
     pairs = [jax.random.split(key) for key in keys]
     starts = [run.problem.init(start) for start, _ in pairs]
-    schedules = [run.problem.numbered(draw(batches, run.recipe, len(run.problem.data))) for _, batches in pairs]
+    schedules = [schedule_of(run.problem, run.recipe, batches) for _, batches in pairs]
     width = max(schedule.indices.shape[1] for schedule in schedules)  # Poisson batches differ in size
-
-    def wide(leaf: jax.Array) -> jax.Array:
-        return jnp.pad(leaf, [(0, 0), (0, width - leaf.shape[1])]) if leaf.ndim == 2 else leaf
-
-    return stacked(starts), stacked([jax.tree.map(wide, schedule) for schedule in schedules])
+    return stacked(starts), stacked([schedule.padded(width) for schedule in schedules])
 
 
 @partial(jax.jit, static_argnames="apart")
@@ -184,7 +180,7 @@ def _together(
 
     if starts is None:
         starts = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (models, *leaf.shape)), run.start)
-    states = jax.tree.map(lambda leaf: outputs_first(leaf, 1), jax.vmap(run.recipe.begin)(starts))
+    states = jax.tree.map(lambda leaf: outputs_first(leaf, 1), jax.vmap(partial(begin, problem, run.recipe))(starts))
     (params, _), risks = jax.lax.scan(body, states, batches)
     return jax.tree.map(lambda leaf: outputs_last(leaf, 1), params), risks
 

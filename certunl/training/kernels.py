@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from certunl.training.problem import Problem
 from certunl.training.programs import again, evaluated, inside, is_one, of_inside
+from certunl.training.shards import ShardLosses
 
 __all__ = ["kernels_first"]
 
@@ -26,6 +27,8 @@ def kernels_first(problem: Problem) -> Problem:
     for a function that is traced. Products inside custom derivatives, `while` and `cond`, and inside scans since JAX
     0.12, stay as they are.
     """
+    if isinstance(problem.losses, ShardLosses):
+        return replace(problem, losses=replace(problem.losses, one=kernels_first(problem.one).losses))
     losses: Losses = problem.losses
 
     def same(params: Any, batch: Any) -> jax.Array:

@@ -1,5 +1,6 @@
 """The one training loop, a scan of one step along a schedule. Retraining and replay use it, rows differentiate it."""
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
     from certunl.training.run import Run
 
 
-__all__ = ["check_finite", "follow", "operations", "replay", "step"]
+__all__ = ["begin", "check_finite", "follow", "operations", "replay", "step"]
+
+
+def begin(problem: Problem, recipe: Recipe, start: Params) -> Any:
+    """The loop's state before the first step: the parameters and the optimizer's memory, of each shard its own."""
+    return jax.vmap(recipe.begin)(start) if problem.sharded else recipe.begin(start)
 
 
 def step(problem: Problem, recipe: Recipe, state: Any, slot: Schedule, presence: jax.Array) -> tuple[Any, jax.Array]:
@@ -30,6 +36,8 @@ def step(problem: Problem, recipe: Recipe, state: Any, slot: Schedule, presence:
     """
     if problem.randomness is not None and slot.numbers is None:
         raise BadInput("random losses need the number of each step; use problem.numbered(schedule)")
+    if problem.sharded:
+        return _step_of_shards(problem.one, recipe, state, slot, presence)
     params, memory = state
     direction, sign = recipe.direction(params)
     divisor = slot.divisors
@@ -52,6 +60,22 @@ def step(problem: Problem, recipe: Recipe, state: Any, slot: Schedule, presence:
     return (params, memory), risk
 
 
+def _step_of_shards(
+    problem: Problem, recipe: Recipe, states: Any, slot: Schedule, presence: jax.Array
+) -> tuple[Any, jax.Array]:
+    """A step of each shard's model on the slots of its shard, and the mean of the risks."""
+    shards = len(slot.divisors)
+    indices, weights, presence = (a.reshape(shards, -1) for a in (slot.indices, slot.weights, presence))
+    own = replace(slot, indices=indices, weights=weights)
+    alike = Schedule(indices=0, weights=0, rates=None, divisors=0)
+
+    def one(state: Any, slot: Schedule, presence: jax.Array) -> tuple[Any, jax.Array]:
+        return step(problem, recipe, state, slot, presence)
+
+    states, risks = jax.vmap(one, in_axes=(0, alike, 0))(states, own, presence)
+    return states, jnp.mean(risks)
+
+
 @partial(jax.jit, static_argnames=("recipe",))
 def follow(problem: Problem, recipe: Recipe, start: Params, schedule: Schedule) -> tuple[Params, jax.Array]:
     """(final parameters, risk of each batch before its step f[t]): training from `start`, as one XLA program."""
@@ -59,7 +83,7 @@ def follow(problem: Problem, recipe: Recipe, start: Params, schedule: Schedule) 
     def body(state: Any, row: Schedule) -> tuple[Any, jax.Array]:
         return step(problem, recipe, state, row, jnp.ones_like(row.weights))
 
-    (params, _), risks = jax.lax.scan(body, recipe.begin(start), problem.numbered(schedule))
+    (params, _), risks = jax.lax.scan(body, begin(problem, recipe, start), problem.numbered(schedule))
     return params, risks
 
 

@@ -17,6 +17,7 @@ from certunl.training.dataset import Dataset, automatic, check_data, rowwise
 from certunl.training.host import OnHost
 from certunl.training.modules import said
 from certunl.training.scores import KINDS, Scores, check_shapes, scored
+from certunl.training.shards import ShardInit, ShardLosses
 
 __all__ = ["Dataset", "Problem", "Scores"]
 
@@ -51,6 +52,24 @@ class Problem:
     def __post_init__(self) -> None:
         one_of((None, *KINDS), kind=self.kind)
         whole("without random losses", least=0, most=2**31 - 1, randomness=self.randomness)
+
+    @property
+    def sharded(self) -> bool:
+        """Whether several models are trained, each on a shard of the examples of its own."""
+        return isinstance(self.losses, ShardLosses)
+
+    @property
+    def shards(self) -> int:
+        """The number of models, each of which has a shard of the examples of its own; 1 without shards."""
+        return self.losses.shards if isinstance(self.losses, ShardLosses) else 1
+
+    @property
+    def one(self) -> "Problem":
+        """The problem of one model, on all the data."""
+        if not isinstance(self.losses, ShardLosses):
+            return self
+        init = self.init.one if isinstance(self.init, ShardInit) else self.init
+        return replace(self, init=init, losses=self.losses.one)
 
     def batch(self, indices: jax.Array, number: jax.Array | None = None) -> Dataset:
         """The examples of step `number` of training, with their ids and keys if the losses are random."""
@@ -143,7 +162,7 @@ class Problem:
     @property
     def unchecked(self) -> tuple[str, ...]:
         """Conditions that the model and the data declare unchecked, in words. Every certificate names them."""
-        of_model = getattr(getattr(self.losses, "model", None), "unchecked", ())
+        of_model = getattr(getattr(self.one.losses, "model", None), "unchecked", ())
         own = (() if self.frozen is None else (_FROZEN,)) + ((_CHANGED,) if self.data.on_host else ())
         return tuple(dict.fromkeys((*of_model, *self.data.unchecked, *own)))
 

@@ -1,7 +1,7 @@
 """Where a run comes from: its start and its schedule, its model and its losses."""
 
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -37,10 +37,13 @@ class Provenance:
     Args:
         origin: where they come from, in words, if they were given.
         seal: the digest of the arrays that the code drew; empty if they were given.
+        end: the digest of parameters of shards at the end of the training, and of the examples that it had; empty if
+            not known.
     """
 
     origin: str = ""
     seal: str = ""
+    end: str = ""
     _same: tuple[Any, ...] = ()  # weak references to arrays of the right digest, which need not be computed again
 
     # Compiled programs do not depend on it. It is metadata of a pytree, so a difference would compile them again.
@@ -50,14 +53,26 @@ class Provenance:
     def __hash__(self) -> int:
         return 0
 
+    def facts(self) -> dict[str, str]:
+        """The fields by name, for JSON. Runs without shards have no `end`."""
+        return {"origin": self.origin, "seal": self.seal, **({"end": self.end} if self.end else {})}
+
     def __reduce__(self) -> Any:
-        return Provenance, (self.origin, self.seal)
+        return Provenance, (self.origin, self.seal, self.end)
 
     @classmethod
     def drawn(cls, start: Params, schedule: Schedule) -> "Provenance":
         """That of a start and a schedule that the code has just drawn."""
         leaves = jax.tree.leaves((start, schedule))
         return cls(seal=digest(None, leaves), _same=tuple(map(weakref.ref, leaves)))
+
+    def ended(self, params: Params, present: Any) -> "Provenance":
+        """The same, and `params` are the end of the training on the examples of `present`."""
+        return replace(self, end=digest(None, (params, present)))
+
+    def ends(self, params: Params, present: Any) -> bool:
+        """Whether `params` are the end of the training on the examples of `present`, as far as it is known."""
+        return bool(self.end) and self.end == digest(None, (params, present))
 
     def unchecked(self, start: Params, schedule: Schedule) -> tuple[str, ...]:
         """The conditions on `start` and `schedule` that nobody checked, in words."""
@@ -92,7 +107,7 @@ def own(problem: Problem, recipe: Recipe) -> bool:
     A module, an initializer, a loss function or an optax transformation of the user's may hold data, such as the
     outputs of an earlier model. So may a class derived from one of the library's.
     """
-    init, losses = problem.init, problem.losses
+    init, losses = problem.one.init, problem.one.losses
     return (
         type(problem) is Problem
         and problem.frozen is None

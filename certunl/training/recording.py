@@ -14,9 +14,10 @@ from certunl.errors import BadInput, positive, scalar
 from certunl.training.arrays import as_array, check_kind
 from certunl.training.problem import Problem
 from certunl.training.recipe import Recipe
-from certunl.training.run import Run, fit
+from certunl.training.run import Run
 from certunl.training.schedule import Schedule
 from certunl.training.starting import fitting
+from certunl.training.training import fit
 
 __all__ = ["Record", "record"]
 

@@ -30,6 +30,9 @@ class Risk:
 
     run: Run
 
+    def __post_init__(self) -> None:
+        self.run.need_one_model("this method")
+
     def visited(self) -> jax.Array:
         """bool[n]: the examples that the schedule visits, and all examples if the run has no history."""
         schedule = self.run.schedule

@@ -1,31 +1,22 @@
 """A trained model and everything that determines it."""
 
-import logging
 from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import struct
-from optax.projections import projection_l2_ball
 
-from certunl.base import Key, Params, Progress
-from certunl.errors import BadInput, Diverged, typed_key
-from certunl.training.chunks import Keeper, followed, foreign_states
-from certunl.training.dataset import automatic, placed
+from certunl.base import Params
+from certunl.errors import BadInput, typed_key
 from certunl.training.describing import described
-from certunl.training.direction import warn_of_two_rates
-from certunl.training.loop import check_finite, replay
-from certunl.training.placing import beside, initial, like, spread_out
 from certunl.training.problem import Problem
-from certunl.training.provenance import Provenance, of_parts, own
+from certunl.training.provenance import Provenance, of_parts
 from certunl.training.recipe import Recipe
-from certunl.training.schedule import Schedule, draw
-from certunl.training.starting import check_parts, explained, fitting
+from certunl.training.schedule import Schedule
 
-__all__ = ["Run", "fit", "retrained", "train"]
+__all__ = ["Run"]
 
 
 @struct.dataclass
@@ -86,9 +77,20 @@ class Run:
         words = (*of_parts(self.problem, self.recipe), *self.provenance.unchecked(self.start, self.schedule))
         return tuple(dict.fromkeys(words))
 
-    def minus(self, request: Any, params: Params) -> "Run":
-        """The run after the deletion of `request`, with the un-noised parameters `params`. The next request uses it."""
-        return replace(self, params=params, present=self.retained(self.check(request)))
+    def minus(self, request: Any, params: Params, *, replayed: bool = False) -> "Run":
+        """The run after the deletion of `request`, with the un-noised parameters `params`. The next request uses it.
+
+        With `replayed` they are those of `Retrain`. Then the next retraining of shards goes on from them.
+        """
+        present = self.retained(self.check(request))
+        ended = replayed and self.problem.sharded
+        provenance = self.provenance.ended(params, present) if ended else self.provenance
+        return replace(self, params=params, present=present, provenance=provenance)
+
+    def need_one_model(self, what: str) -> None:
+        """Raises BadInput for a sharded problem. `what` names the work on the parameters of one model."""
+        if self.problem.sharded:
+            raise BadInput(f"{what} works on one model, and this run has {self.problem.shards} shards; use Retrain")
 
     def retained(self, request: np.ndarray) -> jax.Array:
         """bool[n]: the examples that are present and not in `request` (as `check` returns it)."""
@@ -120,122 +122,3 @@ class Run:
         if len(ids) == present.sum():
             raise BadInput("the request names every remaining example and retains none; delete the model instead")
         return ids.astype(np.int32)
-
-
-def fit(
-    problem: Problem,
-    recipe: Recipe,
-    start: Params,
-    schedule: Schedule,
-    *,
-    origin: str = "",
-    progress: Progress | None = None,
-    checkpoints: Keeper | None = None,
-) -> Run:
-    """The run that training from `start` along `schedule` gives. Step sizes are the schedule's rates.
-
-    It takes over a loop of your own: log its batches as a schedule, at rate 1 for an Optax optimizer that holds its own
-    rate, and `HessianFree` is exact for it. `record` logs them, and compares the end of the replay with that of yours.
-
-    A start or a schedule that depends on the forgotten examples makes every statement about forgetting them false. So
-    no certificate about this run is PROVED. Those about a run of `train` may be, which draws both.
-
-    Args:
-        problem: the losses and the data.
-        recipe: the settings of a step. Its settings of a schedule (learning_rate, decay, epochs, batch_size, batches)
-            do not change this training.
-        start: the initial parameters, a pytree of arrays.
-        schedule: the mini-batches, their weights and step sizes.
-        origin: where start and schedule come from, in words, such as "weights learnt on public data, batches in random
-            order". Certificates repeat it under `unchecked`.
-        progress: called with (steps done, steps in all) about a hundred times, and with the loss of the last batch if
-            it has a third parameter; None reports nothing.
-        checkpoints: as in `train`.
-
-    Raises: BadInput for unusable data, losses or schedule; Diverged if the loss becomes NaN or infinite.
-    """
-    if not isinstance(origin, str):
-        raise BadInput(f"origin says in words where start and schedule come from, got {type(origin).__name__}")
-    check_parts(problem, recipe)
-    return _fitted(problem, recipe, start, schedule, progress, checkpoints, origin)
-
-
-def _fitted(
-    problem: Problem,
-    recipe: Recipe,
-    start: Params,
-    schedule: Schedule,
-    progress: Progress | None,
-    checkpoints: Keeper | None,
-    origin: str | None,
-) -> Run:
-    """`fit`, where None for `origin` says that the code has drawn start and schedule."""
-    problem = replace(problem, data=placed(problem.data))
-    schedule = automatic(jax.tree.map(jnp.asarray, schedule))
-    if not len(schedule):
-        raise BadInput("the schedule has no step; give at least one, or use adopt(problem, params) for a trained model")
-    schedule = problem.numbered(schedule)
-    start = spread_out(fitting(spread_out(start, problem.data), problem))
-    problem = replace(problem, data=beside(problem.data, start))
-    problem.check(start)
-    schedule.check(len(problem.data))
-    warn_of_two_rates(recipe.optimizer, start, schedule.rates)
-    if recipe.radius is not None and (norm := float(optax.tree.norm(start))) > recipe.radius:
-        logging.getLogger("certunl").warning(
-            "the initial parameters have norm %.4g, outside the ball of radius %g; the first step projects them onto "
-            "the ball",
-            norm,
-            recipe.radius,
-        )
-    params, risks = followed(problem, recipe, start, schedule, progress, checkpoints)
-    params = like(params, start)
-    try:
-        check_finite(risks, params, recipe)
-    except Diverged as error:
-        raise explained(error, problem, start, schedule) from None
-    present = jnp.ones(len(problem.data), bool)
-    provenance = Provenance.drawn(start, schedule) if origin is None else Provenance(origin.strip())
-    return Run(problem, recipe, start, schedule, params, present, provenance, risks)
-
-
-def train(
-    problem: Problem,
-    recipe: Recipe,
-    key: Key,
-    *,
-    progress: Progress | None = None,
-    checkpoints: Keeper | None = None,
-) -> Run:
-    """The run that training gives with initial parameters and a schedule drawn from `key`.
-
-    Args:
-        problem: the initializer, the losses and the data.
-        recipe: the settings of the schedule and of a step.
-        key: draws the initial parameters and the mini-batches.
-        progress: called with (steps done, steps in all) about a hundred times, and with the loss of the last batch if
-            it has a third parameter; None reports nothing.
-        checkpoints: `Checkpoints(folder)`, so that the same call goes on after a kill, with the same result to the bit.
-            Default: none.
-
-    Raises: the errors of `fit`; BadInput if the checkpoints are those of another training.
-    """
-    typed_key(key)
-    check_parts(problem, recipe)
-    # parts from outside are still named after they were replaced by others
-    checked = own(problem, recipe) and not foreign_states(checkpoints)
-    origin = None if checked else "drawn by parts that are not all certunl's own"
-    start_key, schedule_key = jax.random.split(key)
-    schedule = draw(schedule_key, recipe, len(problem.data))
-    return _fitted(problem, recipe, initial(problem.init, start_key), schedule, progress, checkpoints, origin)
-
-
-def retrained(run: Run, request: Any) -> Params:
-    """The parameters of retraining without `request` and without all examples forgotten before.
-
-    They are projected onto the ball if the recipe has one.
-    Raises: the errors of `Run.check`; Diverged if the loss becomes NaN or infinite.
-    """
-    run.need_history("a replay of training")
-    params, risks = replay(run, run.retained(run.check(request)))
-    check_finite(risks, params, run.recipe)
-    return params if run.recipe.radius is None else projection_l2_ball(params, run.recipe.radius)

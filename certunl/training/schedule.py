@@ -1,7 +1,7 @@
 """The mini-batch, example weights and step size of every training step."""
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,10 @@ from certunl.base import Key
 from certunl.errors import BadInput
 from certunl.training.recipe import Recipe
 
-__all__ = ["Schedule", "draw"]
+if TYPE_CHECKING:
+    from certunl.training.problem import Problem
+
+__all__ = ["Schedule", "draw", "schedule_of"]
 
 
 @struct.dataclass
@@ -24,7 +27,8 @@ class Schedule:
         weights: f[t, b], the weight of each slot: any real numbers, 0 for padding.
         rates: f[t], the step sizes.
         divisors: f[t], the number by which each batch's weighted sum is divided; by default the number of its slots
-            with nonzero weight. `without` keeps the divisors: forgetting changes the sum and not its divisor.
+            with nonzero weight. `without` keeps the divisors: forgetting changes the sum and not its divisor. Of a
+            sharded problem f[t, s]: the slots of a step are those of the first shard, then those of the second, ...
         numbers: i32[t], the number of each step, from which the keys of random losses follow. None: 0, 1, 2, ...
     """
 
@@ -62,9 +66,14 @@ class Schedule:
         """
         if not self.weights.size:
             return self
-        stays = jnp.argmax((~gone & (self.weights != 0)).ravel())
-        indices = jnp.where(gone, self.indices.ravel()[stays], self.indices)
-        return replace(self, indices=indices, weights=jnp.where(gone, 0, self.weights))
+        shards = self.divisors.shape[1] if jnp.ndim(self.divisors) == 2 else 1
+        apart = (len(self), shards, -1)
+        stays = jnp.moveaxis((~gone & (self.weights != 0)).reshape(apart), 1, 0).reshape(shards, -1)
+        slots = jnp.moveaxis(self.indices.reshape(apart), 1, 0).reshape(shards, -1)
+        one = jnp.take_along_axis(slots, jnp.argmax(stays, axis=1)[:, None], axis=1)[:, 0]  # of each shard
+        one = jnp.where(jnp.any(stays, axis=1), one, one[jnp.argmax(jnp.any(stays, axis=1))])
+        filler = jnp.repeat(one, self.indices.shape[1] // shards)
+        return replace(self, indices=jnp.where(gone, filler, self.indices), weights=jnp.where(gone, 0, self.weights))
 
     def numbered(self, first: int = 0) -> "Schedule":
         """The same schedule with the numbers first, first + 1, ... unless it has some."""
@@ -75,12 +84,18 @@ class Schedule:
         if (self.numbers is None) != (later.numbers is None):
             return self.numbered().then(later.numbered(len(self)))
         width = max(self.indices.shape[1], later.indices.shape[1])
+        return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), self.padded(width), later.padded(width))
 
-        def joined(a: jax.Array, b: jax.Array) -> jax.Array:
-            wide = [jnp.pad(x, ((0, 0), (0, width - x.shape[1]))) if jnp.ndim(x) == 2 else x for x in (a, b)]
-            return jnp.concatenate(wide)
+    def padded(self, width: int) -> "Schedule":
+        """The same schedule with `width` slots a step. New ones have weight 0, and stand at the end of each shard."""
+        shards = self.divisors.shape[1] if jnp.ndim(self.divisors) == 2 else 1
 
-        return jax.tree.map(joined, self, later)
+        def wide(slots: jax.Array) -> jax.Array:
+            apart = slots.reshape(len(slots), shards, -1)
+            more = width // shards - apart.shape[2]
+            return jnp.pad(apart, ((0, 0), (0, 0), (0, more))).reshape(len(slots), -1)
+
+        return replace(self, indices=wide(self.indices), weights=wide(self.weights))
 
     def check(self, examples: int) -> None:
         """Raises BadInput if shapes disagree, a weighted slot names no example, or a rate or weight is not finite."""
@@ -90,7 +105,9 @@ class Schedule:
                 f"indices and weights of a schedule must have the same shape [t, b], got {np.shape(self.indices)} and "
                 f"{np.shape(self.weights)}"
             )
-        if steps != np.shape(self.indices)[:1] or np.shape(self.divisors) != steps:
+        shards = np.shape(self.divisors)[1:]
+        fits = not shards or (len(shards) == 1 and shards[0] > 0 and np.shape(self.indices)[1] % shards[0] == 0)
+        if steps != np.shape(self.indices)[:1] or np.shape(self.divisors)[:1] != steps or not fits:
             raise BadInput(
                 f"a schedule of {len(self)} steps needs {len(self)} rates and divisors, got shapes {steps} and "
                 f"{np.shape(self.divisors)}"
@@ -107,7 +124,13 @@ class Schedule:
             raise BadInput("the rates and weights of a schedule must be finite, got NaN or infinity")
 
 
-def draw(key: Key, recipe: Recipe, examples: int) -> Schedule:
+def schedule_of(problem: "Problem", recipe: Recipe, key: Key) -> Schedule:
+    """The schedule that training draws from `key` for the examples of `problem`, in shards if it has some."""
+    data, shards = problem.data, problem.shards if problem.sharded else 0
+    return problem.numbered(draw(key, recipe, len(data), shards=shards, owners=data.owners))
+
+
+def draw(key: Key, recipe: Recipe, examples: int, *, shards: int = 0, owners: Any = None) -> Schedule:
     """A schedule of ceil(n/b) steps an epoch, drawn in one of three ways (`recipe.batches`).
 
     * "equal": a fresh permutation each epoch, cut into batches whose sizes differ by at most one. The shorter ones are
@@ -116,23 +139,55 @@ def draw(key: Key, recipe: Recipe, examples: int) -> Schedule:
     * "poisson": each example is in each batch independently with probability b/n, and the divisor is b. Removing
       examples commutes with this sampling. So a replay without some examples has the distribution of a fresh run
       without them at the same sampling rate, divisor and number of steps.
+
+    Args:
+        shards: S. The units, which are owners or examples without owners, are dealt in random order to S shards. Each
+            shard has batches of its own in every step. 0: there are no shards.
+        owners: i32[n], the owner of each example, for shards.
     """
-    n, b = examples, min(recipe.batch_size, examples)
-    per_epoch = -(-n // b)
-    steps = per_epoch * recipe.epochs
     generator = np.random.default_rng(np.asarray(jax.random.key_data(key)).tolist())
+    most = -(-examples // max(shards, 1))
+    b = min(recipe.batch_size, most)
+    per_epoch = -(-most // b)
+    rates = recipe.learning_rate * recipe.decay ** np.arange(per_epoch * recipe.epochs)
+    if not shards:
+        indices, weights, divisors = _slots(*_batches(generator, recipe, np.arange(examples), b, per_epoch), b)
+        return Schedule(*map(jnp.asarray, (indices, weights, rates, divisors)))
+    if owners is not None and recipe.batches == "fixed":
+        raise BadInput('owners make shards of different sizes, so their batches cannot be "fixed"; use "equal"')
+    units = np.arange(examples) if owners is None else np.unique(np.asarray(owners), return_inverse=True)[1].ravel()
+    place = np.empty(units.max() + 1, int)
+    place[generator.permutation(len(place))] = np.arange(len(place)) % shards
+    members = [np.flatnonzero(place[units] == shard) for shard in range(shards)]
+    batches = [_batches(generator, recipe, rows, min(b, len(rows)), per_epoch) for rows in members]
+    width = max(len(row) for rows, _ in batches for row in rows)
+    parts = [_slots(rows, divisors, width) for rows, divisors in batches]
+    indices, weights = (np.concatenate([part[i] for part in parts], axis=1) for i in (0, 1))
+    return Schedule(*map(jnp.asarray, (indices, weights, rates, np.stack([part[2] for part in parts], axis=1))))
+
+
+def _batches(
+    generator: np.random.Generator, recipe: Recipe, members: np.ndarray, b: int, per_epoch: int
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """(the examples of each batch, the divisors), for batches of `members`."""
+    n, steps = len(members), per_epoch * recipe.epochs
+    if not n:  # more shards than units
+        return [members] * steps, np.zeros(steps)
     if recipe.batches == "poisson":
         sizes = generator.binomial(n, b / n, size=steps)
         rows = [generator.choice(n, size=size, replace=False, shuffle=False) for size in sizes]
-        divisors = np.full(steps, b)
-    else:
-        cuts = np.linspace(0, n, per_epoch + 1).round().astype(int)
-        if recipe.batches == "fixed":
-            cuts = np.minimum(np.arange(per_epoch + 1) * b, n)
-        rows = [row for _ in range(recipe.epochs) for row in np.split(generator.permutation(n), cuts[1:-1])]
-        sizes = divisors = np.array([len(row) for row in rows])
-    weighted = np.arange(max(b, sizes.max())) < sizes[:, None]
+        return [members[row] for row in rows], np.full(steps, b)
+    cuts = np.linspace(0, n, per_epoch + 1).round().astype(int)
+    if recipe.batches == "fixed":
+        cuts = np.minimum(np.arange(per_epoch + 1) * b, n)
+    rows = [row for _ in range(recipe.epochs) for row in np.split(generator.permutation(n), cuts[1:-1])]
+    return [members[row] for row in rows], np.array([len(row) for row in rows])
+
+
+def _slots(rows: list[np.ndarray], divisors: np.ndarray, width: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(indices i32[t, b], weights f[t, b], divisors f[t]), with at least `width` slots."""
+    sizes = np.array([len(row) for row in rows])
+    weighted = np.arange(max(width, sizes.max())) < sizes[:, None]
     indices = np.zeros(weighted.shape, np.int32)
     indices[weighted] = np.concatenate(rows)
-    rates = recipe.learning_rate * recipe.decay ** np.arange(steps)
-    return Schedule(*(jnp.asarray(a) for a in (indices, weighted.astype(float), rates, divisors.astype(float))))
+    return indices, weighted.astype(float), divisors.astype(float)

@@ -105,6 +105,7 @@ def block(
     and the sums keep their own type.
     """
     run.need_history("the derivative of training")
+    run.need_one_model("the derivative of training")
     state = run.recipe.begin(run.start)
     floats = [leaf for leaf in jax.tree.leaves(state) if _floating(leaf)]
     tangents = [jnp.zeros((units.size, *outputs_first(leaf).shape), leaf.dtype) for leaf in floats]
@@ -148,8 +149,8 @@ def adjoint(run: Run, owners: jax.Array, queries: Params, count: int) -> jax.Arr
     l_T = q, l_t = (dF_t/ds)' l_{t+1}, and every unit in the batch of step t adds −(dF_t/dpresence)' l_{t+1} to its
     product. About √T states are stored, one at the beginning of each segment of √T steps; the others are recomputed.
     """
-
     run.need_history("the derivative of training")
+    run.need_one_model("the derivative of training")
 
     def segment(state: Any, part: tuple[Schedule, jax.Array]) -> tuple[Any, None]:
         def one(state: Any, inputs: tuple[Schedule, jax.Array]) -> tuple[Any, None]:
