@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.call_tables import CALL_TABLES
+from benchmarks.certificate_tables import CERTIFICATE_TABLES
 from benchmarks.device_tables import DEVICE_TABLES
 from benchmarks.figures import draw_growth
 from benchmarks.saved import RESULTS, Line, Saved
@@ -41,7 +42,7 @@ def written(texts: Mapping[str, str], saved: Saved) -> dict[str, str]:
 
     Raises: LookupError if no page says a sentence, if a page names an unknown table, or if a line is missing.
     """
-    tables = {"papers": papers, "scripts": scripts} | TABLES | DEVICE_TABLES | CALL_TABLES
+    tables = {"papers": papers, "scripts": scripts} | TABLES | DEVICE_TABLES | CALL_TABLES | CERTIFICATE_TABLES
     new = dict(texts)
     for page, text in texts.items():
         if unknown := [name for _, name, _ in BLOCK.findall(text) if name not in tables]:

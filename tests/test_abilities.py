@@ -23,7 +23,7 @@ def able(ability):
 
 def test_every_method_names_the_contract_as_its_base_and_declares_what_it_can():
     assert all(issubclass(method, cu.Unlearner) for method in METHODS.values())
-    assert able("own_noise") == {"noisy_finetuning", "noisy_sgd", "model_clipping"}
+    assert able("own_noise") == {"noisy_finetuning", "noisy_retrain", "noisy_sgd", "model_clipping"}
     assert able("keeps_rows") == {"hessian_free", "jackknife"} and able("stores_rows") == {"hessian_free"}
     assert able("serves_once") == {"perturbed_removal"} and able("spreads") == {"newton", "newton_step"}
 

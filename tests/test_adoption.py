@@ -16,7 +16,7 @@ from tests.verdicts import PROBLEMS, RADIUS, of_every_method
 
 IDS = [3, 8, 21]
 RECIPE = cu.Recipe(learning_rate=0.1, epochs=3, batch_size=8, weight_decay=0.05)
-HISTORY = {"hessian_free", "rewind_to_delete", "retrain", "noisy_sgd"}  # noisy_sgd without a ball
+HISTORY = {"hessian_free", "rewind_to_delete", "retrain", "noisy_retrain", "noisy_sgd"}  # noisy_sgd without a ball
 CONVEX = ("certified_removal", "perturbed_removal")
 SETTINGS = {name: {"damping": 1.0, "operator": "ggn"} for name in ("newton_step", "jackknife")}
 

@@ -98,6 +98,16 @@ def test_frozen_features_tell_accuracy_and_verdict_and_only_drawn_ones_are_prove
     assert learnt["network_test_accuracy"] is not None and drawn["network_test_accuracy"] is None
 
 
+def test_deep_networks_tell_accuracy_epsilon_work_and_a_proved_verdict(questions: Any) -> None:
+    shards, noise = questions("deep_certificates").main(["--small"])
+    for line in (shards, noise):
+        assert 0 < line["accuracy"]["mean"] <= 1
+        assert {facts["verdict"] for facts in line["requests"].values()} == {"PROVED"}
+    assert shards["requests"]["1"]["expected_share"] == 0.5 and shards["requests"]["10"]["share"] == 1
+    assert noise["requests"]["1"]["epsilon"] < noise["requests"]["10"]["epsilon"]
+    assert 0 <= noise["requests"]["10"]["share_for_1"] <= 1 and noise["worst_epsilon"] > 0
+
+
 def test_certified_methods_tell_verdict_accuracy_and_what_was_refused(questions: Any) -> None:
     (line,) = questions("certified").main(["--small"])
     assert line["verdicts"]["certified_removal"] == line["verdicts"]["newton"] == "PROVED"

@@ -41,6 +41,7 @@ DEFINITE = {"damping": 1.0, "operator": "ggn"}  # the network's Hessian is not
 SOLVING = ("newton", "newton_step", "jackknife")
 CONVEX = ("certified_removal", "perturbed_removal")  # these refuse a network
 METHODS = {name: DEFINITE if name in SOLVING else {} for name in registry.names("methods")}
+METHODS["noisy_retrain"] = {"rewind_to": 0}  # without it, nothing changes
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +54,14 @@ def convex():
     return trained(cu.classification(cu.models.Linear(classes=3, dtype=jnp.float64), classes()), weight_decay=0.01)
 
 
+@pytest.fixture(scope="module")
+def noisy():
+    return trained(network(), clip_each=1.0, noise=1.0)
+
+
 @pytest.mark.parametrize("name", METHODS)
-def test_a_method_keeps_the_contract(name, run, convex):
-    run = convex if name in CONVEX else run
+def test_a_method_keeps_the_contract(name, run, convex, noisy):
+    run = convex if name in CONVEX else noisy if name == "noisy_retrain" else run
     method = registry.build("methods", name, **METHODS[name])
     with pytest.raises(dataclasses.FrozenInstanceError):
         method.anything = 1

@@ -12,7 +12,8 @@ from certunl.registry import ROOMS
 ROOT = Path(certunl.__file__).parent
 LAYERS = [
     {"base", "errors", "timing"},
-    {"training", "certificates", "models", "disk", "registry"},
+    {"certificates"},  # training with noise draws it as a release does
+    {"training", "models", "disk", "registry"},
     {"bounds", "rows", "solvers", "metrics", "membership", "audits", "datasets", "features"},
     {"methods", "attacks", "folders", "requests"},
     {"evaluation", "planning", "stream"},
@@ -199,7 +200,7 @@ def test_no_two_files_import_each_other():
 
 def test_every_top_level_name_has_a_floor_and_there_are_few():
     assert {file.removesuffix(".py").split("/")[0] for file in FILES} == set(LEVEL)
-    assert len(LAYERS) == 7 and len(LEVEL) <= 28
+    assert len(LAYERS) == 8 and len(LEVEL) <= 28
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -23,6 +23,7 @@ from certunl.bounds.noisy_chain import noisy_chain
 from certunl.bounds.published import published_bound
 from certunl.bounds.residual import residual_after_step, residual_before_step, residual_bound
 from certunl.bounds.rewind import rewind_bound
+from certunl.bounds.slots import slot_ratio
 from certunl.bounds.uniform import deletion_capacity, uniform_bound
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "residual_bound",
     "residual_error",
     "rewind_bound",
+    "slot_ratio",
     "theorems",
     "uniform_bound",
 ]

@@ -121,6 +121,8 @@ def _noise(c: "Certificate") -> str:
     """The noise scale, and the model's norm beside the noise's."""
     if c.guarantee.sense == "learner":
         return f"sigma {c.sigma:.5g} in the objective, none added to the parameters"
+    if c.guarantee.sense == "noisy training":
+        return "in the sum of gradients of every step, none added to the parameters"
     if not c.sigma:
         return "none: the release is the un-noised model"
     mostly = ", mostly noise" if c.signal_to_noise < 1 else ""

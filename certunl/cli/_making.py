@@ -13,7 +13,7 @@ from certunl.cli._words import Folder, Settings, listed, opened, say, seeded, un
 from certunl.datasets import plan_lines
 from certunl.errors import BadInput
 from certunl.folders import LOSSES, RunFolder, build, compose
-from certunl.planning import forecast, replays
+from certunl.planning import forecast, noise_prices, replays
 from certunl.planning import plan as make_plan
 from certunl.report.console import progress
 from certunl.training.hosts import distributed as together
@@ -58,6 +58,7 @@ def train(
     test_size: int | None = None,
     data_dir: Path | None = None,
     mislabel: float | None = None,
+    states: int = 1,
     seed: int = 0,
 ) -> None:
     """Trains a model into a new run folder.
@@ -75,6 +76,7 @@ def train(
         data_dir: the folder of data sets, as their authors publish them or prepared by tensorflow-datasets (default:
             $TFDS_DATA_DIR, then ~/tensorflow_datasets).
         mislabel: the share of training labels to replace by wrong ones, for requests of "mislabelled".
+        states: with noise, how many states of the training are kept, to which noisy_retrain can go back.
         seed: decides the initial parameters, the batches, and the replaced labels.
     """
     limits: dict[str, Any] = {"train": train_size, "test": test_size, "train_from": train_from or None}
@@ -94,7 +96,8 @@ def train(
     place = RunFolder(folder)
     with place.training(settings, built) as checkpoints:
         with progress("training") as tick:
-            run = train_run(built.problem, built.recipe, key, progress=tick, checkpoints=checkpoints)
+            resumable = None if built.recipe.noise else checkpoints
+            run = train_run(built.problem, built.recipe, key, states=states, progress=tick, checkpoints=resumable)
         seconds = time.perf_counter() - start
         place.write_run(run, settings, built)
     scores = run.problem.scores(run.params, jax.tree.map(jax.numpy.asarray, built.splits.test))
@@ -148,7 +151,7 @@ def prepare(
 
 def plan(folder: Folder, /, topology: str | None = None, parameters: Literal["copied", "sharded"] = "copied") -> None:
     """Prints what preparing, querying and retraining would cost here, and which is cheapest. For models on shards it
-    prints how much of a training a request replays.
+    prints how much of a training a request replays, and for a training with noise the price of each example.
 
     Args:
         folder: the run folder.
@@ -162,7 +165,8 @@ def plan(folder: Folder, /, topology: str | None = None, parameters: Literal["co
     run = RunFolder(folder).run
     with progress("timing a few steps of each" if topology is None else f"compiling for {topology}"):
         if topology is None:
-            costs = replays(run) if run.problem.sharded else make_plan(run)
+            of = replays if run.problem.sharded else noise_prices if run.noise is not None else make_plan
+            costs = of(run)
         else:
             costs = forecast(run, topology, parameters=rule)
     say(str(costs))

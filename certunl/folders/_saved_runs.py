@@ -14,6 +14,7 @@ from certunl.errors import BadInput
 from certunl.folders._describing import described, rebuilt
 from certunl.training.dataset import placed
 from certunl.training.loop import follow
+from certunl.training.noisy import NoiseRecord
 from certunl.training.problem import Dataset, Problem
 from certunl.training.provenance import Provenance
 from certunl.training.recipe import Recipe
@@ -34,6 +35,8 @@ def of_run(run: Run, data: bool) -> tuple[Params, dict[str, Any]]:
         arrays["schedule"] = run.schedule.arrays()
     if run.losses is not None:
         arrays["losses"] = run.losses
+    if run.noise is not None:
+        arrays["states"] = run.noise.arrays()
     if data and model is not None and not run.problem.data.on_host:
         whole = run.problem.data
         arrays["data"] = {name: a for name in ("x", "y", "owners") if (a := getattr(whole, name)) is not None}
@@ -46,6 +49,7 @@ def of_run(run: Run, data: bool) -> tuple[Params, dict[str, Any]]:
         "unchecked": run.problem.data.unchecked,
         "recipe": recipe,
         "provenance": run.provenance.facts(),
+        **({} if run.noise is None else {"noise": run.noise.facts()}),
         "data": digest(None, _on_host(run.problem.data)),
     }
 
@@ -85,6 +89,7 @@ def run_of(place: Path, facts: Any, arrays: Any, problem: Problem | None, recipe
         present=jnp.asarray(arrays["present"]),
         provenance=Provenance(**facts["provenance"]),
         losses=jnp.asarray(arrays["losses"]) if "losses" in arrays else None,
+        noise=NoiseRecord.of(arrays["states"], facts["noise"]) if "noise" in facts else None,
     )
     _check_first_losses(run, place)
     return run
@@ -95,7 +100,7 @@ def _check_first_losses(run: Run, place: Path) -> None:
 
     The problem or the optimizer is then another one. Later batches may differ by rounding on another machine.
     """
-    if run.losses is None or not run.history:
+    if run.losses is None or not run.history or run.noise is not None:  # noise cannot be drawn again
         return
     first = jax.tree.map(lambda array: array[:_REPLAYED], run.schedule)
     now, then = np.asarray(follow(run.problem, run.recipe, run.start, first)[1]), np.asarray(run.losses[:_REPLAYED])

@@ -126,9 +126,11 @@ def write_run(path: Path, run: Run, settings: dict[str, Any], built: Built) -> N
     staged = path / TRAINING / "run"
     disk.remove(staged)
     with disk.whole(staged) as partial:
-        losses = {} if run.losses is None else {"losses": run.losses}
+        more: dict[str, Any] = {} if run.losses is None else {"losses": run.losses}
+        if run.noise is not None:
+            more["states"], facts["noise"] = run.noise.arrays(), run.noise.facts()
         schedule = {"start": run.start, "schedule": run.schedule.arrays()}
-        for name, arrays in (("arrays", schedule), ("model", {"params": run.params} | losses)):
+        for name, arrays in (("arrays", schedule), ("model", {"params": run.params} | more)):
             facts[name] = save_arrays(partial / name, arrays)
             disk.permit(partial / name, public=False)
         Ledger(partial / "ledger.sqlite", root_of(facts)).create()

@@ -193,7 +193,9 @@ def begin(folder: "RunFolder", name: str, maker: dict[str, Any]) -> Line:
         params = updates.arrays(parts[-1], facts["arrays"])
         every = folder.purged and maker["method"] == "retrain"  # only what is left may be trained on
         replayed = not every and guarantee_of(facts).replayed
-        run = folder.untrained.minus(ledger.forgotten(None if every else name), params, replayed=replayed)
+        noise = None if folder.purged else folder.run.noise
+        run = replace(folder.untrained, noise=noise)
+        run = run.minus(ledger.forgotten(None if every else name), params, replayed=replayed)
     return Line(
         folder=folder,
         name=name,

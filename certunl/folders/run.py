@@ -30,6 +30,7 @@ from certunl.folders.resuming import Checkpoints
 from certunl.folders.settings import Built
 from certunl.folders.settling import Build, settled
 from certunl.rows.store import Store
+from certunl.training.noisy import NoiseRecord
 from certunl.training.run import Run
 
 __all__ = ["RunFolder"]
@@ -127,7 +128,8 @@ class RunFolder:
                 f"the trained model of {self.path} was purged; only retrain can begin a new line of requests"
             )
         model = load_arrays(self.path / "model", self.facts["model"])
-        return replace(self.untrained, params=model["params"], losses=model.get("losses"))
+        noise = NoiseRecord.of(model["states"], self.facts["noise"]) if "noise" in self.facts else None
+        return replace(self.untrained, params=model["params"], losses=model.get("losses"), noise=noise)
 
     @property
     def purged(self) -> bool:

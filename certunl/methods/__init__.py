@@ -24,6 +24,7 @@ from certunl.methods.neggrad_plus import NegGradPlus
 from certunl.methods.newton import Newton
 from certunl.methods.newton_step import NewtonStep
 from certunl.methods.noisy_finetuning import NoisyFineTuning
+from certunl.methods.noisy_retrain import NoisyRetrain
 from certunl.methods.noisy_sgd import NoisySGD
 from certunl.methods.perturbed_removal import PerturbedRemoval
 from certunl.methods.random_labels import RandomLabels
@@ -48,6 +49,7 @@ __all__ = [
     "Newton",
     "NewtonStep",
     "NoisyFineTuning",
+    "NoisyRetrain",
     "NoisySGD",
     "PerturbedRemoval",
     "RandomLabels",

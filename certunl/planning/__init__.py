@@ -1,12 +1,25 @@
 """What a run would cost, before it starts.
 
 costs          plan: the orders of evaluation and retraining, counted and timed on this machine
+noise_prices   noise_prices: epsilon against the share of a training that is done again, for training with noise
 shard_work     replays: the share of a training that a request replays, for models on shards
 topology       forecast: memory and arithmetic on TPUs that are not here, by compiling for them
 """
 
 from certunl.planning.costs import Order, Plan, plan
+from certunl.planning.noise_prices import NoisePrices, noise_prices
 from certunl.planning.shard_work import Replays, replays
 from certunl.planning.topology import Forecast, Program, forecast
 
-__all__ = ["Forecast", "Order", "Plan", "Program", "Replays", "forecast", "plan", "replays"]
+__all__ = [
+    "Forecast",
+    "NoisePrices",
+    "Order",
+    "Plan",
+    "Program",
+    "Replays",
+    "forecast",
+    "noise_prices",
+    "plan",
+    "replays",
+]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from certunl.training.run import Run
 
 
-__all__ = ["begin", "check_finite", "follow", "operations", "replay", "step"]
+__all__ = ["advanced", "begin", "check_finite", "follow", "operations", "replay", "step"]
 
 
 def begin(problem: Problem, recipe: Recipe, start: Params) -> Any:
@@ -38,8 +38,12 @@ def step(problem: Problem, recipe: Recipe, state: Any, slot: Schedule, presence:
         raise BadInput("random losses need the number of each step; use problem.numbered(schedule)")
     if problem.sharded:
         return _step_of_shards(problem.one, recipe, state, slot, presence)
-    params, memory = state
-    direction, sign = recipe.direction(params)
+    if recipe.noise:
+        raise BadInput(
+            "a step with noise needs numbers of a secret, and training with noise is no replay; use "
+            "NoisyRetrain, or a recipe without noise"
+        )
+    params, _ = state
     divisor = slot.divisors
     if recipe.denominator == "retained":
         divisor = jnp.sum(jnp.where(slot.weights != 0, presence, 0))
@@ -48,16 +52,23 @@ def step(problem: Problem, recipe: Recipe, state: Any, slot: Schedule, presence:
     share = jnp.where(divisor != 0, 1 / jnp.where(divisor != 0, divisor, 1), 0)
     weights = slot.weights * presence * share
     risk, grads = jax.value_and_grad(problem.risk)(params, problem.batch(slot.indices, slot.numbers), weights)
+    return advanced(recipe, state, grads, slot.rates), risk
+
+
+def advanced(recipe: Recipe, state: Any, grads: Params, rate: jax.Array) -> Any:
+    """The state after a step along the mean gradient `grads` of a batch."""
+    params, memory = state
+    direction, sign = recipe.direction(params)
     if recipe.clip_norm is not None:
         grads = projection_l2_ball(grads, recipe.clip_norm)
     if recipe.weight_decay:
         grads = jax.tree.map(lambda g, p: g + recipe.weight_decay * p, grads, params)
     with foreign():
         updates, memory = direction.update(grads, memory, params)
-    params = jax.tree.map(lambda p, u: p + (sign * slot.rates).astype(p.dtype) * u, params, updates)
+    params = jax.tree.map(lambda p, u: p + (sign * rate).astype(p.dtype) * u, params, updates)
     if recipe.radius is not None:
         params = projection_l2_ball(params, recipe.radius)
-    return (params, memory), risk
+    return params, memory
 
 
 def _step_of_shards(

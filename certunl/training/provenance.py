@@ -39,11 +39,13 @@ class Provenance:
         seal: the digest of the arrays that the code drew; empty if they were given.
         end: the digest of parameters of shards at the end of the training, and of the examples that it had; empty if
             not known.
+        noise: the digest of the states that a training with noise kept, and of its noise; empty without noise.
     """
 
     origin: str = ""
     seal: str = ""
     end: str = ""
+    noise: str = ""
     _same: tuple[Any, ...] = ()  # weak references to arrays of the right digest, which need not be computed again
 
     # Compiled programs do not depend on it. It is metadata of a pytree, so a difference would compile them again.
@@ -54,11 +56,12 @@ class Provenance:
         return 0
 
     def facts(self) -> dict[str, str]:
-        """The fields by name, for JSON. Runs without shards have no `end`."""
-        return {"origin": self.origin, "seal": self.seal, **({"end": self.end} if self.end else {})}
+        """The fields by name, for JSON. `end` and `noise` are left out if they are empty."""
+        more = {"end": self.end, "noise": self.noise}
+        return {"origin": self.origin, "seal": self.seal, **{name: value for name, value in more.items() if value}}
 
     def __reduce__(self) -> Any:
-        return Provenance, (self.origin, self.seal, self.end)
+        return Provenance, (self.origin, self.seal, self.end, self.noise)
 
     @classmethod
     def drawn(cls, start: Params, schedule: Schedule) -> "Provenance":

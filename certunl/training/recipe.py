@@ -38,6 +38,9 @@ class Recipe:
         batch_size: examples in a mini-batch, in expectation for Poisson batches.
         radius: *all* parameters are projected onto ‖params‖ <= radius after each step; None trains without a ball.
         clip_norm: the largest norm of a batch's gradient; None does not clip.
+        clip_each: C, the largest norm of one example's gradient in training with noise.
+        noise: z, the standard deviation of the noise of each batch's sum of gradients, in units of `clip_each`. 0
+            trains without noise. See `noisy.noisy_steps` for a step with noise.
         denominator: the divisor of a batch that lost some of its examples. "batch" keeps the schedule's divisor,
             "retained" divides by the number of examples left, whatever the schedule's divisor.
         batches: how batches are drawn: "equal", "fixed" or "poisson", see `schedule.draw`.
@@ -51,6 +54,8 @@ class Recipe:
     batch_size: int = 100
     radius: float | None = None
     clip_norm: float | None = None
+    clip_each: float | None = None
+    noise: float = 0.0
     denominator: str = "batch"
     batches: str = "equal"
 
@@ -62,9 +67,14 @@ class Recipe:
                 "Recipe(optimizer=optax.sgd(schedule), learning_rate=1.0)"
             )
         positive(learning_rate=self.learning_rate, decay=self.decay)
-        positive("", radius=self.radius, clip_norm=self.clip_norm)
-        measurable("", radius=self.radius, clip_norm=self.clip_norm)
-        nonnegative(weight_decay=self.weight_decay)
+        limits = {"radius": self.radius, "clip_norm": self.clip_norm, "clip_each": self.clip_each}
+        positive("", **limits)
+        measurable("", **limits)
+        nonnegative(weight_decay=self.weight_decay, noise=self.noise)
+        if bool(self.noise) != (self.clip_each is not None):
+            raise BadInput("training with noise needs clip_each, the largest norm of one example's gradient, and noise")
+        if self.noise and self.denominator != "batch":
+            raise BadInput('training with noise keeps the divisor of a batch, so denominator must be "batch"')
         whole(epochs=self.epochs, batch_size=self.batch_size, most=10**7 - 1)
         one_of(("batch", "retained"), denominator=self.denominator)
         one_of(("equal", "fixed", "poisson"), batches=self.batches)

@@ -11,6 +11,7 @@ from flax import struct
 from certunl.base import Params
 from certunl.errors import BadInput, typed_key
 from certunl.training.describing import described
+from certunl.training.noisy import NoiseRecord
 from certunl.training.problem import Problem
 from certunl.training.provenance import Provenance, of_parts
 from certunl.training.recipe import Recipe
@@ -32,6 +33,7 @@ class Run:
         present: bool[n], true for every example that is not forgotten.
         provenance: where start and schedule come from. Default: from outside, so no certificate is PROVED.
         losses: f[t], the risk of each batch before its step, as training computed it; None if it is not known.
+        noise: the states that a training with noise kept; None for a training without noise.
     """
 
     problem: Problem
@@ -42,6 +44,7 @@ class Run:
     present: jax.Array
     provenance: Provenance = struct.field(pytree_node=False, default=Provenance())
     losses: jax.Array | None = None
+    noise: NoiseRecord | None = struct.field(pytree_node=False, default=None)
 
     def __repr__(self) -> str:
         return described(self)

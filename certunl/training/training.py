@@ -10,11 +10,13 @@ import optax
 from optax.projections import projection_l2_ball
 
 from certunl.base import Key, Params, Progress
+from certunl.certificates.secret import Secret, secret_key
 from certunl.errors import BadInput, Diverged, typed_key, whole
 from certunl.training.chunks import Keeper, followed, foreign_states
 from certunl.training.dataset import automatic, placed
 from certunl.training.direction import warn_of_two_rates
 from certunl.training.loop import check_finite, replay
+from certunl.training.noisy import check_noisy, trained_with_noise
 from certunl.training.placing import beside, initial, like, spread_out
 from certunl.training.problem import Problem
 from certunl.training.provenance import Provenance, own
@@ -34,6 +36,8 @@ def fit(
     schedule: Schedule,
     *,
     origin: str = "",
+    noise_key: Key | Secret | None = None,
+    states: int = 1,
     progress: Progress | None = None,
     checkpoints: Keeper | None = None,
 ) -> Run:
@@ -53,6 +57,7 @@ def fit(
         schedule: the mini-batches, their weights and step sizes.
         origin: where start and schedule come from, in words, such as "weights learnt on public data, batches in random
             order". Certificates repeat it under `unchecked`.
+        noise_key, states: as in `train`.
         progress: called with (steps done, steps in all) about a hundred times, and with the loss of the last batch if
             it has a third parameter; None reports nothing.
         checkpoints: as in `train`.
@@ -62,7 +67,7 @@ def fit(
     if not isinstance(origin, str):
         raise BadInput(f"origin says in words where start and schedule come from, got {type(origin).__name__}")
     check_parts(problem, recipe)
-    return _fitted(problem, recipe, start, schedule, progress, checkpoints, origin)
+    return _fitted(problem, recipe, start, schedule, progress, checkpoints, origin, noise_key, states)
 
 
 def _fitted(
@@ -73,6 +78,8 @@ def _fitted(
     progress: Progress | None,
     checkpoints: Keeper | None,
     origin: str | None,
+    noise_key: Key | Secret | None,
+    states: int,
 ) -> Run:
     """`fit`, where None for `origin` says that the code has drawn start and schedule."""
     problem = replace(problem, data=placed(problem.data))
@@ -93,7 +100,15 @@ def _fitted(
             norm,
             recipe.radius,
         )
-    params, risks = followed(problem, recipe, start, schedule, progress, checkpoints)
+    record = None
+    if recipe.noise:
+        check_noisy(problem, recipe, schedule, start, checkpoints, states)
+        secret = secret_key() if noise_key is None else noise_key
+        params, risks, record = trained_with_noise(problem, recipe, start, schedule, secret, states, progress)
+    elif noise_key is not None or states != 1:
+        raise BadInput("noise_key and states are for a recipe with noise; set clip_each and noise, or leave them out")
+    else:
+        params, risks = followed(problem, recipe, start, schedule, progress, checkpoints)
     params = like(params, start)
     try:
         check_finite(risks, params, recipe)
@@ -103,7 +118,9 @@ def _fitted(
     provenance = Provenance.drawn(start, schedule) if origin is None else Provenance(origin.strip())
     if problem.sharded:
         provenance = provenance.ended(params, present)
-    return Run(problem, recipe, start, schedule, params, present, provenance, risks)
+    if record is not None:
+        provenance = replace(provenance, noise=record.seal(recipe))
+    return Run(problem, recipe, start, schedule, params, present, provenance, risks, record)
 
 
 def train(
@@ -112,6 +129,8 @@ def train(
     key: Key,
     *,
     shards: int = 1,
+    noise_key: Key | Secret | None = None,
+    states: int = 1,
     progress: Progress | None = None,
     checkpoints: Keeper | None = None,
 ) -> Run:
@@ -125,6 +144,8 @@ def train(
         recipe: the settings of the schedule and of a step.
         key: draws the initial parameters, the shards and the mini-batches.
         shards: the number of models. Each is trained on examples of its own, with a batch of `batch_size` in each step.
+        noise_key: the secret of the noise, for a recipe with `noise`. A JAX key is for tests. Default: `secret_key()`.
+        states: with noise, the number of states that the run keeps, evenly over the steps, for `NoisyRetrain`.
         progress: called with (steps done, steps in all) about a hundred times, and with the loss of the last batch if
             it has a third parameter; None reports nothing.
         checkpoints: `Checkpoints(folder)`, so that the same call goes on after a kill, with the same result to the bit.
@@ -142,7 +163,8 @@ def train(
     origin = None if checked else "drawn by parts that are not all certunl's own"
     start_key, schedule_key = jax.random.split(key)
     schedule = schedule_of(problem, recipe, schedule_key)
-    return _fitted(problem, recipe, initial(problem.init, start_key), schedule, progress, checkpoints, origin)
+    start = initial(problem.init, start_key)
+    return _fitted(problem, recipe, start, schedule, progress, checkpoints, origin, noise_key, states)
 
 
 def retrained(run: Run, request: Any) -> Params:

@@ -13,6 +13,7 @@ fails, the guarantee says what is missing. A theorem does not know the method, s
     descent        gradient descent on the retained risk
     rewind         the last training steps, repeated without the request
     noisy_sgd      projected noisy steps on convex losses
+    noisy_training training with noise, as it is or trained again from a step on
     clipped_steps  noisy steps that clip gradients or models, for any loss
     assumed        the constants of one run, given or in closed form, or a text about the missing ones
 """
@@ -22,6 +23,7 @@ from certunl.bounds.theorems.descent import descent
 from certunl.bounds.theorems.hessian_free import hessian_free
 from certunl.bounds.theorems.newton import newton
 from certunl.bounds.theorems.noisy_sgd import noisy_sgd
+from certunl.bounds.theorems.noisy_training import noisy_training
 from certunl.bounds.theorems.residual import perturbed_objective, residual, tested_residual
 from certunl.bounds.theorems.rewind import rewind
 
@@ -32,6 +34,7 @@ __all__ = [
     "hessian_free",
     "newton",
     "noisy_sgd",
+    "noisy_training",
     "perturbed_objective",
     "residual",
     "rewind",

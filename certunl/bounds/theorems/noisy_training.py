@@ -1,0 +1,97 @@
+"""Training with noise as it is, or trained again from a step on: the price of the forgotten by their slots."""
+
+import jax
+import numpy as np
+
+from certunl.base import width
+from certunl.bounds.slots import slot_ratio, sum_rounding
+from certunl.certificates.guarantee import Assumption, Guarantee
+from certunl.certificates.statement import OwnNoise
+from certunl.errors import BadInput
+from certunl.training.noisy import MICROBATCH, noise_grid
+from certunl.training.run import Run
+
+__all__ = ["noisy_training", "prices"]
+
+_DEVICE = (
+    "sums of gradients on this device round as those of float32 do, and are the same whenever they are computed from "
+    "the same numbers"
+)
+_FOREIGN = "the kept states, and the noise that the recipe names, are those of the training"
+
+
+def noisy_training(run: Run, gone: np.ndarray, *, until: int | None = None, secret: str = "") -> Guarantee:
+    """The guarantee of a training with noise that the forgotten have left at step `until`.
+
+    They take k_t slots of step t < `until`, in m_t microbatches. The release is the end of the training, whose steps
+    from `until` on have fresh noise and none of their slots. It is as hard to tell from the end of the same training
+    without them, with noise of its own, as two Gaussians of the ratio `bounds.slot_ratio`, or harder. This holds for
+    any loss, network and optimizer, because the optimizer gets noisy gradients alone.
+
+    Args:
+        run: a run of `train` with a recipe that has `noise`.
+        gone: bool[n], every example that is forgotten, now or before.
+        until: s. Default: the number of steps, where nothing is trained again.
+        secret: the digest of the secret of the fresh noise.
+
+    Raises: BadInput for a run without noise.
+    """
+    _need_noise(run)
+    steps = len(run.schedule)
+    until = steps if until is None else until
+    rounding, gone = _rounding(run), np.asarray(gone, bool)
+    taken = gone[np.asarray(run.schedule.indices[:until])] & (np.asarray(run.schedule.weights[:until]) != 0)
+    taken = np.pad(taken, ((0, 0), (0, -taken.shape[1] % _size(run))))
+    parts = taken.reshape(until, taken.shape[1] // _size(run), _size(run)).any(axis=2).sum(axis=1)
+    recipe = run.recipe
+    ratio = slot_ratio(taken.sum(axis=1), parts, noise=recipe.noise, rounding=rounding)
+    rests = (
+        ("C", recipe.clip_each, "largest norm of one example's gradient"),
+        ("z", recipe.noise, "standard deviation of the noise of a batch's sum, in units of C"),
+        ("T", steps, "steps of the training"),
+        ("s", until, "steps that have learnt from the forgotten; later ones are trained again if there are some"),
+        ("r", rounding, "distance that rounding adds to the sum of a microbatch, in units of C"),
+    )
+    assert run.noise is not None
+    device = (_DEVICE,) if jax.default_backend() != "cpu" else ()
+    own = () if run.provenance.noise == run.noise.seal(recipe) else (_FOREIGN,)
+    return Guarantee(
+        says=OwnNoise(ratio, 1.0, secret),
+        reference="the same training with noise, on the same schedule without the request",
+        sense="noisy training",
+        from_training=True,
+        assumptions=tuple(Assumption(symbol, float(value or 0), "proved", meaning) for symbol, value, meaning in rests),
+        unchecked=(*run.noise.unchecked, *own, *device),
+    )
+
+
+def prices(run: Run, until: int | None = None) -> np.ndarray:
+    """f[u]: the ratio of `noisy_training` for each unit alone, which is an example or an owner, before any request.
+
+    Its largest value can be promised to everyone: `read_epsilon(1/ratio, delta)` is the epsilon of doing nothing.
+    """
+    _need_noise(run)
+    steps = len(run.schedule) if until is None else until
+    counted = np.asarray(run.schedule.weights[:steps]) != 0
+    owners = run.problem.data.owners
+    unit = np.arange(len(run.present)) if owners is None else np.unique(np.asarray(owners), return_inverse=True)[1]
+    place = np.broadcast_to(np.arange(steps)[:, None], counted.shape)[counted]
+    pairs = place * (unit.max() + 1) + unit.ravel()[np.asarray(run.schedule.indices[:steps])[counted]]
+    pairs, slots = np.unique(pairs, return_counts=True)
+    squares = np.zeros(unit.max() + 1)
+    np.add.at(squares, pairs % len(squares), (slots * (1 + _rounding(run))) ** 2)  # at most one microbatch for a slot
+    return np.sqrt(squares) / run.recipe.noise
+
+
+def _size(run: Run) -> int:
+    return min(MICROBATCH, run.schedule.indices.shape[1])
+
+
+def _rounding(run: Run) -> float:
+    cell = noise_grid(run.recipe, run.schedule.indices.shape[1])
+    return sum_rounding(_size(run), width(run.start), cell / float(run.recipe.clip_each or 1))
+
+
+def _need_noise(run: Run) -> None:
+    if run.noise is None:
+        raise BadInput("this run was trained without noise; train with Recipe(clip_each=..., noise=...)")

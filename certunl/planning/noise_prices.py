@@ -1,0 +1,71 @@
+"""The price of forgetting from a training with noise: epsilon against the share of a training that is done again."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from certunl.bounds.theorems.noisy_training import noisy_training, prices
+from certunl.certificates.gaussian import read_epsilon
+from certunl.training.run import Run
+
+__all__ = ["NoisePrices", "noise_prices"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoisePrices:
+    """Epsilon of `NoisyRetrain` at each state that training kept. `print` shows it as a table.
+
+    Args:
+        delta: the delta of every epsilon.
+        steps: the number of steps of the training.
+        places: the steps whose states are kept, and the number of all steps.
+        worst: epsilon of the unit that takes the most slots before each place. No other unit has a larger one.
+        request: epsilon of a request; None without one.
+        owners: whether units are owners.
+    """
+
+    delta: float
+    steps: int
+    places: tuple[int, ...]
+    worst: tuple[float, ...]
+    request: tuple[float, ...] | None
+    owners: bool
+
+    def __str__(self) -> str:
+        unit = "owner" if self.owners else "example"
+        head = f"{'rewind_to':<12}{'of a training':>14}{'epsilon, any ' + unit:>24}"
+        lines = [head + (f"{'this request':>16}" if self.request else "")]
+        for i in reversed(range(len(self.places))):
+            place = "-" if self.places[i] == self.steps else f"{self.places[i]:,}"
+            line = f"{place:<12}{1 - self.places[i] / self.steps:>14.3f}{self.worst[i]:>24.4g}"
+            lines.append(line + (f"{self.request[i]:>16.4g}" if self.request else ""))
+        lines.append(f"delta {self.delta:g}; the first line is the trained model as it is")
+        lines.append(f"no {unit} alone has a larger epsilon, so it can be promised before anyone asks; k of them in")
+        lines.append("different batches have the ratio of one times the square root of k")
+        return "\n".join(lines)
+
+
+def noise_prices(run: Run, request: Any = None, *, delta: float = 1e-5) -> NoisePrices:
+    """The NoisePrices of a run with noise, for any single unit and for `request` with everyone forgotten before.
+
+    Raises: BadInput for a run without noise, and as `Run.check` for a request.
+    """
+    each = prices(run)  # refuses a run without noise
+    assert run.noise is not None
+    places = tuple(run.noise.states)
+    gone = None if request is None else ~np.asarray(run.retained(run.check(request)))
+    before = [each if place == len(run.schedule) else prices(run, place) for place in places]
+    ratios = None if gone is None else [noisy_training(run, gone, until=place).bound or 0.0 for place in places]
+    return NoisePrices(
+        delta=delta,
+        steps=len(run.schedule),
+        places=places,
+        worst=tuple(_epsilon(float(ratio.max(initial=0.0)), delta) for ratio in before),
+        request=None if ratios is None else tuple(_epsilon(ratio, delta) for ratio in ratios),
+        owners=run.problem.data.owners is not None,
+    )
+
+
+def _epsilon(ratio: float, delta: float) -> float:
+    return read_epsilon(1 / ratio, delta) if ratio else 0.0
