@@ -27,12 +27,12 @@ SEEDS = 5
 DELTA = 1e-5
 REQUESTS = (1, 10, 100, 600)
 PLAIN = cu.Recipe(optimizer="momentum", learning_rate=0.05, epochs=20, batch_size=50)
-NOISY = cu.Recipe(learning_rate=8.0, decay=0.99, epochs=20, batch_size=10_000, clip_each=1.0, noise=16.7)
+NOISY = cu.Recipe(learning_rate=8.0, decay=0.99, epochs=20, batch_size=10_000, clip_each=1.0, noise=16.85)
 WAYS: dict[str, dict[str, Any]] = {
     "1 model": {"recipe": PLAIN, "shards": 1},
     "5 shards": {"recipe": PLAIN, "shards": 5},
     "20 shards": {"recipe": PLAIN, "shards": 20},
-    "noise 16.7": {"recipe": NOISY, "states": 20},
+    "noise 16.85": {"recipe": NOISY, "states": 20},
 }
 TINY: dict[str, Any] = {"epochs": 1, "batch_size": 20}
 SMALL: dict[str, dict[str, Any]] = {

@@ -48,7 +48,12 @@ def test_a_clipped_sum_is_that_of_gradients_one_by_one():
     each = gradients_of(problem, params, ids)
     for limit in (0.01, np.median(np.linalg.norm(each, axis=1)), 100.0):
         total, risk = clipped_sum(problem, params, problem.data[ids], weights, float(limit))
-        assert np.allclose(vector(total), clipped(each, limit)[ids % 4 != 1].sum(0), atol=1e-12)
+        summed = jax.tree.map(lambda a: a[0], total)
+        assert np.allclose(vector(summed), clipped(each, limit)[ids % 4 != 1].sum(0), atol=1e-12)
+        halves, _ = clipped_sum(problem, params, problem.data[ids], weights, float(limit), 2)
+        assert gap(jax.tree.map(lambda a: a.sum(0), halves), summed) < 1e-12
+        first = clipped(each, limit)[:6][(ids % 4 != 1)[:6]].sum(0)
+        assert np.allclose(vector(jax.tree.map(lambda a: a[0], halves)), first, atol=1e-12)
         assert np.isclose(risk, np.sum(problem.per_example(params, problem.data[ids]) * weights))
 
 

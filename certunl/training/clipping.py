@@ -34,12 +34,12 @@ def margin(params: Params) -> float:
 
 
 def clipped_sum(
-    problem: Problem, params: Params, batch: Dataset, weights: jax.Array, limit: float
+    problem: Problem, params: Params, batch: Dataset, weights: jax.Array, limit: float, parts: int = 1
 ) -> tuple[Params, jax.Array]:
     """(sum_i clip(weights_i grad l_i, `limit`), sum_i weights_i l_i), with clip(g, C) = g min(1, C/‖g‖).
 
-    The norm of a term is at most `limit` (1 + `margin`), as far as float32 goes. A gradient that is not finite counts
-    as 0.
+    The first is that of each of `parts` equal parts of the batch, along a new leading axis. The norm of a term is at
+    most `limit` (1 + `margin`), as far as float32 goes. A gradient that is not finite counts as 0.
 
     The gradient of a kernel W in a product y = x W with one row x is the outer product of x and grad_y. Its norm is
     ‖x‖ ‖grad_y‖, and the clipped sum over examples is one matrix product. So no such gradient is formed for one
@@ -91,11 +91,13 @@ def clipped_sum(
     total: list[Any] = [None] * len(leaves)
     with jax.default_matmul_precision("highest"):
         for i, g in zip(others, own, strict=True):
-            total[i] = jnp.tensordot(shares.astype(g.dtype), safe(g), axes=1)
+            flat = safe(g).reshape(parts, len(g) // parts, -1)
+            total[i] = jnp.einsum("pb,pbd->pd", shares.astype(g.dtype).reshape(parts, -1), flat)
         for i, x in inputs.items():
             y = safe(slopes[i]) * shares.astype(slopes[i].dtype).reshape(-1, *[1] * (slopes[i].ndim - 1))
-            flat = safe(x).reshape(len(x), -1), y.reshape(len(y), -1)
-            total[i] = jnp.einsum("bi,bo->io", *flat).reshape(leaves[i].shape).astype(leaves[i].dtype)
+            flat = [a.reshape(parts, len(a) // parts, -1) for a in (safe(x), y)]
+            total[i] = jnp.einsum("pbi,pbo->pio", *flat)
+    total = [a.reshape(parts, *leaf.shape).astype(leaf.dtype) for a, leaf in zip(total, leaves, strict=True)]
     return tree.unflatten(total), jnp.sum(jnp.where(weights != 0, risks, 0.0))
 
 

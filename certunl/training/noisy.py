@@ -20,21 +20,24 @@ from certunl.training.recipe import Recipe
 from certunl.training.schedule import Schedule
 
 __all__ = [
-    "MICROBATCH",
     "NoiseRecord",
     "check_noisy",
+    "microbatch",
     "noise_grid",
     "noisy_gradient",
     "noisy_steps",
     "trained_with_noise",
 ]
 
-MICROBATCH = 128
-"""Examples whose gradients are summed in floating point. Sums of microbatches are added as integers."""
+_MICROBATCH, _GRADIENTS = 128, 1 << 26
+"""The most examples of a microbatch, and the most numbers in gradients of its examples."""
+
+_TOGETHER = 1 << 19
+"""Numbers in the sums of the microbatches that are computed together."""
 
 _NUMBERS = 1 << 24
 """Numbers of noise that are drawn at a time, 64 MiB of integers."""
-_SUM = 2.0**29
+_SUM = 2.0**30
 """The largest sum of a batch in cells of the grid, so that sum and noise fit into 32 bits."""
 
 
@@ -80,6 +83,14 @@ class NoiseRecord:
     def before(self, step: int) -> int:
         """The last step of which a state is kept, `step` or before it."""
         return max(place for place in self.states if place <= step)
+
+
+def microbatch(params: Params, slots: int) -> int:
+    """The number of examples whose gradients are summed in floating point; sums of microbatches are added as integers.
+
+    It is 128, or fewer for a batch of fewer `slots` and for many parameters.
+    """
+    return max(1, min(_MICROBATCH, slots, _GRADIENTS // width(params)))
 
 
 def noise_grid(recipe: Recipe, slots: int) -> float:
@@ -194,15 +205,16 @@ def noisy_gradient(
     assert recipe.clip_each is not None
     limit = recipe.clip_each / (1 + margin(params))
     slots = row.indices.shape[0]
-    size = min(MICROBATCH, slots)
-    more = -slots % size
-    indices, weights = (jnp.pad(a, (0, more)).reshape(-1, size) for a in (row.indices, row.weights))
+    size = microbatch(params, slots)
+    count = max(1, min(4, -(-slots // size), _TOGETHER // width(params)))  # microbatches at a time
+    more = -slots % (size * count)
+    indices, weights = (jnp.pad(a, (0, more)).reshape(-1, size * count) for a in (row.indices, row.weights))
 
     def one(carry: tuple[Params, jax.Array], part: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
         total, risk = carry
         batch = problem.batch(part[0], row.numbers)
-        summed, of_part = clipped_sum(problem, params, batch, part[1], limit)
-        cells = jax.tree.map(lambda a: jnp.rint(a / cell).astype(jnp.int32), summed)
+        summed, of_part = clipped_sum(problem, params, batch, part[1], limit, count)
+        cells = jax.tree.map(lambda a: jnp.sum(jnp.rint(a / cell).astype(jnp.int32), axis=0, dtype=jnp.int32), summed)
         return (jax.tree.map(jnp.add, total, cells), risk + of_part), None
 
     kind = jax.eval_shape(problem.per_example, params, problem.batch(indices[0], row.numbers)).dtype

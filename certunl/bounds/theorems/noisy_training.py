@@ -8,7 +8,7 @@ from certunl.bounds.slots import slot_ratio, sum_rounding
 from certunl.certificates.guarantee import Assumption, Guarantee
 from certunl.certificates.statement import OwnNoise
 from certunl.errors import BadInput
-from certunl.training.noisy import MICROBATCH, noise_grid
+from certunl.training.noisy import microbatch, noise_grid
 from certunl.training.run import Run
 
 __all__ = ["noisy_training", "prices"]
@@ -84,7 +84,7 @@ def prices(run: Run, until: int | None = None) -> np.ndarray:
 
 
 def _size(run: Run) -> int:
-    return min(MICROBATCH, run.schedule.indices.shape[1])
+    return microbatch(run.start, run.schedule.indices.shape[1])
 
 
 def _rounding(run: Run) -> float:
