@@ -152,7 +152,7 @@ class Stream:
         account = release.certificate.account
         if release.certificate.guarantee.restores:
             account = account.restarted()
-        run = self.run.minus(ids, update.params, replayed=update.guarantee.replayed)
+        run = self.run.minus(ids, update)
         if rows is not None:
             prepared = rows.drop(np.unique(rows.owners[ids]))
         return release, self._after(run, prepared, account)

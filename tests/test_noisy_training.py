@@ -253,17 +253,82 @@ def test_the_price_is_not_refuted_and_with_half_the_noise_it_is():
 
 def test_canaries_do_not_refute_the_price():
     problem = cu.classification(cu.models.MLP(hidden=(6,), classes=3, dtype=jnp.float64), classes(40))
-    run = run_of(problem, noise_key=None)
-    budget = cu.Budget(epsilon=6.0, delta=1e-5)
-    audit = cu.audit_canaries(run, cu.NoisyRetrain(), budget, classes(20, seed=3), KEY)
-    assert not audit.refuted
+    run = run_of(problem, noise_key=None, noise=8.0)
+    budget = cu.Budget(epsilon=15.0, delta=1e-5)
+    for method in (cu.NoisyRetrain(), cu.NoisyRetrain(rewind_to=0)):
+        audit = cu.audit_canaries(run, method, budget, classes(20, seed=3), KEY)
+        assert not audit.refuted and audit.guesses > 0 and "coins" in audit.how
+
+
+def test_a_gradient_of_tiny_and_huge_factors_is_clipped():
+    with jax.enable_x64(False):
+        x = np.full((3, 4), 1e15, np.float32)
+        problem = cu.Problem(
+            init=lambda key: {"w": jnp.zeros((4, 2))},
+            losses=lambda p, batch: 1e-20 * jnp.sum((batch.x @ p["w"]), axis=1),
+            data=cu.Dataset(x, np.zeros(3)),
+        )
+        total, _ = clipped_sum(problem, {"w": jnp.zeros((4, 2))}, problem.data[np.arange(1)], jnp.ones(1), 1e-6)
+        assert np.isclose(np.linalg.norm(vector(total)), 1e-6, rtol=1e-4)
+
+
+def test_leaves_of_every_kind_have_the_gradients_one_by_one():
+    def losses(p, batch):
+        hidden = jnp.tanh(batch.x @ p["used twice"]) * p["scalar"]
+        return jnp.sum((hidden @ p["used twice"].T + p["once"].sum()) ** 2, axis=1) + jnp.sum(
+            batch.x @ p["rows"], axis=1
+        )
+
+    shapes = {"used twice": (4, 4), "scalar": (), "once": (3,), "rows": (4, 2), "empty": (0, 3)}
+    params = {name: jax.random.normal(KEY, shape) for name, shape in shapes.items()}
+    problem = cu.Problem(init=lambda key: params, losses=losses, data=classes(10))
+    ids = np.array([0, 3, 3, 7])
+    total, _ = clipped_sum(problem, params, problem.data[ids], jnp.ones(4), 1.0)
+    summed = vector(jax.tree.map(lambda a: a[0], total))
+    assert np.allclose(summed, clipped(gradients_of(problem, params, ids), 1.0).sum(0), atol=1e-12)
+
+
+def test_an_infinite_loss_decides_nothing_and_dropout_has_its_keys():
+    x = np.array(classes(30).x)
+    problem = cu.Problem(
+        init=lambda key: {"w": jnp.ones(4)},
+        losses=lambda p, batch: jnp.where(batch.y == 1, jnp.inf, 1.0) * jnp.sum(batch.x @ p["w"]) ** 2,
+        data=cu.Dataset(x, (np.arange(30) == 3).astype(float)),
+    )
+    assert np.isfinite(vector(run_of(problem).params)).all()
+
+
+def test_a_noisy_run_is_judged_and_reported(tmp_path):
+    problem = cu.classification(cu.models.MLP(hidden=(6,), classes=3, dtype=jnp.float64), classes(40))
+    run = run_of(problem, noise_key=None, states=2)
+    update = cu.NoisyRetrain().forget(run, None, [4, 9], cu.secret_key())
+    release = cu.certify(update, cu.Budget(epsilon=15.0, delta=1e-5))
+    report = cu.evaluate(run, [4, 9], release, test=classes(40, seed=1), key=KEY)
+    assert "PROVED" in str(report) and "distance to retraining" in report.left_out
+    assert "loss_threshold" in report.attacks["noisy_retrain"] and "attack lira" in report.left_out
+
+
+def test_without_its_states_a_training_can_still_be_repeated():
+    run = replace(run_of(noise_key=None), noise=None)
+    update = cu.NoisyRetrain(rewind_to=0).forget(run, None, [4], cu.secret_key())
+    assert update.guarantee.bound == 0
+    with pytest.raises(cu.BadInput, match="states of this training are gone"):
+        cu.NoisyRetrain().forget(run, None, [4], cu.secret_key())
+
+
+def test_training_and_going_back_never_share_noise():
+    run = run_of(states=2)
+    again = cu.NoisyRetrain(rewind_to=3).forget(run, None, [4], KEY)
+    state = jax.tree.unflatten(jax.tree.structure(begin(run.problem, run.recipe, run.start)), run.noise.states[3])
+    same, _ = noisy_steps(run.problem, run.recipe, state, run.schedule.without([4]), spent(KEY), 3, 6)
+    assert gap(again.params, same[0]) > 1e-3
 
 
 def test_noise_from_a_jax_key_is_no_secret():
     problem = cu.classification(cu.models.MLP(hidden=(6,), classes=3, dtype=jnp.float64), classes(30))
     for key, again in ((KEY, cu.secret_key()), (None, KEY)):
         run = run_of(problem, noise_key=key, states=2)
-        update = cu.NoisyRetrain(rewind_to=2).forget(run, None, [4], again)
+        update = cu.NoisyRetrain(rewind_to=3).forget(run, None, [4], again)
         release = cu.certify(update, cu.Budget(epsilon=9.0, delta=1e-5))
         assert release.certificate.verdict == "CONDITIONAL" and "JAX key" in str(release.certificate)
 
@@ -276,12 +341,21 @@ def test_states_and_noise_that_training_did_not_have_are_not_vouched_for():
         replace(run, recipe=replace(run.recipe, noise=9.0)),
         replace(run, recipe=replace(run.recipe, clip_each=0.1)),
         replace(run, noise=replace(run.noise, states=other)),
+        replace(
+            run,
+            noise=replace(run.noise, states={0: run.noise.states[0], 5: run.noise.states[3], 6: run.noise.states[6]}),
+        ),
+        replace(run, recipe=replace(run.recipe, weight_decay=0.5)),
+        replace(run, problem=replace(run.problem, data=replace(run.problem.data, x=run.problem.data.x[::-1]))),
         replace(run, schedule=run.schedule.without([9])),
     )
     for given in cases:
         update = cu.NoisyRetrain().forget(given, None, [4], cu.secret_key())
         release = cu.certify(update, cu.Budget(epsilon=19.0, delta=1e-5))
         assert release.certificate.verdict == "CONDITIONAL" and update.unchecked
+    tested = run_of(problem, states=2)
+    vouched = replace(tested, noise=replace(tested.noise, unchecked=()))
+    assert cu.NoisyRetrain().forget(vouched, None, [4], cu.secret_key()).unchecked
     fair = cu.NoisyRetrain().forget(run, None, [4], cu.secret_key())
     assert cu.certify(fair, cu.Budget(epsilon=19.0, delta=1e-5)).certificate.verdict == "PROVED"
 
@@ -332,6 +406,10 @@ def test_the_plan_says_the_worst_price_and_that_of_a_request():
         assert worst == read_epsilon(1 / prices(run, place).max(), 1e-3)
         apart = noisy_training(run, np.isin(np.arange(30), [4, 9]), until=place).says.apart
         assert of == read_epsilon(1 / apart, 1e-3) > worst
+    after = run.minus([4], run.params)
+    alone = [noisy_training(run, np.isin(np.arange(30), [4, i])).says.apart for i in range(30) if i != 4]
+    assert np.allclose(np.delete(prices(after), 4), alone, rtol=1e-3)
+    assert noise_prices(after).worst[-1] > noise_prices(run).worst[-1]
     assert "this request" in str(plan) and "this request" not in str(noise_prices(run))
 
 

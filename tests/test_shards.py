@@ -13,7 +13,8 @@ from certunl.folders import RunFolder
 from certunl.membership.shadows import _beside
 from certunl.planning import Replays, replays
 from certunl.training.schedule import draw
-from certunl.training.sharding import holding, members, only
+from certunl.training.sharding import holding, members, only, sharded
+from certunl.training.shards import ShardInit
 from tests.cases import KEY, classes, gap, network
 from tests.verbs import certunl, refused
 
@@ -32,6 +33,12 @@ def slots(schedule):
     return schedule.indices, schedule.weights
 
 
+def alone_of(run, shard):
+    """The schedule of one shard as that of a training of its own."""
+    _, _, part = only(run.problem, run.start, run.schedule, np.array([shard]))
+    return cu.Schedule(*slots(part), part.rates, part.divisors[:, 0])
+
+
 def model(tree, shard):
     return jax.tree.map(lambda leaf: leaf[shard], tree)
 
@@ -41,8 +48,7 @@ def model(tree, shard):
 def test_each_model_is_that_of_a_training_on_its_shard_alone(settings, batches):
     run = run_of(batches=batches, **settings)
     for shard in range(3):
-        alone = only(run, np.array([shard]))
-        schedule = cu.Schedule(*slots(alone.schedule), run.schedule.rates, alone.schedule.divisors[:, 0])
+        schedule = alone_of(run, shard)
         one = cu.fit(network(), run.recipe, model(run.start, shard), schedule)
         assert gap(model(run.params, shard), one.params) < 1e-12
 
@@ -87,13 +93,60 @@ def test_a_second_request_costs_its_own_shards_where_the_first_was_replayed_and_
     first, second = [int(parts[0][0])], [int(parts[1][0])]
     update = cu.Retrain().forget(run, None, first, KEY)
     truth = model(cu.retrainings(run, [first + second]), 0)
-    known = run.minus(first, update.params, replayed=True)
-    unknown = run.minus(first, update.params)
+    known, unknown = run.minus(first, update), run.minus(first, update.params)
     moved = run.minus(first, jax.tree.map(lambda leaf: leaf + 1.0, update.params))
-    for after, shards in ((known, 1), (unknown, 3), (moved, 3), (replace(known, params=moved.params), 3)):
+    doubtful = replace(update.guarantee, unchecked=("who knows",))
+    conditional = run.minus(first, update.replace(guarantee=doubtful))
+    others = (moved, replace(known, params=moved.params), conditional)
+    for after, shards in ((known, 1), (unknown, 3), *((one, 3) for one in others)):
         again = cu.Retrain().forget(after, None, second, KEY)
         assert again.cost["shards"] == shards
         assert gap(again.params, truth) < 1e-12
+
+
+def test_shards_go_on_from_no_parameters_of_another_training():
+    run = run_of()
+    request = [int(shards_of(run)[0][0])]
+    data = run.problem.data
+    swapped = replace(data, x=data.x[np.r_[1, 0, 2:30]])
+    others = (
+        replace(run, problem=replace(run.problem, data=swapped)),
+        replace(run, recipe=replace(run.recipe, weight_decay=0.5)),
+        replace(run, problem=replace(run.problem, randomness=3)),
+        replace(run, provenance=cu.fit(run.problem, run.recipe, run.start, run.schedule).provenance, params=run.start),
+    )
+    assert run.known_end
+    for other in others:
+        assert not other.known_end and cu.Retrain().forget(other, None, request, KEY).cost["shards"] == 3
+
+
+def test_a_model_has_the_same_bits_whichever_others_are_trained_with_it():
+    with jax.enable_x64(False):
+        data = cu.Dataset(np.random.default_rng(0).normal(size=(60, 9)).astype(np.float32), np.arange(60) % 3)
+        run = run_of(cu.classification(cu.models.MLP(hidden=(17,), classes=3), data), shards=5)
+        parts = shards_of(run)
+        one = cu.Retrain().forget(run, None, [int(parts[0][0])], KEY)
+        three = cu.Retrain().forget(run, None, [int(parts[i][0]) for i in (0, 2, 4)], KEY)
+        every = cu.Retrain().forget(unknown(run), None, [int(parts[0][0])], KEY)
+    assert gap(model(one.params, 0), model(three.params, 0)) == 0 and every.cost["shards"] == 5
+    assert gap(one.params, every.params) == 0
+
+
+def unknown(run):
+    """The same run, of which nobody knows that its parameters are the end of the training."""
+    return replace(run, provenance=replace(run.provenance, end=""))
+
+
+class Sly(ShardInit):
+    def __call__(self, key):
+        return jax.tree.map(lambda leaf: leaf + 1.0, super().__call__(key))
+
+
+def test_an_initializer_derived_from_that_of_shards_is_not_our_own():
+    problem = sharded(cu.classification(cu.models.MLP(hidden=(6,), classes=3), classes(30)), 3)
+    sly = replace(problem, init=Sly(problem.init.one, 3))
+    assert not cu.train(problem, cu.Recipe(epochs=1), KEY).unchecked
+    assert cu.train(sly, cu.Recipe(epochs=1), KEY).unchecked
 
 
 def test_a_replay_of_shards_goes_on_from_its_checkpoints(tmp_path):
@@ -108,7 +161,7 @@ def test_an_example_that_training_never_visits_costs_nothing():
     schedule = draw(KEY, cu.Recipe(**SETTINGS), 30, shards=3)
     assert holding(schedule, 3, np.zeros(30, bool)).tolist() == []
     run = run_of()
-    seen = replace(run.schedule, weights=jnp.where(run.schedule.indices == 4, 0, run.schedule.weights))
+    seen = run.schedule.without([4])
     without = cu.fit(run.problem, run.recipe, run.start, seen)
     update = cu.Retrain().forget(without, None, [4], KEY)
     assert update.cost["shards"] == 0 and gap(update.params, without.params) == 0
@@ -161,20 +214,20 @@ class Dropping(nn.Module):
 def test_random_losses_are_those_of_a_training_alone():
     problem = cu.classification(Dropping(), classes(30), randomness=3)
     run, still = run_of(problem), run_of(cu.classification(Dropping(), classes(30)))
-    alone = only(run, np.array([1]))
-    schedule = cu.Schedule(*slots(alone.schedule), run.schedule.rates, alone.schedule.divisors[:, 0])
+    schedule = alone_of(run, 1)
     one = cu.fit(problem, run.recipe, model(run.start, 1), schedule)
     assert gap(model(run.params, 1), one.params) < 1e-12 and gap(run.params, still.params) > 1e-3
 
 
 def test_losses_of_whole_batches_never_see_the_examples_of_another_shard():
-    run = run_of()
+    run = run_of(network(n=31))  # whose shards are of different sizes, with empty slots
     parts = shards_of(run)
+    assert (np.asarray(run.schedule.weights) == 0).any()
     masked = run.schedule.without([int(i) for part in parts for i in part[:4]])
     indices, weights = (np.asarray(a).reshape(len(masked), 3, -1) for a in slots(masked))
     for shard, part in enumerate(parts):
-        stays = indices[:, shard][np.asarray(run.schedule.weights).reshape(weights.shape)[:, shard] != 0]
-        assert set(stays.tolist()) == set(part[4:].tolist())
+        assert set(indices[:, shard].ravel().tolist()) == set(part[4:].tolist())
+        assert set(indices[:, shard][weights[:, shard] != 0].tolist()) == set(part[4:].tolist())
 
 
 def test_shadow_models_keep_each_test_candidate_in_the_shard_of_its_member():
@@ -185,6 +238,7 @@ def test_shadow_models_keep_each_test_candidate_in_the_shard_of_its_member():
     for shard, part in enumerate(shards_of(run)):
         others = {30 + j for j, i in enumerate(inside) if i in part}
         assert set(indices[:, shard][weights[:, shard] != 0].tolist()) == set(part.tolist()) | others
+        assert set(indices[:, shard].ravel().tolist()) == set(part.tolist()) | others
 
 
 def test_attacks_audits_and_the_report_take_the_ensemble_as_one_model():
@@ -253,7 +307,7 @@ def test_saved_runs_keep_their_shards(tmp_path):
     run = run_of(cu.classification(cu.models.MLP(hidden=(6,), classes=3, dtype=jnp.float64), classes(30)))
     cu.save(run, tmp_path / "run")
     again = cu.load(tmp_path / "run")
-    assert again.problem.shards == 3 and again.provenance.ends(again.params, again.present) and not again.unchecked
+    assert again.problem.shards == 3 and again.known_end and not again.unchecked
     request = [int(shards_of(run)[0][0])]
     updates = [cu.Retrain().forget(one, None, request, KEY) for one in (run, again)]
     assert gap(updates[1].params, updates[0].params) == 0 and updates[1].cost["shards"] == 1

@@ -99,7 +99,7 @@ def audit_canaries(
         )
     claim = math.inf if certificate.epsilon is None else certificate.epsilon
     most = one_run_lower_bound(guesses, guesses, certificate.total_delta, confidence=confidence)
-    without = retrained(trained, ids[coins])
+    without = _retrained(trained, ids[coins])
     score = _losses(problem, without, ids) - _losses(problem, release.params, ids)
     order = np.argsort(score, kind="stable")
     lowest, highest = order[: guesses // 2], order[many - (guesses - guesses // 2) :]
@@ -152,6 +152,14 @@ def _trained(problem: Problem, run: Run, absent: np.ndarray, key: Key) -> Run:
     present = jnp.asarray(~np.isin(np.arange(len(problem.data)), absent))
     trained = fit(problem, run.recipe, problem.init(start_key), schedule.masked(~present[schedule.indices]))
     return replace(trained, present=present, schedule=schedule)
+
+
+def _retrained(run: Run, request: np.ndarray) -> Params:
+    """The parameters of `run` trained again without `request`, with noise of its own if the recipe has some."""
+    if not run.recipe.noise:
+        return retrained(run, request)
+    schedule = run.schedule.masked(~run.retained(request)[run.schedule.indices])
+    return fit(run.problem, run.recipe, run.start, schedule).params
 
 
 def _forgotten(run: Run, method: Unlearner, request: np.ndarray, key: Key) -> Update:

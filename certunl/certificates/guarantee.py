@@ -52,7 +52,8 @@ SENSES = {
     "of training)",
     "stationary": "minimisation on the retained examples up to that gradient norm, with the same noise",
     "unlearner": "the same unlearner's release with nothing to forget (Sekhari et al. 2021)",
-    "noisy training": "the same training on the retained examples, with noise of its own",
+    "noisy training": "the same training on the retained examples, with noise of its own; several releases are "
+    "compared with those of one such training",
     "learner": "the learning algorithm's own release on the retained examples (Guo et al. 2020)",
 }
 """The mechanism B that a guarantee compares the release A with."""

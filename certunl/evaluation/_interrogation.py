@@ -44,12 +44,12 @@ def interrogated(
     attack_key, relearn_key, noise_key = jax.random.split(key, 3)
     test = jax.tree.map(jnp.asarray, test)
     absent = dict(report.left_out)
-    if not run.history:
+    if not run.replayable:
         absent |= {f"attack {name}": _NO_SHADOWS for name, attack in attacks.items() if attack.needs != "model"}
         attacks = {name: attack for name, attack in attacks.items() if attack.needs == "model"}
     if shadows is None:
         forgetting = any(attack.needs == "unlearned" for attack in attacks.values())
-        shadows = affordable(run, (1 + len(methods or {})) * forgetting) if run.history else 0
+        shadows = affordable(run, (1 + len(methods or {})) * forgetting) if run.replayable else 0
     by_row = {"original": _Nothing(), "retrain": Retrain(), **(methods or {})}
     by_row |= {f"{name} + noise": method for name, method in by_row.items()}
     noise = {name: row["sigma"] for name, row in report.rows.items() if "sigma" in row}

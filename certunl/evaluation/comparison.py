@@ -1,7 +1,7 @@
 """Every method on the same requests, one Report for each request."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import jax
@@ -203,6 +203,7 @@ def _loud_enough(run: Run, request: np.ndarray, method: Any, budget: Budget, key
         try:
             return certify(update, budget), method
         except BadInput:
-            method, tries = replace(method, noise=2 * method.noise), tries - 1
-            if not tries:
+            tries -= 1
+            if not tries or "noise" not in {field.name for field in fields(method)}:
                 raise
+            method = replace(method, noise=2 * method.noise)

@@ -18,6 +18,7 @@ from certunl.evaluation._interrogation import interrogated
 from certunl.evaluation._judge import Judge
 from certunl.evaluation._own_reference import distances
 from certunl.evaluation.report import Report
+from certunl.methods.noisy_retrain import NoisyRetrain
 from certunl.methods.retrain import Retrain
 from certunl.training.chunks import Keeper
 from certunl.training.problem import Dataset
@@ -82,7 +83,7 @@ def evaluate(
     if not isinstance(reference, Update | Unlearner | None):
         raise BadInput(f"reference must be a method such as Retrain(), or its Update, got {type(reference).__name__}")
     releases = dict(release) if isinstance(release, Mapping) else {_update(release).method: release}
-    truth = reference or Retrain()
+    truth = reference or (NoisyRetrain(rewind_to=0) if run.recipe.noise else Retrain())
     if reference is None and not run.history:
         raise BadInput(
             "this run was adopted without the steps of its training, so its retraining cannot be replayed; give "
@@ -132,11 +133,11 @@ def evaluate(
                 verdicts[noised] = verdicts[name]
                 claims |= {noised: claims[name]} if name in claims else {}
     absent = {}
-    if truth.guarantee.reference == AFRESH:
+    if truth.guarantee.reference == AFRESH or run.recipe.noise:
         rows = {name: {c: v for c, v in row.items() if c not in _OF_ONE_TRAINING} for name, row in rows.items()}
         absent["distance to retraining"] = (
-            "the reference was trained afresh, from another start on other batches, so a distance to it measures their "
-            "chance and not forgetting"
+            "the reference was trained afresh, from another start on other batches or with other noise, so a distance "
+            "to it measures their chance and not forgetting"
         )
     report = Report(
         rows=rows,

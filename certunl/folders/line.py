@@ -14,7 +14,7 @@ from certunl.certificates.account import Account
 from certunl.certificates.calibration import certify
 from certunl.certificates.certificate import Release
 from certunl.certificates.secret import secret_key
-from certunl.certificates.update import Unlearner, declared
+from certunl.certificates.update import Unlearner, Update, declared
 from certunl.errors import BadInput, Diverged, Unavailable
 from certunl.folders._guarantees import guarantee_of, noted, published
 from certunl.folders._writing import RETRAINING
@@ -157,7 +157,7 @@ class Line:
         facts = self.folder.releases.updates.save(name, update.params, facts, release.params)
         entries = self.folder.releases.applied(entries, facts)
         entries = self.folder.releases.finished(entries, rows)
-        run = self.run.minus(ids, update.params, replayed=update.guarantee.replayed)
+        run = self.run.minus(ids, update)
         after = {"run": run, "count": self.count + 1, "after": name}
         account = certificate.account.restarted() if certificate.guarantee.restores else certificate.account
         return entries, replace(self, **after, account=account, latest=self.folder.ledger.latest(), release=release)
@@ -192,10 +192,11 @@ def begin(folder: "RunFolder", name: str, maker: dict[str, Any]) -> Line:
         facts = ledger.leader(parts[-1]).facts["applied"]
         params = updates.arrays(parts[-1], facts["arrays"])
         every = folder.purged and maker["method"] == "retrain"  # only what is left may be trained on
-        replayed = not every and guarantee_of(facts).replayed
-        noise = None if folder.purged else folder.run.noise
-        run = replace(folder.untrained, noise=noise)
-        run = run.minus(ledger.forgotten(None if every else name), params, replayed=replayed)
+        run = folder.untrained
+        if run.recipe.noise and not folder.purged:
+            run = replace(run, noise=folder.run.noise)
+        last = Update(params=params, method=facts["method"], guarantee=guarantee_of(facts))
+        run = run.minus(ledger.forgotten(None if every else name), params if every else last)
     return Line(
         folder=folder,
         name=name,

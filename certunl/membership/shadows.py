@@ -168,6 +168,8 @@ def _beside(schedule: Schedule, inside: np.ndarray, first: int) -> Schedule:
     indices, weights = (np.asarray(a).reshape(steps * shards, -1) for a in (schedule.indices, schedule.weights))
     there = np.isin(indices, inside) & (weights != 0)
     more = np.zeros((len(indices), int(there.sum(axis=1).max(initial=0))), indices.dtype)
+    if shards > 1:  # a slot of weight 0 of a shard holds an example of the shard
+        more[:] = indices[:, :1]
     theirs = np.zeros(more.shape, weights.dtype)
     filled = np.arange(more.shape[1]) < there.sum(axis=1)[:, None]
     more[filled] = first + np.searchsorted(inside, indices[there])

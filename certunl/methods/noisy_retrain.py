@@ -13,8 +13,8 @@ from certunl.certificates.update import Unlearner, Update
 from certunl.errors import BadInput, plain_numbers, whole
 from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
-from certunl.training.loop import begin, check_finite
-from certunl.training.noisy import noisy_steps
+from certunl.training.loop import begin
+from certunl.training.noisy import check_params, noisy_steps
 from certunl.training.run import Run
 
 __all__ = ["NoisyRetrain"]
@@ -35,10 +35,10 @@ class NoisyRetrain(Unlearner):
 
     Args:
         rewind_to: s, the first step that is trained again. The last state that training kept, at this step or before
-            it, is taken (`train(..., states=)`). 0 is retraining. Default: none is, and the trained model is the
-            update.
+            it, is taken (`train(..., states=)`). 0 is retraining. None: nothing is trained again, and the update is the
+            trained model.
 
-    Source: Dong, Roth and Su 2022 for the composition; private_training of this library for the rest.
+    Source: Dong, Roth and Su 2022 for the composition. The price of known slots, and going back, are of this library.
     """
 
     own_noise: ClassVar[bool] = True
@@ -57,21 +57,27 @@ class NoisyRetrain(Unlearner):
         """
         retained = run.retained(run.check(request))
         run.need_history("training with noise again")
-        if run.noise is None:
+        if not run.recipe.noise:
             raise BadInput("this run was trained without noise; train with Recipe(clip_each=..., noise=...)")
         steps = len(run.schedule)
         if self.rewind_to is not None and self.rewind_to > steps:
             raise BadInput(f"rewind_to is step {self.rewind_to}, but the training has {steps} steps")
-        place = run.noise.before(steps if self.rewind_to is None else self.rewind_to)
+        if run.noise is None and self.rewind_to != 0:
+            raise BadInput("the states of this training are gone; only rewind_to=0, which is retraining, needs none")
+        place = 0 if run.noise is None else run.noise.before(steps if self.rewind_to is None else self.rewind_to)
         secret, questions = "", tuple[str, ...]()
         with Stopwatch() as watch:
-            tree = jax.tree.structure(begin(run.problem, run.recipe, run.start))
-            state = jax.tree.unflatten(tree, run.noise.states[place])
+            state = begin(run.problem, run.recipe, run.start)
+            if place and run.noise is not None:
+                state = jax.tree.unflatten(jax.tree.structure(state), run.noise.states[place])
             if place < steps:
                 secret, questions = digest_of(key), unchecked(key)
                 schedule = run.schedule.masked(~retained[run.schedule.indices])
-                state, risks = noisy_steps(run.problem, run.recipe, state, schedule, spent(key), place, steps)
-                check_finite(risks, state[0], run.recipe)
+                purpose = b"training again from step %d" % place
+                state, _ = noisy_steps(
+                    run.problem, run.recipe, state, schedule, spent(key), place, steps, purpose=purpose
+                )
+                check_params(state[0])
             params = jax.block_until_ready(state[0])
         guarantee = theorems.noisy_training(run, ~np.asarray(retained), until=place, secret=secret)
         guarantee = replace(guarantee, unchecked=(*guarantee.unchecked, *questions))

@@ -18,7 +18,7 @@ from certunl.training.loop import check_finite, replay
 from certunl.training.placing import like, spread_run
 from certunl.training.recipe import Recipe
 from certunl.training.run import Run
-from certunl.training.sharding import holding, only, put_back
+from certunl.training.sharding import holding, only, put_back, shards_followed
 from certunl.training.training import train
 
 __all__ = ["Retrain"]
@@ -79,15 +79,17 @@ class Retrain(Unlearner):
 
     def _of_shards(self, run: Run, request: np.ndarray, retained: jax.Array) -> tuple[Params, dict[str, float]]:
         """(the parameters of all models, of which those are replayed that may have changed; the cost)."""
-        gone, shards = ~np.asarray(retained), run.problem.shards
-        if run.provenance.ends(run.params, run.present):
-            gone = np.isin(np.arange(len(gone)), request)
-            touched = holding(run.schedule, shards, gone)
-        else:
-            touched = np.arange(shards)
+        shards = run.problem.shards
+        touched = np.arange(shards)
+        if run.known_end:
+            touched = holding(run.schedule, shards, np.isin(np.arange(len(retained)), request))
         params = run.params
         if len(touched):
-            params = put_back(params, self._replayed(only(run, touched), retained), touched)
+            schedule = run.schedule.masked(~retained[run.schedule.indices])
+            parts = only(run.problem, run.start, schedule, touched)
+            part, risks = shards_followed(parts[0], run.recipe, *parts[1:], None, self.checkpoints)
+            check_finite(risks, part, run.recipe)
+            params = put_back(params, part, touched)
         return params, {"shards": float(len(touched)), "share_of_training": len(touched) / shards}
 
     def _replayed(self, run: Run, retained: jax.Array) -> Params:
@@ -105,7 +107,8 @@ class Retrain(Unlearner):
         rows = np.flatnonzero(run.retained(request))
         problem = replace(run.problem, data=run.problem.data.subset(rows))
         with Stopwatch() as watch:
-            fresh = jax.block_until_ready(train(problem, recipe, key, checkpoints=self.checkpoints))
+            checkpoints = None if recipe.noise else self.checkpoints  # whose files would hold the secret of the noise
+            fresh = jax.block_until_ready(train(problem, recipe, key, checkpoints=checkpoints))
         # of the run it takes the number of examples alone; what is unchecked is that of the new training
         of, exact = replace(fresh, present=run.present), self._exact(AFRESH)
         return updated(of, fresh.params, watch, "retrain", exact, cost=self._cost(watch))

@@ -20,7 +20,7 @@ class NoisePrices:
         delta: the delta of every epsilon.
         steps: the number of steps of the training.
         places: the steps whose states are kept, and the number of all steps.
-        worst: epsilon of the unit that takes the most slots before each place. No other unit has a larger one.
+        worst: the largest epsilon of a request for any one unit that is present, with everyone forgotten before.
         request: epsilon of a request; None without one.
         owners: whether units are owners.
     """
@@ -40,9 +40,11 @@ class NoisePrices:
             place = "-" if self.places[i] == self.steps else f"{self.places[i]:,}"
             line = f"{place:<12}{1 - self.places[i] / self.steps:>14.3f}{self.worst[i]:>24.4g}"
             lines.append(line + (f"{self.request[i]:>16.4g}" if self.request else ""))
-        lines.append(f"delta {self.delta:g}; the first line is the trained model as it is")
-        lines.append(f"no {unit} alone has a larger epsilon, so it can be promised before anyone asks; k of them in")
-        lines.append("different batches have the ratio of one times the square root of k")
+        lines.append(f"delta {self.delta:g}; the row of - is the trained model as it is")
+        lines.append(
+            f"no {unit} that asks next has a larger epsilon. k of them in different batches have the ratio of one"
+        )
+        lines.append("times the square root of k")
         return "\n".join(lines)
 
 
@@ -52,8 +54,7 @@ def noise_prices(run: Run, request: Any = None, *, delta: float = 1e-5) -> Noise
     Raises: BadInput for a run without noise, and as `Run.check` for a request.
     """
     each = prices(run)  # refuses a run without noise
-    assert run.noise is not None
-    places = tuple(run.noise.states)
+    places = (0, len(run.schedule)) if run.noise is None else tuple(run.noise.states)
     gone = None if request is None else ~np.asarray(run.retained(run.check(request)))
     before = [each if place == len(run.schedule) else prices(run, place) for place in places]
     ratios = None if gone is None else [noisy_training(run, gone, until=place).bound or 0.0 for place in places]

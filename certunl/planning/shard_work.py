@@ -1,17 +1,18 @@
 """The work of forgetting from models on shards: how much of a training a request replays."""
 
+import bisect
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 import numpy as np
 
-from certunl.base import Params
 from certunl.errors import BadInput, whole
 from certunl.planning.costs import seconds_of
-from certunl.training.loop import follow
 from certunl.training.run import Run
-from certunl.training.sharding import members, only
+from certunl.training.sharding import members, only, shards_followed
 
 __all__ = ["Replays", "replays"]
 
@@ -39,13 +40,12 @@ class Replays:
 
         It is sum_s 1 − C(n − n_s, k)/C(n, k) for k of n units, which for equal shards is nearly S (1 − (1 − 1/S)^k).
 
-        >>> round(Replays(sizes=(2, 2), seconds=(1.0, 2.0), owners=False).shards(2), 3)  # one shard for 2 of 6 pairs
+        >>> round(Replays(sizes=(2, 2), seconds=(1.0, 2.0), owners=False).shards(2), 3)  # 5/3
         1.667
         """
         n = sum(self.sizes)
         whole(least=1, most=n, units=units)
-        none = [math.prod((n - size - j) / (n - j) for j in range(units)) for size in self.sizes]
-        return sum(1 - max(chance, 0.0) for chance in none)
+        return sum(1 - _none_of(size, units, n) for size in self.sizes)
 
     def share(self, units: int) -> float:
         """The expected share of the shards, and so of the arithmetic of a training, that such a request replays."""
@@ -62,10 +62,18 @@ class Replays:
         for k in (k for k in _REQUESTS if k < n):
             lines.append(f"{k:<22,}{self.shards(k):>10.2f}{self.share(k):>16.3f}{self.seconds_for(k):>10.3g}")
         lines.append(f"{len(self.sizes)} shards of {min(self.sizes):,} to {max(self.sizes):,} {unit}")
-        most = next((k for k in range(1, n) if self.share(k) > 0.9), n)
+        most = bisect.bisect_left(range(1, n), 0.9, key=self.share) + 1
         lines.append(f"from {most:,} {unit} on, more than nine tenths are replayed; a model without shards, which is")
         lines.append("retrained as a whole, costs about as much then and has seen all the data")
         return "\n".join(lines)
+
+
+def _none_of(size: int, units: int, n: int) -> float:
+    """C(n − size, units)/C(n, units): the chance that none of a shard is among `units` of n."""
+    if units > n - size:
+        return 0.0
+    gamma = math.lgamma
+    return math.exp(gamma(n - size + 1) - gamma(n - size - units + 1) - gamma(n + 1) + gamma(n - units + 1))
 
 
 def replays(run: Run) -> Replays:
@@ -83,8 +91,10 @@ def replays(run: Run) -> Replays:
     few = min(len(run.schedule), _STEPS)
     short = replace(run, schedule=jax.tree.map(lambda a: a[:few], run.schedule))
 
-    def train(part: Run) -> Params:
-        return follow(part.problem, part.recipe, part.start, part.schedule)
+    def work(shards: np.ndarray) -> Callable[[], Any]:
+        parts = only(short.problem, short.start, short.schedule, shards)
+        return lambda: shards_followed(parts[0], run.recipe, *parts[1:])
 
-    seconds = [seconds_of(lambda p=p: train(p)) / few * len(run.schedule) for p in (only(short, np.array([0])), short)]
+    every = np.arange(run.problem.shards)
+    seconds = [seconds_of(work(some)) / few * len(run.schedule) for some in (every[:1], every)]
     return Replays(sizes=sizes, seconds=(seconds[0], seconds[1]), owners=owners is not None)

@@ -23,14 +23,14 @@ def margin(params: Params) -> float:
 
     A sum of m squares, in any order, is off by at most (m − 1) units of rounding, and each square by one. Squares of a
     leaf are summed along its last axis first, and then over the rest. Those of a kernel in a product with one row x are
-    ‖x‖² ‖y‖², which needs as many terms. A square root halves the relative error. 8 units are for squares, root,
-    quotient and products.
+    ‖x‖² ‖y‖², which needs as many terms. A square root halves the relative error. 16 units are for quotients, squares,
+    roots and products.
 
     Source: Higham 2002, section 4.2.
     """
     leaves = jax.tree.leaves(params)
-    terms = max((leaf.shape[-1] + leaf.size // leaf.shape[-1] if leaf.ndim else 1) for leaf in leaves)
-    return (terms + len(leaves) + 8) * _UNIT
+    terms = max((leaf.shape[-1] + leaf.size // max(leaf.shape[-1], 1) if leaf.ndim else 1) for leaf in leaves)
+    return (terms + len(leaves) + 16) * _UNIT
 
 
 def clipped_sum(
@@ -79,8 +79,8 @@ def clipped_sum(
     derivative = jax.vmap(jax.value_and_grad(one, argnums=(0, 1), has_aux=True), in_axes=(None, None, 0, 0))
     (risks, inputs), (own, slopes) = derivative([leaves[i] for i in others], zeros, batch, weights)
 
-    squares = [_squares(g) for g in own] + [_squares(inputs[i]) * _squares(slopes[i]) for i in inputs]
-    norms = jnp.sqrt(jnp.sum(jnp.stack(squares), axis=0))
+    lengths = [_norms(g) for g in own] + [_norms(inputs[i]) * _norms(slopes[i]) for i in inputs]
+    norms = _norms(jnp.stack(lengths, axis=1))
     shares = jnp.where(norms > limit, limit / norms, 1.0)
     counted = jnp.isfinite(norms) & (weights != 0)
     shares = jnp.where(counted, shares, 0.0)
@@ -101,12 +101,16 @@ def clipped_sum(
     return tree.unflatten(total), jnp.sum(jnp.where(weights != 0, risks, 0.0))
 
 
-def _squares(a: jax.Array) -> jax.Array:
-    """f[b]: the squared norm of each example's part of `a`, by sums in the order that `margin` counts."""
-    if a.ndim == 1:
-        return a * a
-    rows = jax.lax.optimization_barrier(jnp.sum(a * a, axis=-1))
-    return jnp.sum(rows.reshape(len(a), -1), axis=1)
+def _norms(a: jax.Array) -> jax.Array:
+    """f[b]: the norm of each example's part of `a`, by sums in the order that `margin` counts.
+
+    Numbers are divided by the largest one, so that no square overflows, and none that counts is lost.
+    """
+    a = a.reshape(len(a), -1, a.shape[-1]) if a.ndim > 1 else a.reshape(-1, 1, 1)
+    largest = jnp.max(jnp.abs(a), axis=(1, 2), initial=0)
+    ratios = a / jnp.where(largest > 0, largest, 1)[:, None, None]
+    rows = jax.lax.optimization_barrier(jnp.sum(ratios * ratios, axis=2))
+    return largest * jnp.sqrt(jnp.sum(rows, axis=1))
 
 
 def _products_of_one_row(program: Any, parameters: int) -> dict[int, int]:

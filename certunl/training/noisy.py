@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from certunl.base import Key, Params, Progress, digest, reporter, width
+from certunl.base import Key, Params, Progress, reporter, width
 from certunl.certificates.noise import STEP_BITS, grid, integers
 from certunl.certificates.secret import Secret, digest_of, expanded, spent, unchecked
-from certunl.errors import BadInput, whole
+from certunl.errors import BadInput, Diverged, whole
 from certunl.training.clipping import clipped_sum, margin
 from certunl.training.loop import advanced, begin
 from certunl.training.problem import Problem
@@ -22,6 +22,7 @@ from certunl.training.schedule import Schedule
 __all__ = [
     "NoiseRecord",
     "check_noisy",
+    "check_params",
     "microbatch",
     "noise_grid",
     "noisy_gradient",
@@ -76,10 +77,6 @@ class NoiseRecord:
         states = {int(s): [jnp.asarray(a[str(i)]) for i in range(len(a))] for s, a in arrays.items()}
         return cls(dict(sorted(states.items())), facts["secret"], tuple(facts["unchecked"]))
 
-    def seal(self, recipe: Recipe) -> str:
-        """The digest of the states, and of the noise of `recipe`."""
-        return digest([recipe.clip_each, recipe.noise], [leaf for leaves in self.states.values() for leaf in leaves])
-
     def before(self, step: int) -> int:
         """The last step of which a state is kept, `step` or before it."""
         return max(place for place in self.states if place <= step)
@@ -99,6 +96,12 @@ def noise_grid(recipe: Recipe, slots: int) -> float:
     return max(
         grid(recipe.noise * recipe.clip_each, STEP_BITS), 2.0 ** math.ceil(math.log2(slots * recipe.clip_each / _SUM))
     )
+
+
+def check_params(params: Params) -> None:
+    """Raises Diverged for parameters that are not finite. The risks are exact, so they must decide nothing."""
+    if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(params)):
+        raise Diverged("parameters became NaN or infinite in a training with noise; lower the learning rate")
 
 
 def check_noisy(
@@ -147,8 +150,9 @@ def noisy_steps(
     first: int,
     end: int,
     progress: Progress | None = None,
+    purpose: bytes = b"training",
 ) -> tuple[Any, jax.Array]:
-    """(the state after the steps `first` to `end`, their risks). The noise is expanded from `seed`.
+    """(the state after the steps `first` to `end`, their risks). The noise is expanded from `seed` and `purpose`.
 
     With q_m the sum of the clipped gradients of microbatch m in cells of the grid g, rounded, a step has the gradient
 
@@ -169,7 +173,7 @@ def noisy_steps(
         here = np.minimum(place, end - 1)  # equal blocks share one program; the last one skips its extra steps
         numbers = np.zeros((block, d), np.int32)
         for i in np.flatnonzero(place < end):
-            of_step = expanded(seed, b"training step %d" % place[i], 32)
+            of_step = expanded(seed, purpose + b" step %d" % place[i], 32)
             numbers[i] = integers(of_step, np.zeros(d), recipe.noise * float(recipe.clip_each or 0) / cell)
         if waiting is not None:  # the device computed the last block while the host drew this one
             jax.block_until_ready(waiting)

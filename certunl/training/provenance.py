@@ -1,7 +1,7 @@
 """Where a run comes from: its start and its schedule, its model and its losses."""
 
 import weakref
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -12,6 +12,7 @@ from certunl.training.modules import Initializer, Supervised
 from certunl.training.problem import Dataset, Problem
 from certunl.training.recipe import Recipe
 from certunl.training.schedule import Schedule
+from certunl.training.shards import ShardInit, ShardLosses
 
 __all__ = ["Provenance", "known", "of_parts", "own"]
 
@@ -37,9 +38,8 @@ class Provenance:
     Args:
         origin: where they come from, in words, if they were given.
         seal: the digest of the arrays that the code drew; empty if they were given.
-        end: the digest of parameters of shards at the end of the training, and of the examples that it had; empty if
-            not known.
-        noise: the digest of the states that a training with noise kept, and of its noise; empty without noise.
+        end: `sealing.end_of` the training of shards, or of its replay; empty if it is not known.
+        noise: `sealing.seal_of` a training with noise; empty without noise.
     """
 
     origin: str = ""
@@ -68,14 +68,6 @@ class Provenance:
         """That of a start and a schedule that the code has just drawn."""
         leaves = jax.tree.leaves((start, schedule))
         return cls(seal=digest(None, leaves), _same=tuple(map(weakref.ref, leaves)))
-
-    def ended(self, params: Params, present: Any) -> "Provenance":
-        """The same, and `params` are the end of the training on the examples of `present`."""
-        return replace(self, end=digest(None, (params, present)))
-
-    def ends(self, params: Params, present: Any) -> bool:
-        """Whether `params` are the end of the training on the examples of `present`, as far as it is known."""
-        return bool(self.end) and self.end == digest(None, (params, present))
 
     def unchecked(self, start: Params, schedule: Schedule) -> tuple[str, ...]:
         """The conditions on `start` and `schedule` that nobody checked, in words."""
@@ -111,6 +103,8 @@ def own(problem: Problem, recipe: Recipe) -> bool:
     outputs of an earlier model. So may a class derived from one of the library's.
     """
     init, losses = problem.one.init, problem.one.losses
+    if problem.sharded and not (type(problem.init) is ShardInit and type(problem.losses) is ShardLosses):
+        return False
     return (
         type(problem) is Problem
         and problem.frozen is None

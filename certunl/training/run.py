@@ -9,6 +9,7 @@ import numpy as np
 from flax import struct
 
 from certunl.base import Params
+from certunl.certificates.update import Update
 from certunl.errors import BadInput, typed_key
 from certunl.training.describing import described
 from certunl.training.noisy import NoiseRecord
@@ -16,6 +17,7 @@ from certunl.training.problem import Problem
 from certunl.training.provenance import Provenance, of_parts
 from certunl.training.recipe import Recipe
 from certunl.training.schedule import Schedule
+from certunl.training.sealing import end_of
 
 __all__ = ["Run"]
 
@@ -32,7 +34,8 @@ class Run:
         params: the current un-noised parameters, a pytree like `start`. A request replaces them (`minus`).
         present: bool[n], true for every example that is not forgotten.
         provenance: where start and schedule come from. Default: from outside, so no certificate is PROVED.
-        losses: f[t], the risk of each batch before its step, as training computed it; None if it is not known.
+        losses: f[t], the risk of each batch before its step, as training computed it, without noise; None if it is not
+            known.
         noise: the states that a training with noise kept; None for a training without noise.
     """
 
@@ -80,15 +83,28 @@ class Run:
         words = (*of_parts(self.problem, self.recipe), *self.provenance.unchecked(self.start, self.schedule))
         return tuple(dict.fromkeys(words))
 
-    def minus(self, request: Any, params: Params, *, replayed: bool = False) -> "Run":
+    def minus(self, request: Any, params: Params | Update) -> "Run":
         """The run after the deletion of `request`, with the un-noised parameters `params`. The next request uses it.
 
-        With `replayed` they are those of `Retrain`. Then the next retraining of shards goes on from them.
+        They may be given by their Update. If that is of `Retrain`, and leaves nothing unchecked but what the run does,
+        the next retraining of shards goes on from it.
         """
-        present = self.retained(self.check(request))
-        ended = replayed and self.problem.sharded
-        provenance = self.provenance.ended(params, present) if ended else self.provenance
-        return replace(self, params=params, present=present, provenance=provenance)
+        present, update = self.retained(self.check(request)), params if isinstance(params, Update) else None
+        after = replace(self, params=params if update is None else update.params, present=present)
+        exact = update is not None and update.guarantee.replayed and {*update.unchecked} <= {*self.unchecked}
+        if not (exact and self.problem.sharded):
+            return after
+        return replace(after, provenance=replace(self.provenance, end=end_of(after)))
+
+    @property
+    def known_end(self) -> bool:
+        """Whether the parameters are known to be the end of the training of shards on the examples that are present."""
+        return bool(self.provenance.end) and self.provenance.end == end_of(self)
+
+    @property
+    def replayable(self) -> bool:
+        """Whether the training can be repeated step by step: with a history, and without noise."""
+        return self.history and self.noise is None
 
     def need_one_model(self, what: str) -> None:
         """Raises BadInput for a sharded problem. `what` names the work on the parameters of one model."""

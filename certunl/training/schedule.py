@@ -90,12 +90,14 @@ class Schedule:
         """The same schedule with `width` slots a step. New ones have weight 0, and stand at the end of each shard."""
         shards = self.divisors.shape[1] if jnp.ndim(self.divisors) == 2 else 1
 
-        def wide(slots: jax.Array) -> jax.Array:
+        def wide(slots: jax.Array, how: str) -> jax.Array:
             apart = slots.reshape(len(slots), shards, -1)
             more = width // shards - apart.shape[2]
-            return jnp.pad(apart, ((0, 0), (0, 0), (0, more))).reshape(len(slots), -1)
+            return jnp.pad(apart, ((0, 0), (0, 0), (0, more)), how).reshape(len(slots), -1)
 
-        return replace(self, indices=wide(self.indices), weights=wide(self.weights))
+        # a slot of weight 0 of a shard holds an example of the shard
+        how = "constant" if shards == 1 else "edge"
+        return replace(self, indices=wide(self.indices, how), weights=wide(self.weights, "constant"))
 
     def check(self, examples: int) -> None:
         """Raises BadInput if shapes disagree, a weighted slot names no example, or a rate or weight is not finite."""
@@ -161,7 +163,7 @@ def draw(key: Key, recipe: Recipe, examples: int, *, shards: int = 0, owners: An
     members = [np.flatnonzero(place[units] == shard) for shard in range(shards)]
     batches = [_batches(generator, recipe, rows, min(b, len(rows)), per_epoch) for rows in members]
     width = max(len(row) for rows, _ in batches for row in rows)
-    parts = [_slots(rows, divisors, width) for rows, divisors in batches]
+    parts = [_slots(*batch, width, of[0] if len(of) else 0) for batch, of in zip(batches, members, strict=True)]
     indices, weights = (np.concatenate([part[i] for part in parts], axis=1) for i in (0, 1))
     return Schedule(*map(jnp.asarray, (indices, weights, rates, np.stack([part[2] for part in parts], axis=1))))
 
@@ -184,10 +186,12 @@ def _batches(
     return [members[row] for row in rows], np.array([len(row) for row in rows])
 
 
-def _slots(rows: list[np.ndarray], divisors: np.ndarray, width: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(indices i32[t, b], weights f[t, b], divisors f[t]), with at least `width` slots."""
+def _slots(
+    rows: list[np.ndarray], divisors: np.ndarray, width: int = 0, fill: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(indices i32[t, b], weights f[t, b], divisors f[t]), with at least `width` slots. Empty ones hold `fill`."""
     sizes = np.array([len(row) for row in rows])
     weighted = np.arange(max(width, sizes.max())) < sizes[:, None]
-    indices = np.zeros(weighted.shape, np.int32)
+    indices = np.full(weighted.shape, fill, np.int32)
     indices[weighted] = np.concatenate(rows)
     return indices, weighted.astype(float), divisors.astype(float)

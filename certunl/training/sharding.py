@@ -1,23 +1,20 @@
 """Training on disjoint shards of the data: the problem, and the part of a run that some of its shards are."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from certunl.base import Params
+from certunl.base import Params, Progress, platform, reporter
 from certunl.errors import BadInput, whole
+from certunl.training.chunks import Keeper, followed
 from certunl.training.problem import Problem
 from certunl.training.recipe import Recipe
 from certunl.training.schedule import Schedule
 from certunl.training.shards import ShardInit, ShardLosses
 
-if TYPE_CHECKING:
-    from certunl.training.run import Run
-
-__all__ = ["check_shards", "holding", "members", "only", "put_back", "sharded"]
+__all__ = ["check_shards", "holding", "members", "only", "put_back", "sharded", "shards_followed"]
 
 
 def sharded(problem: Problem, shards: int) -> Problem:
@@ -73,9 +70,8 @@ def check_shards(problem: Problem, recipe: Recipe, schedule: Schedule) -> None:
 
 
 def holding(schedule: Schedule, shards: int, gone: np.ndarray) -> np.ndarray:
-    """i32[c]: the shards with a slot of weight other than 0 for an example of `gone bool[n]`."""
-    indices, weights = np.asarray(schedule.indices), np.asarray(schedule.weights)
-    slots = (gone[indices] & (weights != 0)).reshape(len(schedule), shards, -1)
+    """i32[c]: the shards with a slot, of any weight, for an example of `gone bool[n]`."""
+    slots = gone[np.asarray(schedule.indices)].reshape(len(schedule), shards, -1)
     return np.flatnonzero(slots.any(axis=(0, 2))).astype(np.int32)
 
 
@@ -86,19 +82,47 @@ def members(schedule: Schedule, shards: int) -> list[np.ndarray]:
     return [np.unique(indices[:, shard][weights[:, shard] != 0]) for shard in range(shards)]
 
 
-def only(run: "Run", shards: np.ndarray) -> "Run":
-    """The run of some of the shards of `run`, with the same examples and steps."""
-    losses = run.problem.losses
+def only(problem: Problem, start: Params, schedule: Schedule, shards: np.ndarray) -> tuple[Problem, Params, Schedule]:
+    """(problem, start, schedule) of some of the shards, with the same examples and steps."""
+    losses = problem.losses
     assert isinstance(losses, ShardLosses)
-    problem = replace(run.problem, losses=replace(losses, shards=len(shards)))
 
     def part(slots: jax.Array) -> jax.Array:
         return slots.reshape(len(slots), losses.shards, -1)[:, shards].reshape(len(slots), -1)
 
-    schedule = run.schedule
     slots = {name: part(vars(schedule)[name]) for name in ("indices", "weights", "divisors")}
-    start, params = (jax.tree.map(lambda leaf: leaf[shards], tree) for tree in (run.start, run.params))
-    return replace(run, problem=problem, start=start, params=params, schedule=replace(schedule, **slots))
+    problem = replace(problem, losses=replace(losses, shards=len(shards)))
+    return problem, jax.tree.map(lambda leaf: leaf[shards], start), replace(schedule, **slots)
+
+
+def shards_followed(
+    problem: Problem,
+    recipe: Recipe,
+    start: Params,
+    schedule: Schedule,
+    progress: Progress | None = None,
+    checkpoints: Keeper | None = None,
+) -> tuple[Params, jax.Array]:
+    """`chunks.followed` for a sharded problem.
+
+    On a CPU, one program trains shard after shard. So a model has the same bits whichever others are trained with it,
+    and it takes about as long as all of them in one program. Other devices train all shards together.
+    """
+    if platform() != "cpu":
+        return followed(problem, recipe, start, schedule, progress, checkpoints)
+    ends, risks, report = [], [], None if progress is None else reporter(progress)
+    for shard in range(problem.shards):
+        part, first, slots = only(problem, start, schedule, np.array([shard]))
+
+        def tick(done: int, total: int, loss: float, before: int = shard * len(schedule)) -> None:
+            assert report is not None
+            report(before + done, problem.shards * total, loss)
+
+        keeper = None if checkpoints is None else checkpoints.within(f"shard {shard}")
+        params, losses = followed(part, recipe, first, slots, None if report is None else tick, keeper)
+        ends.append(params)
+        risks.append(losses)
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *ends), jnp.mean(jnp.stack(risks), axis=0)
 
 
 def put_back(params: Params, part: Params, shards: np.ndarray) -> Params:

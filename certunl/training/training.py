@@ -16,14 +16,15 @@ from certunl.training.chunks import Keeper, followed, foreign_states
 from certunl.training.dataset import automatic, placed
 from certunl.training.direction import warn_of_two_rates
 from certunl.training.loop import check_finite, replay
-from certunl.training.noisy import check_noisy, trained_with_noise
+from certunl.training.noisy import check_noisy, check_params, trained_with_noise
 from certunl.training.placing import beside, initial, like, spread_out
 from certunl.training.problem import Problem
 from certunl.training.provenance import Provenance, own
 from certunl.training.recipe import Recipe
 from certunl.training.run import Run
 from certunl.training.schedule import Schedule, schedule_of
-from certunl.training.sharding import check_shards, sharded
+from certunl.training.sealing import end_of, seal_of
+from certunl.training.sharding import check_shards, sharded, shards_followed
 from certunl.training.starting import check_parts, explained, fitting
 
 __all__ = ["fit", "retrained", "train"]
@@ -108,19 +109,24 @@ def _fitted(
     elif noise_key is not None or states != 1:
         raise BadInput("noise_key and states are for a recipe with noise; set clip_each and noise, or leave them out")
     else:
-        params, risks = followed(problem, recipe, start, schedule, progress, checkpoints)
+        follow = shards_followed if problem.sharded else followed
+        params, risks = follow(problem, recipe, start, schedule, progress, checkpoints)
     params = like(params, start)
     try:
-        check_finite(risks, params, recipe)
+        if record is None:
+            check_finite(risks, params, recipe)
+        else:
+            check_params(params)
     except Diverged as error:
         raise explained(error, problem, start, schedule) from None
     present = jnp.ones(len(problem.data), bool)
     provenance = Provenance.drawn(start, schedule) if origin is None else Provenance(origin.strip())
+    run = Run(problem, recipe, start, schedule, params, present, provenance, risks, record)
     if problem.sharded:
-        provenance = provenance.ended(params, present)
+        provenance = replace(provenance, end=end_of(run))
     if record is not None:
-        provenance = replace(provenance, noise=record.seal(recipe))
-    return Run(problem, recipe, start, schedule, params, present, provenance, risks, record)
+        provenance = replace(provenance, noise=seal_of(run))
+    return replace(run, provenance=provenance)
 
 
 def train(

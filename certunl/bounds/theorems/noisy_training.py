@@ -10,6 +10,7 @@ from certunl.certificates.statement import OwnNoise
 from certunl.errors import BadInput
 from certunl.training.noisy import microbatch, noise_grid
 from certunl.training.run import Run
+from certunl.training.sealing import seal_of
 
 __all__ = ["noisy_training", "prices"]
 
@@ -51,36 +52,40 @@ def noisy_training(run: Run, gone: np.ndarray, *, until: int | None = None, secr
         ("T", steps, "steps of the training"),
         ("s", until, "steps that have learnt from the forgotten; later ones are trained again if there are some"),
         ("r", rounding, "distance that rounding adds to the sum of a microbatch, in units of C"),
+        ("worst", prices(run, alone=True).max(), "largest ratio that the trained model has for any one, whoever asks"),
     )
-    assert run.noise is not None
+    record = () if run.noise is None else run.noise.unchecked
     device = (_DEVICE,) if jax.default_backend() != "cpu" else ()
-    own = () if run.provenance.noise == run.noise.seal(recipe) else (_FOREIGN,)
+    own = () if not until or (run.noise is not None and run.provenance.noise == seal_of(run)) else (_FOREIGN,)
     return Guarantee(
         says=OwnNoise(ratio, 1.0, secret),
         reference="the same training with noise, on the same schedule without the request",
         sense="noisy training",
         from_training=True,
         assumptions=tuple(Assumption(symbol, float(value or 0), "proved", meaning) for symbol, value, meaning in rests),
-        unchecked=(*run.noise.unchecked, *own, *device),
+        unchecked=(*(record if until else ()), *own, *device),
     )
 
 
-def prices(run: Run, until: int | None = None) -> np.ndarray:
-    """f[u]: the ratio of `noisy_training` for each unit alone, which is an example or an owner, before any request.
+def prices(run: Run, until: int | None = None, *, alone: bool = False) -> np.ndarray:
+    """f[u]: the ratio of `noisy_training` for each unit, an example or an owner, and everyone forgotten before.
 
-    Its largest value can be promised to everyone: `read_epsilon(1/ratio, delta)` is the epsilon of doing nothing.
+    Its largest value can be promised to whoever asks next: `read_epsilon(1/ratio, delta)` is the epsilon of doing
+    nothing. With `alone`, nobody counts but the unit. That can be promised to whoever asks first.
     """
     _need_noise(run)
     steps = len(run.schedule) if until is None else until
+    indices, present = np.asarray(run.schedule.indices[:steps]), np.asarray(run.present)
     counted = np.asarray(run.schedule.weights[:steps]) != 0
+    gone = np.zeros(steps) if alone else (counted & ~present[indices]).sum(axis=1)
+    counted &= True if alone else present[indices]
     owners = run.problem.data.owners
-    unit = np.arange(len(run.present)) if owners is None else np.unique(np.asarray(owners), return_inverse=True)[1]
+    unit = np.arange(len(present)) if owners is None else np.unique(np.asarray(owners), return_inverse=True)[1].ravel()
     place = np.broadcast_to(np.arange(steps)[:, None], counted.shape)[counted]
-    pairs = place * (unit.max() + 1) + unit.ravel()[np.asarray(run.schedule.indices[:steps])[counted]]
-    pairs, slots = np.unique(pairs, return_counts=True)
-    squares = np.zeros(unit.max() + 1)
-    np.add.at(squares, pairs % len(squares), (slots * (1 + _rounding(run))) ** 2)  # at most one microbatch for a slot
-    return np.sqrt(squares) / run.recipe.noise
+    pairs, slots = np.unique(place * (unit.max() + 1) + unit[indices[counted]], return_counts=True)
+    squares, before = np.full(unit.max() + 1, np.sum(gone**2)), gone[pairs // (unit.max() + 1)]
+    np.add.at(squares, pairs % len(squares), (slots + before) ** 2 - before**2)
+    return np.sqrt(squares) * (1 + _rounding(run)) / run.recipe.noise  # at most one microbatch for a slot
 
 
 def _size(run: Run) -> int:
@@ -93,5 +98,5 @@ def _rounding(run: Run) -> float:
 
 
 def _need_noise(run: Run) -> None:
-    if run.noise is None:
+    if not run.recipe.noise:
         raise BadInput("this run was trained without noise; train with Recipe(clip_each=..., noise=...)")

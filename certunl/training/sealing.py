@@ -1,0 +1,45 @@
+"""Digests that bind what a training left to the training itself, so that nothing else is taken for it."""
+
+from typing import TYPE_CHECKING, Any
+
+import jax
+
+from certunl.base import Params, digest
+from certunl.training.losses import LOSSES
+from certunl.training.modules import Supervised
+
+if TYPE_CHECKING:
+    from certunl.training.run import Run
+
+__all__ = ["end_of", "seal_of"]
+
+
+def end_of(run: "Run", params: Params | None = None, present: Any = None) -> str:
+    """The digest of the end of a training: parameters, the examples that it had, recipe, losses and data."""
+    ends = (run.params if params is None else params, run.present if present is None else present)
+    return digest(_settings(run), (ends, *_data(run)))
+
+
+def seal_of(run: "Run") -> str:
+    """The digest of the states that a training with noise kept, with their steps, recipe, losses and data."""
+    assert run.noise is not None
+    states = run.noise.states
+    leaves = [leaf for step in states for leaf in states[step]]
+    return digest([*_settings(run), list(states), run.noise.facts()], (leaves, *_data(run)))
+
+
+def _settings(run: "Run") -> list[Any]:
+    """Recipe and losses in words. Objects from outside have none, and what is unchecked names them."""
+    recipe = {name: value for name, value in vars(run.recipe).items() if isinstance(value, int | float | str | None)}
+    losses, problem = run.problem.one.losses, run.problem
+    words = []
+    if isinstance(losses, Supervised):
+        own = [i for i, output_loss in enumerate(LOSSES) if output_loss is losses.output_loss]
+        words = [" ".join(repr(losses.model).split()), own, losses.l2]
+    return [recipe, words, problem.kind, problem.randomness, problem.shards]
+
+
+def _data(run: "Run") -> tuple[Any, ...]:
+    """The arrays of the data, without inputs on the host, which are always unchecked."""
+    data = run.problem.data
+    return (None if data.on_host else jax.tree.leaves(data.x), data.y, data.owners)
