@@ -26,4 +26,41 @@ def deep_certificates(saved: Saved) -> str:
     return markdown(["network", "test accuracy", "seconds of a training", *heads, "verdict"], rows)
 
 
-CERTIFICATE_TABLES: dict[str, Callable[[Saved], str]] = {"deep_certificates": deep_certificates}
+def clipping(saved: Saved) -> str:
+    """The seconds of a step's clipped sum beside a plain gradient, the noise and the peers."""
+    if not saved.lines("clipping"):
+        return "Not measured yet: `python benchmarks/clipping.py --save`."
+    rows = []
+    for line in saved.latest("clipping", "model", "batch"):
+        ours, peers, facts = line["ours"]["median"], line["peers"], line
+        plain = peers["plain gradient"]["median"]
+        others = [peers.get(name) for name in ("opacus", "torch.func vmap(grad)")]
+        theirs = ["-" if one is None else f"{1000 * one['median']:.0f} ({one['median'] / ours:.1f})" for one in others]
+        memory = [short(facts[name] / 1e6) for name in ("temporary_bytes", "temporary_bytes_of_twice_the_batch")]
+        times = [f"{1000 * ours:.1f}", f"{1000 * plain:.1f} ({ours / plain:.2f})"]
+        noise = f"{1000 * peers['drawing the noise']['median']:.1f}"
+        rows.append(
+            [
+                f"{line['model']} ({line['parameters']:,})",
+                f"{line['batch']:,}",
+                *times,
+                noise,
+                *theirs,
+                ", ".join(memory),
+            ]
+        )
+    heads = [
+        "network (parameters)",
+        "batch",
+        "clipped, ms",
+        "plain gradient, ms (ours in these)",
+        "drawing the noise, ms",
+    ]
+    heads += ["Opacus, ms (times ours)", "torch.func, ms (times ours)", "MB of this batch, and of twice as many"]
+    return markdown(heads, rows)
+
+
+CERTIFICATE_TABLES: dict[str, Callable[[Saved], str]] = {
+    "clipping": clipping,
+    "deep_certificates": deep_certificates,
+}
