@@ -426,5 +426,10 @@ def test_the_command_line_trains_with_noise_and_forgets_at_a_price(tmp_path, cap
     again = ("--set", "rewind_to=2", "--name", "again")
     certunl("forget", tmp_path / "run", "--request", "ids:7", *words, *again)
     assert "share of training 0.75" in capsys.readouterr().out
+    certunl("purge", tmp_path / "run", "--model")
+    fresh = ("--set", "rewind_to=0", "--name", "fresh")
+    for name in ((), fresh):
+        certunl("forget", tmp_path / "run", "--request", f"ids:{11 + len(name)}", *words, *(name or fresh[:2]))
+        assert "share of training 1" in capsys.readouterr().out
     plain = ("--request", "ids:9", "--method", "retrain", "--epsilon", "1")
     assert "use NoisyRetrain" in refused(capsys, "forget", tmp_path / "run", *plain)

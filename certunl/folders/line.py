@@ -176,22 +176,28 @@ def _joint(entries: Sequence[Entry]) -> np.ndarray:
     return np.unique(np.concatenate([np.asarray(entry.ids, np.int32) for entry in entries]))
 
 
+def _retrains(maker: dict[str, Any]) -> bool:
+    """Whether a method is retraining, which needs nothing of the trained model and so continues any line."""
+    again = maker["method"] == "noisy_retrain" and maker["settings"].get("rewind_to") == 0
+    return maker["method"] == "retrain" or again
+
+
 def begin(folder: "RunFolder", name: str, maker: dict[str, Any]) -> Line:
     """The line `name` of a run folder, after all its requests. Raises: as `RunFolder.line`."""
     ledger, updates = folder.ledger, folder.releases.updates
     makers = ledger.makers(name)
     for earlier in makers.values():
-        if "retrain" not in (earlier["method"], maker["method"]) and earlier != maker:
+        if not (_retrains(earlier) or _retrains(maker)) and earlier != maker:
             raise BadInput(f"the line {name!r} was begun with {earlier}; give the new one its own --name")
     parts = [*makers]
     if not parts:
-        run = folder.run if not folder.purged or maker["method"] != "retrain" else folder.left
+        run = folder.left if folder.purged and _retrains(maker) else folder.run
     else:
         if not (updates.place / parts[-1]).exists():
             raise BadInput(f"updates/{parts[-1]} is gone, so the state of its line is unknown; {RESTORE}")
         facts = ledger.leader(parts[-1]).facts["applied"]
         params = updates.arrays(parts[-1], facts["arrays"])
-        every = folder.purged and maker["method"] == "retrain"  # only what is left may be trained on
+        every = folder.purged and _retrains(maker)  # only what is left may be trained on
         run = folder.untrained
         if run.recipe.noise and not folder.purged:
             run = replace(run, noise=folder.run.noise)
