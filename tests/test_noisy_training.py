@@ -25,6 +25,7 @@ def test_doing_nothing_gives_the_trained_model_and_its_price():
     own = cu.NoisyRetrain().forget(run_of(problem, noise_key=None), None, [4], cu.secret_key())
     release = cu.certify(own, cu.Budget(epsilon=9.0, delta=1e-5))
     assert release.certificate.verdict == "PROVED" and gap(release.params, own.params) == 0
+    assert "the original model where it is no release" in str(release.certificate)
     assert release.certificate.epsilon == 9.0 and "in the sum of gradients of every step" in str(release.certificate)
     with pytest.raises(cu.BadInput, match="more than the budget"):
         cu.certify(own, cu.Budget(epsilon=0.5, delta=1e-5))

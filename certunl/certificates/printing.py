@@ -29,6 +29,11 @@ NOT_COVERED = (
     "that SHAKE-256 expands 256 secret bits into random ones"
 )
 
+_OF_NOISY_TRAINING = NOT_COVERED.replace(
+    "the un-noised models; the original model",
+    "the states that training kept; the original model where it is no release",
+)
+
 
 def printed(certificate: "Certificate") -> str:
     """The certificate in words, one line for each part."""
@@ -60,7 +65,7 @@ def printed(certificate: "Certificate") -> str:
         add("unchecked", condition)
     for condition in g.missing:
         add("missing", condition)
-    add("not covered", NOT_COVERED)
+    add("not covered", _OF_NOISY_TRAINING if g.sense == "noisy training" else NOT_COVERED)
     return "\n".join(line for line in lines if line.strip())
 
 
