@@ -1,6 +1,6 @@
 """The settings of a training step and of the schedule."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import jax
@@ -21,7 +21,7 @@ _DIRECTIONS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Recipe:
     """The settings of training. One step, with g = (sum_i weights_i grad l_i)/divisor over the batch:
 
@@ -85,6 +85,11 @@ class Recipe:
                 raise BadInput(f"unknown optimizer {self.optimizer!r}; known are {', '.join(_DIRECTIONS)}")
         elif not (hasattr(self.optimizer, "init") and hasattr(self.optimizer, "update")):
             raise BadInput(f"optimizer must be a name or an optax transformation, got {self.optimizer!r}")
+
+    def __repr__(self) -> str:
+        # kept lines and reports name recipes by these words, so settings of noise stand there only where there is some
+        names = [field.name for field in fields(self) if self.noise or field.name not in ("clip_each", "noise")]
+        return f"Recipe({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
 
     def direction(self, params: Params) -> tuple[optax.GradientTransformation, float]:
         """(the optax transformation, the sign with which its output is added to parameters like `params`).
