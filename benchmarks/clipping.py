@@ -17,7 +17,7 @@ from problems import classifier, convolutional, images, tensors, torch_images, t
 import certunl as cu
 from certunl.base import width
 from certunl.certificates.noise import integers
-from certunl.training.noisy import noise_grid, noisy_gradient
+from certunl.training.noisy_gradient import noise_grid, noisy_gradient
 
 FULL = (
     {"hidden": (32, 32), "batch": 1000},

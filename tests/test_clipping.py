@@ -9,7 +9,7 @@ import certunl as cu
 from certunl.certificates.noise import integers
 from certunl.certificates.secret import expanded, spent
 from certunl.training.clipping import clipped_sum, margin
-from certunl.training.noisy import noise_grid
+from certunl.training.noisy_gradient import noise_grid
 from tests.cases import KEY, classes, gap, network, vector
 from tests.noisy import clipped, gradients_of, run_of
 

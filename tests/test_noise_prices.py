@@ -16,7 +16,8 @@ from certunl.certificates.gaussian import read_epsilon
 from certunl.certificates.secret import spent
 from certunl.planning import noise_prices
 from certunl.training.loop import begin
-from certunl.training.noisy import noise_grid, noisy_steps
+from certunl.training.noisy import noisy_steps
+from certunl.training.noisy_gradient import noise_grid
 from tests.cases import KEY, classes, network, vector
 from tests.noisy import run_of
 

@@ -25,7 +25,7 @@ from certunl.training.run import Run
 
 __all__ = ["interrogated"]
 
-_NO_SHADOWS = "its shadow models follow the steps of training, and this run was adopted without them"
+_NO_SHADOWS = "its shadow models repeat training step by step, which needs a history, and a training without noise"
 
 
 def interrogated(

@@ -164,7 +164,7 @@ def _beside(schedule: Schedule, inside: np.ndarray, first: int) -> Schedule:
     The divisors do not change, because only half of all candidates are present in a model. In a sharded schedule the
     slots of a shard are extended as if they were a batch.
     """
-    steps, shards = len(schedule), 1 if jnp.ndim(schedule.divisors) == 1 else schedule.divisors.shape[1]
+    steps, shards = len(schedule), schedule.shards
     indices, weights = (np.asarray(a).reshape(steps * shards, -1) for a in (schedule.indices, schedule.weights))
     there = np.isin(indices, inside) & (weights != 0)
     more = np.zeros((len(indices), int(there.sum(axis=1).max(initial=0))), indices.dtype)

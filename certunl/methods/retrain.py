@@ -18,7 +18,7 @@ from certunl.training.loop import check_finite, replay
 from certunl.training.placing import like, spread_run
 from certunl.training.recipe import Recipe
 from certunl.training.run import Run
-from certunl.training.sharding import holding, only, put_back, shards_followed
+from certunl.training.sharding import holding, only, put_back
 from certunl.training.training import train
 
 __all__ = ["Retrain"]
@@ -87,7 +87,7 @@ class Retrain(Unlearner):
         if len(touched):
             schedule = run.schedule.masked(~retained[run.schedule.indices])
             parts = only(run.problem, run.start, schedule, touched)
-            part, risks = shards_followed(parts[0], run.recipe, *parts[1:], None, self.checkpoints)
+            part, risks = followed(parts[0], run.recipe, *parts[1:], None, self.checkpoints)
             check_finite(risks, part, run.recipe)
             params = put_back(params, part, touched)
         return params, {"shards": float(len(touched)), "share_of_training": len(touched) / shards}

@@ -41,10 +41,7 @@ class NoisePrices:
             line = f"{place:<12}{1 - self.places[i] / self.steps:>14.3f}{self.worst[i]:>24.4g}"
             lines.append(line + (f"{self.request[i]:>16.4g}" if self.request else ""))
         lines.append(f"delta {self.delta:g}; the row of - is the trained model as it is")
-        lines.append(
-            f"no {unit} that asks next has a larger epsilon. k of them in different batches have the ratio of one"
-        )
-        lines.append("times the square root of k")
+        lines.append(f"no {unit} that asks next has a larger epsilon")
         return "\n".join(lines)
 
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from certunl.errors import BadInput, whole
 from certunl.planning.costs import seconds_of
+from certunl.training.chunks import followed
 from certunl.training.run import Run
-from certunl.training.sharding import members, only, shards_followed
+from certunl.training.sharding import members, only
 
 __all__ = ["Replays", "replays"]
 
@@ -93,7 +94,7 @@ def replays(run: Run) -> Replays:
 
     def work(shards: np.ndarray) -> Callable[[], Any]:
         parts = only(short.problem, short.start, short.schedule, shards)
-        return lambda: shards_followed(parts[0], run.recipe, *parts[1:])
+        return lambda: followed(parts[0], run.recipe, *parts[1:])
 
     every = np.arange(run.problem.shards)
     seconds = [seconds_of(work(some)) / few * len(run.schedule) for some in (every[:1], every)]

@@ -9,12 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from certunl.base import Params, Progress, digest, reporter
+from certunl.base import Params, Progress, digest, platform, reporter
 from certunl.training.loop import begin, follow, step
 from certunl.training.placing import like as placed_like
 from certunl.training.problem import Problem
 from certunl.training.recipe import Recipe
 from certunl.training.schedule import Schedule
+from certunl.training.sharding import only
 
 __all__ = ["Keeper", "followed", "foreign_states", "identity"]
 
@@ -64,12 +65,18 @@ def followed(
     A chunk computes the same numbers as the same steps of the whole, to the last bit (on one device and version), so
     it makes no difference where a training was interrupted.
 
+    On a CPU, the models of several shards are trained one after another by one program. So a model has the same bits
+    whichever others are trained with it, and all take about as long as in one program. Other devices train all shards
+    together.
+
     Args:
         problem, recipe, start, schedule: as in `follow`.
         progress: called after each chunk, about a hundred times in all, with (steps done, steps in all) and with the
             loss of the last batch if it has a third parameter.
         checkpoints: what keeps the state between chunks. Default: nothing does.
     """
+    if problem.shards > 1 and platform() == "cpu":
+        return _shard_by_shard(problem, recipe, start, schedule, progress, checkpoints)
     if progress is None and checkpoints is None:
         return follow(problem, recipe, start, schedule)
     schedule = jax.tree.map(np.asarray, problem.numbered(schedule))
@@ -93,6 +100,25 @@ def followed(
                 if report is not None and at % max(1, len(schedule) // 100) == 0:
                     report(at, len(schedule), float(risks[at - 1]))
     return state[0], jnp.asarray(risks)
+
+
+def _shard_by_shard(
+    problem: Problem, recipe: Recipe, start: Params, schedule: Schedule, progress: Any, checkpoints: Any
+) -> tuple[Params, jax.Array]:
+    """`followed` for each shard alone: (all parameters, the mean risk of each step)."""
+    ends, risks, report = [], [], None if progress is None else reporter(progress)
+    for shard in range(problem.shards):
+
+        def tick(done: int, total: int, loss: float, before: int = shard * len(schedule)) -> None:
+            assert report is not None
+            report(before + done, problem.shards * total, loss)
+
+        part, first, slots = only(problem, start, schedule, np.array([shard]))
+        keeper = None if checkpoints is None else checkpoints.within(f"shard {shard}")
+        params, losses = followed(part, recipe, first, slots, None if report is None else tick, keeper)
+        ends.append(params)
+        risks.append(losses)
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *ends), jnp.mean(jnp.stack(risks), axis=0)
 
 
 def identity(problem: Problem, recipe: Recipe, start: Params, schedule: Schedule, state: Any) -> str:

@@ -1,6 +1,5 @@
 """Training with noise: each example's gradient is clipped, and every sum of a batch gets Gaussian noise."""
 
-import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,36 +9,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from certunl.base import Key, Params, Progress, reporter, width
-from certunl.certificates.noise import STEP_BITS, grid, integers
+from certunl.certificates.noise import integers
 from certunl.certificates.secret import Secret, digest_of, expanded, spent, unchecked
 from certunl.errors import BadInput, Diverged, whole
-from certunl.training.clipping import clipped_sum, margin
 from certunl.training.loop import advanced, begin
+from certunl.training.noisy_gradient import noise_grid, noisy_gradient
 from certunl.training.problem import Problem
 from certunl.training.recipe import Recipe
 from certunl.training.schedule import Schedule
 
-__all__ = [
-    "NoiseRecord",
-    "check_noisy",
-    "check_params",
-    "microbatch",
-    "noise_grid",
-    "noisy_gradient",
-    "noisy_steps",
-    "trained_with_noise",
-]
+__all__ = ["NoiseRecord", "check_noisy", "check_params", "noisy_steps", "trained_with_noise"]
 
-_MICROBATCH, _GRADIENTS = 128, 1 << 26
-"""The most examples of a microbatch, and the most numbers in gradients of its examples."""
-
-_TOGETHER = 1 << 19
-"""Numbers in the sums of the microbatches that are computed together."""
-
-_NUMBERS = 1 << 24
-"""Numbers of noise that are drawn at a time, 64 MiB of integers."""
-_SUM = 2.0**30
-"""The largest sum of a batch in cells of the grid, so that sum and noise fit into 32 bits."""
+_STEPS, _NUMBERS = 8, 1 << 24
+"""The most steps whose noise is drawn while the device computes the steps before, and the most numbers, 64 MiB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,22 +62,6 @@ class NoiseRecord:
     def before(self, step: int) -> int:
         """The last step of which a state is kept, `step` or before it."""
         return max(place for place in self.states if place <= step)
-
-
-def microbatch(params: Params, slots: int) -> int:
-    """The number of examples whose gradients are summed in floating point; sums of microbatches are added as integers.
-
-    It is 128, or fewer for a batch of fewer `slots` and for many parameters.
-    """
-    return max(1, min(_MICROBATCH, slots, _GRADIENTS // width(params)))
-
-
-def noise_grid(recipe: Recipe, slots: int) -> float:
-    """g, a power of two: 2^-20 of the noise of a sum, or coarser if a batch of `slots` would leave 32 bits."""
-    assert recipe.clip_each is not None
-    return max(
-        grid(recipe.noise * recipe.clip_each, STEP_BITS), 2.0 ** math.ceil(math.log2(slots * recipe.clip_each / _SUM))
-    )
 
 
 def check_params(params: Params) -> None:
@@ -165,7 +131,8 @@ def noisy_steps(
     leaves, tree = jax.tree.flatten(state[0])
     ends, d = np.cumsum([leaf.size for leaf in leaves])[:-1], width(state[0])
     cell = noise_grid(recipe, schedule.indices.shape[1])
-    block = max(1, min(end - first, _NUMBERS // d))
+    blocks = -(-(end - first) // max(1, min(_STEPS, _NUMBERS // d)))
+    block = -(-(end - first) // blocks)
     risks, report = [], None if progress is None else reporter(progress)
     waiting: Any = None
     for offset in range(first, end, block):
@@ -200,34 +167,3 @@ def _steps(problem: Problem, recipe: Recipe, state: Any, rows: Any, cell: float)
         return jax.tree.map(lambda old, new: jnp.where(active, new, old), state, after), risk
 
     return jax.lax.scan(step, state, rows)
-
-
-def noisy_gradient(
-    problem: Problem, recipe: Recipe, params: Params, row: Schedule, numbers: Params, cell: float
-) -> tuple[Params, jax.Array]:
-    """(the noisy mean gradient of a batch, its risk without noise)."""
-    assert recipe.clip_each is not None
-    limit = recipe.clip_each / (1 + margin(params))
-    slots = row.indices.shape[0]
-    size = microbatch(params, slots)
-    count = max(1, min(4, -(-slots // size), _TOGETHER // width(params)))  # microbatches at a time
-    more = -slots % (size * count)
-    indices, weights = (jnp.pad(a, (0, more)).reshape(-1, size * count) for a in (row.indices, row.weights))
-
-    def one(carry: tuple[Params, jax.Array], part: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
-        total, risk = carry
-        batch = problem.batch(part[0], row.numbers)
-        summed, of_part = clipped_sum(problem, params, batch, part[1], limit, count)
-        cells = jax.tree.map(lambda a: jnp.sum(jnp.rint(a / cell).astype(jnp.int32), axis=0, dtype=jnp.int32), summed)
-        return (jax.tree.map(jnp.add, total, cells), risk + of_part), None
-
-    kind = jax.eval_shape(problem.per_example, params, problem.batch(indices[0], row.numbers)).dtype
-    zero = jax.tree.map(lambda p: jnp.zeros(p.shape, jnp.int32), params), jnp.zeros((), kind)
-    (total, risk), _ = jax.lax.scan(one, zero, (indices, weights))
-
-    share = jnp.where(row.divisors != 0, 1 / jnp.where(row.divisors != 0, row.divisors, 1), 0)
-
-    def mean(cells: jax.Array, noise: jax.Array, p: jax.Array) -> jax.Array:
-        return ((cells + noise).astype(p.dtype) * cell * share).astype(p.dtype)
-
-    return jax.tree.map(mean, total, numbers, params), risk * share

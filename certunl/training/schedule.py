@@ -50,6 +50,11 @@ class Schedule:
     def __len__(self) -> int:
         return self.indices.shape[0]
 
+    @property
+    def shards(self) -> int:
+        """The number of shards, to each of which an equal part of the slots of a step belongs; 1 without shards."""
+        return self.divisors.shape[1] if jnp.ndim(self.divisors) == 2 else 1
+
     def arrays(self) -> dict[str, Any]:
         """The arrays by name, without `numbers` if there are none."""
         return {name: array for name, array in vars(self).items() if array is not None}
@@ -66,7 +71,7 @@ class Schedule:
         """
         if not self.weights.size:
             return self
-        shards = self.divisors.shape[1] if jnp.ndim(self.divisors) == 2 else 1
+        shards = self.shards
         apart = (len(self), shards, -1)
         stays = jnp.moveaxis((~gone & (self.weights != 0)).reshape(apart), 1, 0).reshape(shards, -1)
         slots = jnp.moveaxis(self.indices.reshape(apart), 1, 0).reshape(shards, -1)
@@ -88,7 +93,7 @@ class Schedule:
 
     def padded(self, width: int) -> "Schedule":
         """The same schedule with `width` slots a step. New ones have weight 0, and stand at the end of each shard."""
-        shards = self.divisors.shape[1] if jnp.ndim(self.divisors) == 2 else 1
+        shards = self.shards
 
         def wide(slots: jax.Array, how: str) -> jax.Array:
             apart = slots.reshape(len(slots), shards, -1)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from certunl.base import Params, digest
+from certunl.base import digest
 from certunl.training.losses import LOSSES
 from certunl.training.modules import Supervised
 
@@ -14,10 +14,9 @@ if TYPE_CHECKING:
 __all__ = ["end_of", "seal_of"]
 
 
-def end_of(run: "Run", params: Params | None = None, present: Any = None) -> str:
+def end_of(run: "Run") -> str:
     """The digest of the end of a training: parameters, the examples that it had, recipe, losses and data."""
-    ends = (run.params if params is None else params, run.present if present is None else present)
-    return digest(_settings(run), (ends, *_data(run)))
+    return digest(_settings(run), (run.params, run.present, *_data(run)))
 
 
 def seal_of(run: "Run") -> str:

@@ -6,15 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from certunl.base import Params, Progress, platform, reporter
+from certunl.base import Params
 from certunl.errors import BadInput, whole
-from certunl.training.chunks import Keeper, followed
 from certunl.training.problem import Problem
 from certunl.training.recipe import Recipe
 from certunl.training.schedule import Schedule
 from certunl.training.shards import ShardInit, ShardLosses
 
-__all__ = ["check_shards", "holding", "members", "only", "put_back", "sharded", "shards_followed"]
+__all__ = ["check_shards", "holding", "members", "only", "put_back", "sharded"]
 
 
 def sharded(problem: Problem, shards: int) -> Problem:
@@ -59,7 +58,7 @@ def sharded(problem: Problem, shards: int) -> Problem:
 
 
 def check_shards(problem: Problem, recipe: Recipe, schedule: Schedule) -> None:
-    """Raises BadInput unless the schedule has slots for the shards of the problem, or none of both has shards."""
+    """Raises BadInput unless the schedule has as many shards as the problem, and for a sharded problem with a ball."""
     shape, shards = np.shape(schedule.divisors), problem.shards
     if problem.sharded and shape[1:] != (shards,):
         raise BadInput(f"the schedule needs divisors of shape [{len(schedule)}, {shards}] for {shards} shards")
@@ -93,36 +92,6 @@ def only(problem: Problem, start: Params, schedule: Schedule, shards: np.ndarray
     slots = {name: part(vars(schedule)[name]) for name in ("indices", "weights", "divisors")}
     problem = replace(problem, losses=replace(losses, shards=len(shards)))
     return problem, jax.tree.map(lambda leaf: leaf[shards], start), replace(schedule, **slots)
-
-
-def shards_followed(
-    problem: Problem,
-    recipe: Recipe,
-    start: Params,
-    schedule: Schedule,
-    progress: Progress | None = None,
-    checkpoints: Keeper | None = None,
-) -> tuple[Params, jax.Array]:
-    """`chunks.followed` for a sharded problem.
-
-    On a CPU, one program trains shard after shard. So a model has the same bits whichever others are trained with it,
-    and it takes about as long as all of them in one program. Other devices train all shards together.
-    """
-    if platform() != "cpu":
-        return followed(problem, recipe, start, schedule, progress, checkpoints)
-    ends, risks, report = [], [], None if progress is None else reporter(progress)
-    for shard in range(problem.shards):
-        part, first, slots = only(problem, start, schedule, np.array([shard]))
-
-        def tick(done: int, total: int, loss: float, before: int = shard * len(schedule)) -> None:
-            assert report is not None
-            report(before + done, problem.shards * total, loss)
-
-        keeper = None if checkpoints is None else checkpoints.within(f"shard {shard}")
-        params, losses = followed(part, recipe, first, slots, None if report is None else tick, keeper)
-        ends.append(params)
-        risks.append(losses)
-    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *ends), jnp.mean(jnp.stack(risks), axis=0)
 
 
 def put_back(params: Params, part: Params, shards: np.ndarray) -> Params:

@@ -24,7 +24,7 @@ from certunl.training.recipe import Recipe
 from certunl.training.run import Run
 from certunl.training.schedule import Schedule, schedule_of
 from certunl.training.sealing import end_of, seal_of
-from certunl.training.sharding import check_shards, sharded, shards_followed
+from certunl.training.sharding import check_shards, sharded
 from certunl.training.starting import check_parts, explained, fitting
 
 __all__ = ["fit", "retrained", "train"]
@@ -109,8 +109,7 @@ def _fitted(
     elif noise_key is not None or states != 1:
         raise BadInput("noise_key and states are for a recipe with noise; set clip_each and noise, or leave them out")
     else:
-        follow = shards_followed if problem.sharded else followed
-        params, risks = follow(problem, recipe, start, schedule, progress, checkpoints)
+        params, risks = followed(problem, recipe, start, schedule, progress, checkpoints)
     params = like(params, start)
     try:
         if record is None:

@@ -8,7 +8,7 @@ from certunl.bounds.slots import slot_ratio, sum_rounding
 from certunl.certificates.guarantee import Assumption, Guarantee
 from certunl.certificates.statement import OwnNoise
 from certunl.errors import BadInput
-from certunl.training.noisy import microbatch, noise_grid
+from certunl.training.noisy_gradient import microbatch, noise_grid
 from certunl.training.run import Run
 from certunl.training.sealing import seal_of
 
@@ -77,8 +77,10 @@ def prices(run: Run, until: int | None = None, *, alone: bool = False) -> np.nda
     steps = len(run.schedule) if until is None else until
     indices, present = np.asarray(run.schedule.indices[:steps]), np.asarray(run.present)
     counted = np.asarray(run.schedule.weights[:steps]) != 0
-    gone = np.zeros(steps) if alone else (counted & ~present[indices]).sum(axis=1)
-    counted &= True if alone else present[indices]
+    if alone:
+        present = np.ones_like(present)
+    gone = (counted & ~present[indices]).sum(axis=1)
+    counted &= present[indices]
     owners = run.problem.data.owners
     unit = np.arange(len(present)) if owners is None else np.unique(np.asarray(owners), return_inverse=True)[1].ravel()
     place = np.broadcast_to(np.arange(steps)[:, None], counted.shape)[counted]
