@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 
 import certunl as cu
 
@@ -45,6 +46,15 @@ def network(n: int = 30, hidden: tuple[int, ...] = (6,), owners: np.ndarray | No
     """A small float64 softplus network on `classes`."""
     model = cu.models.MLP(hidden=hidden, classes=3, dtype=jnp.float64)
     return cu.classification(model, classes(n, owners=owners), **settings)
+
+
+class Dropping(nn.Module):
+    """A network whose training drops half of its features."""
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        x = nn.Dropout(0.5, deterministic=not train)(nn.relu(nn.Dense(6, param_dtype=x.dtype)(x)))
+        return nn.Dense(3, param_dtype=x.dtype)(x)
 
 
 def vector(tree) -> np.ndarray:

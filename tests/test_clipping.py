@@ -10,7 +10,7 @@ from certunl.certificates.noise import integers
 from certunl.certificates.secret import expanded, spent
 from certunl.training.clipping import clipped_sum, margin
 from certunl.training.noisy_gradient import noise_grid
-from tests.cases import KEY, classes, gap, network, vector
+from tests.cases import KEY, Dropping, classes, gap, network, vector
 from tests.noisy import clipped, gradients_of, run_of
 
 
@@ -111,7 +111,17 @@ def test_a_training_is_that_of_a_loop_in_plain_arithmetic(optimizer, batches):
     assert np.linalg.norm(vector(run.params) - w) < 1e-6 * np.linalg.norm(w)
 
 
-def test_an_infinite_loss_decides_nothing_and_dropout_has_its_keys():
+def test_each_example_of_a_batch_has_the_dropout_of_its_own_key():
+    problem = cu.classification(Dropping(), classes(12), randomness=3)
+    params, ids, number = problem.init(KEY), np.array([1, 5, 7, 9]), jnp.asarray(4)
+    total, _ = clipped_sum(problem, params, problem.batch(jnp.asarray(ids), number), jnp.ones(4), 0.1)
+    expected = clipped(gradients_of(problem, params, ids, number), 0.1).sum(0)
+    assert np.allclose(vector(jax.tree.map(lambda a: a[0], total)), expected, atol=1e-12)
+    other = clipped(gradients_of(problem, params, ids, jnp.asarray(5)), 0.1).sum(0)
+    assert not np.allclose(expected, other, atol=1e-3)
+
+
+def test_an_infinite_loss_decides_nothing():
     x = np.array(classes(30).x)
     problem = cu.Problem(
         init=lambda key: {"w": jnp.ones(4)},

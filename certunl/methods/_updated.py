@@ -35,7 +35,7 @@ def updated(
     if method != "retrain":
         run.need_one_model(method)
     guarantee = guarantee or Guarantee(says=None, reference=REPLAY)
-    if guarantee.reference == REPLAY and (not run.history or run.noise is not None):  # nothing can be replayed
+    if guarantee.reference == REPLAY and not run.replayable:  # nothing can be replayed
         guarantee = replace(guarantee, reference=AFRESH)
     unchecked = tuple(dict.fromkeys((*run.unchecked, *guarantee.unchecked)))
     return Update(

@@ -40,8 +40,8 @@ def step(problem: Problem, recipe: Recipe, state: Any, slot: Schedule, presence:
         return _step_of_shards(problem.one, recipe, state, slot, presence)
     if recipe.noise:
         raise BadInput(
-            "a step with noise needs numbers of a secret, and training with noise is no replay; use "
-            "NoisyRetrain, or a recipe without noise"
+            "training with noise cannot be replayed, because the secret of its noise is gone; use NoisyRetrain, or a "
+            "recipe without noise"
         )
     params, _ = state
     divisor = slot.divisors

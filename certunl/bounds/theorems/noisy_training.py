@@ -50,7 +50,7 @@ def noisy_training(run: Run, gone: np.ndarray, *, until: int | None = None, secr
         ("C", recipe.clip_each, "largest norm of one example's gradient"),
         ("z", recipe.noise, "standard deviation of the noise of a batch's sum, in units of C"),
         ("T", steps, "steps of the training"),
-        ("s", until, "steps that have learnt from the forgotten; later ones are trained again if there are some"),
+        ("s", until, "first step without the forgotten; T where no step is trained again"),
         ("r", rounding, "distance that rounding adds to the sum of a microbatch, in units of C"),
         ("worst", prices(run, alone=True).max(), "largest ratio that the trained model has for any one, whoever asks"),
     )
