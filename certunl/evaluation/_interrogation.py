@@ -25,7 +25,9 @@ from certunl.training.run import Run
 
 __all__ = ["interrogated"]
 
-_NO_SHADOWS = "its shadow models repeat training step by step, which needs a history, and a training without noise"
+_NO_SHADOWS = "its shadow models repeat training step by step, and "
+_NO_STEPS = _NO_SHADOWS + "this run was adopted without the steps of its training"
+_NOISY = _NO_SHADOWS + "each repetition of a training with noise draws other noise"
 
 
 def interrogated(
@@ -45,7 +47,8 @@ def interrogated(
     test = jax.tree.map(jnp.asarray, test)
     absent = dict(report.left_out)
     if not run.replayable:
-        absent |= {f"attack {name}": _NO_SHADOWS for name, attack in attacks.items() if attack.needs != "model"}
+        why = _NOISY if run.history else _NO_STEPS
+        absent |= {f"attack {name}": why for name, attack in attacks.items() if attack.needs != "model"}
         attacks = {name: attack for name, attack in attacks.items() if attack.needs == "model"}
     if shadows is None:
         forgetting = any(attack.needs == "unlearned" for attack in attacks.values())
