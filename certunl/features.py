@@ -15,9 +15,11 @@ from certunl.errors import BadInput, typed_key
 from certunl.models import Headless
 from certunl.training.dataset import Dataset, check_data
 from certunl.training.host import OnHost
+from certunl.training.loop import begin
 from certunl.training.modules import Initializer, Supervised, hashable, said
 from certunl.training.provenance import known
 from certunl.training.run import Run
+from certunl.training.slot_table import SlotTable, open_questions
 
 __all__ = ["Features"]
 
@@ -40,12 +42,17 @@ class Features:
     ResNet18 of this library leaves nothing unchecked. Features computed elsewhere come as
     `Dataset(x, y, unchecked="...")`.
 
+    A network that was trained with noise gives features of its own training set too. A certificate on them counts its
+    training with the head in one account (`bounds.theorems.noisy_features`), and may be PROVED.
+
     Args:
         apply: the function (params, x f[n, ...]) -> f[n, p] of the extractor.
         params: its parameters.
         origin: how the extractor was made, in words; certificates repeat it.
         seen: digests of the examples it was trained on; the features of these are refused.
         inherited: what the data it was trained on left unchecked.
+        slots: of a network that was trained with noise, the slots of its training; None for any other.
+        rows: the digest of that training set, row by row.
     """
 
     apply: Callable[[Params, jax.Array], jax.Array]
@@ -53,6 +60,8 @@ class Features:
     origin: str
     seen: frozenset[bytes] = field(default=frozenset(), repr=False)
     inherited: tuple[str, ...] = ()
+    slots: SlotTable | None = field(default=None, repr=False)
+    rows: str = field(default="", repr=False)
     fresh: str | None = field(default=None, init=False, repr=False)  # digest of parameters that the code itself drew
     shape: tuple[int, ...] | None = field(default=None, init=False)  # of one input it was made with, if known
 
@@ -62,7 +71,10 @@ class Features:
 
     @classmethod
     def of(cls, run: Run) -> "Features":
-        """The trained network of `run` without its last layer. Raises: BadInput if that is no dense layer."""
+        """The trained network of `run` without its last layer.
+
+        Raises: BadInput if that is no dense layer, for shards, and for a run with noise that has forgotten someone.
+        """
         run.need_one_model("an extractor of features")
         losses, data = run.problem.losses, run.problem.data
         if not isinstance(losses, Supervised):
@@ -71,14 +83,23 @@ class Features:
                 "Features(apply=...)"
             )
         _check_single(data.x)
-        apply = Headless(losses.model)
-        jax.eval_shape(apply, run.problem.whole(run.params), data[np.zeros(1, int)].x)
+        apply, digests, noisy = Headless(losses.model), _digests(data.x), {}
+        params, how = run.problem.whole(run.params), "none of them identical to one of these data"
+        if run.noise is not None:
+            if not bool(np.all(run.present)):
+                raise BadInput("this run has forgotten examples, which its features hold; train it anew without them")
+            state = jax.tree.structure(begin(run.problem, run.recipe, run.start))
+            params = run.problem.whole(state.unflatten(run.noise.states[len(run.schedule)])[0])
+            noisy = {"slots": replace(SlotTable.of(run), unchecked=open_questions(run)), "rows": _rows(digests, data)}
+            how = "with noise"
+        jax.eval_shape(apply, params, data[np.zeros(1, int)].x)
         extractor = cls(
             apply=apply,
-            params=run.problem.whole(run.params),
-            origin=f"a network trained on {len(data):,} examples, none of them identical to one of these data",
-            seen=frozenset(_digests(data.x)),
+            params=params,
+            origin=f"a network trained on {len(data):,} examples, {how}",
+            seen=frozenset(digests),
             inherited=run.unchecked,
+            **noisy,
         )
         object.__setattr__(extractor, "shape", data.x.shape[1:])
         return extractor
@@ -105,6 +126,16 @@ class Features:
         object.__setattr__(extractor, "shape", tuple(shape))
         return extractor
 
+    def facts(self) -> dict[str, Any]:
+        """What is no array, ready for JSON."""
+        noisy = {} if self.slots is None else {"slots": self.slots.facts(), "rows": self.rows}
+        return {"origin": self.origin, "inherited": self.inherited, **noisy}
+
+    @property
+    def arrays(self) -> Params:
+        """The parameters, and the slots of a training with noise."""
+        return self.params if self.slots is None else (self.params, self.slots.indices)
+
     @property
     def drawn(self) -> bool:
         """Whether the parameters are the ones that the code drew, to the last bit. They may be written over since."""
@@ -121,18 +152,26 @@ class Features:
     def __call__(self, data: Dataset) -> Dataset:
         """`data` with features f[n, p] as inputs. `unchecked` of the extractor is added to that of the data.
 
+        An extractor that was trained with noise also takes its own training set, as a whole and in its order.
+
         Raises: BadInput if an input is one that the extractor was trained on, or `features` refuses the inputs.
         """
         check_data(data)
         _check_single(data.x)
-        repeated = [i for i, digest in enumerate(_digests(data.x)) if digest in self.seen] if self.seen else []
-        if repeated:
+        digests, slots = _digests(data.x) if self.seen or self.rows else [], None
+        own = bool(self.rows) and self.rows == _rows(digests, data)
+        repeated = [i for i, digest in enumerate(digests) if digest in self.seen]
+        if repeated and not own:
+            whole = ", or give its training set as it was, with the same targets and owners" if self.rows else ""
             raise BadInput(
                 f"{len(repeated)} of {len(data)} examples (first: {repeated[0]}) are among those the extractor was "
-                "trained on, so it would remember them when the head forgets them; leave them out"
+                f"trained on, so it would remember them when the head forgets them; leave them out{whole}"
             )
-        unchecked = tuple(dict.fromkeys((*data.unchecked, *self.unchecked)))
-        return replace(data, x=self.features(data.x), unchecked=unchecked)
+        unchecked, x = tuple(dict.fromkeys((*data.unchecked, *self.unchecked))), self.features(data.x)
+        if own and self.slots is not None:
+            x = x.astype(jax.dtypes.canonicalize_dtype(x.dtype))
+            slots = replace(self.slots, features=digest(None, x), condition=self.unchecked[-1])
+        return replace(data, x=x, unchecked=unchecked, slots=slots)
 
     def features(self, x: Any) -> np.ndarray:
         """The features f[n, p] of x f[n, ...], computed in blocks by one compiled program.
@@ -191,6 +230,12 @@ def _check_single(x: Any) -> None:
     """Raises BadInput for a tree of arrays."""
     if isinstance(x, dict | list | tuple):
         raise BadInput("features are made of inputs that are a single array; put a tree of arrays into one first")
+
+
+def _rows(digests: list[bytes], data: Dataset) -> str:
+    """A digest of the examples in their order: inputs rounded to float32, targets and owners as they are."""
+    rest = [None if a is None else np.asarray(a).tolist() for a in (data.y, data.owners)]
+    return digest([b"".join(digests).hex(), rest], ())
 
 
 def _digests(x: Any) -> list[bytes]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from certunl.certificates.budget import UNPROVED, Budget, Charge
+from certunl.certificates.budget import UNPROVED, Budget, Charge, Common, joint
 from certunl.certificates.gaussian import read_epsilon, zcdp_epsilon
 from certunl.errors import BadInput
 
@@ -29,6 +29,7 @@ class Account:
             release without a theorem.
         pairs: the (epsilon, delta) of each release whose noise is no Gaussian.
         failures: the sum of the solvers' failure probabilities. It counts toward the total's delta.
+        common: the noise of one training that releases have in common. It counts once for all of them (`joint`).
         before: the account that ended with the last exact retraining; None if there was none.
         secrets: digests of the secrets that drew the noise of releases. None may be used again.
         shared: the releases belong to several lines of one run. An exact retraining in one of them then spends nothing,
@@ -39,6 +40,7 @@ class Account:
     ratios: tuple[float, ...] = ()
     pairs: tuple[tuple[float, float], ...] = ()
     failures: float = 0.0
+    common: tuple[Common, ...] = ()
     before: "Account | None" = None
     secrets: tuple[str, ...] = ()
     shared: bool = False
@@ -67,8 +69,11 @@ class Account:
         >>> Account(ratios=(3.0, 4.0)).mu
         5.0
         """
-        joint = math.hypot(*self.ratios)
-        return None if self.pairs or self.failures or math.isinf(joint) else joint
+        ratio = self._ratio()
+        return None if self.pairs or self.failures or math.isinf(ratio) else ratio
+
+    def _ratio(self) -> float:
+        return math.hypot(joint(self.common), *self.ratios)
 
     def limited(self, total: Budget | None) -> "Account":
         """The account with the budget `total`; None keeps its own. Raises: BadInput if it already has another one."""
@@ -98,7 +103,7 @@ class Account:
 
     def _composed(self, delta: float, gaussian: Callable[[float, float], float]) -> float:
         """The pairs' epsilons plus gaussian(joint ratio, the delta that failures and pairs leave)."""
-        ratio, added = math.hypot(*self.ratios), sum(epsilon for epsilon, _ in self.pairs)
+        ratio, added = self._ratio(), sum(epsilon for epsilon, _ in self.pairs)
         left = delta - self.least_delta
         if math.isinf(ratio) or left < 0 or (left == 0 and (ratio or not self.pairs)):
             return math.inf
@@ -154,13 +159,18 @@ class Account:
         """The account of all releases since the original training, whatever was retrained exactly in between."""
         if self.before is None:
             return self
-        all_ = self.before.since_training()._with(Charge(self.ratios, self.pairs, self.failures))
+        all_ = self.before.since_training()._with(Charge(self.ratios, self.pairs, self.failures, self.common))
         return replace(all_, total=self.total, secrets=self.secrets, shared=self.shared)
 
     def extends(self, earlier: "Account") -> bool:
         """Whether this account counts all releases and secrets of `earlier`, and perhaps more."""
         now, then = self.since_training(), earlier.since_training()
-        pairs = ((now.ratios, then.ratios), (now.pairs, then.pairs), (now.secrets, then.secrets))
+        pairs = (
+            (now.ratios, then.ratios),
+            (now.pairs, then.pairs),
+            (now.secrets, then.secrets),
+            (now.common, then.common),
+        )
         return all(a[: len(b)] == b for a, b in pairs) and now.failures >= then.failures
 
     def _with(self, charge: Charge) -> "Account":
@@ -170,6 +180,7 @@ class Account:
             ratios=(*self.ratios, *charge.ratios),
             pairs=(*self.pairs, *charge.pairs),
             failures=self.failures + charge.failures,
+            common=(*self.common, *charge.common),
         )
 
 
@@ -180,7 +191,7 @@ def together(accounts: list[Account]) -> Account:
         return every[0] if every else Account()
     first = every[0].since_training()
     for other in (account.since_training() for account in every[1:]):
-        first = first._with(Charge(other.ratios, other.pairs, other.failures))
+        first = first._with(Charge(other.ratios, other.pairs, other.failures, other.common))
         secrets = (*first.secrets, *other.secrets)
         totals = [account.total for account in (first, other) if account.total is not None]
         first = replace(first, secrets=secrets, total=min(totals, key=lambda total: total.epsilon or 0, default=None))

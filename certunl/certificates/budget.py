@@ -1,12 +1,14 @@
 """The privacy budget of a release, and what it spends."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 from certunl.errors import BadInput, one_of, plain_numbers, positive, share
 
-__all__ = ["UNPROVED", "Budget", "Charge"]
+__all__ = ["UNPROVED", "Budget", "Charge", "Common", "joint"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,45 @@ class Budget:
             )
 
 
+@dataclass(frozen=True)
+class Common:
+    """What a release has in common with other releases: the noise of one training.
+
+    Args:
+        ratio: that of the training for everyone forgotten so far, by their slots (`bounds.slot_ratio`).
+        start: a digest of everyone forgotten before the request.
+        end: the same after the request. Both are bound to numbers of the run that nobody else has.
+        whole: the release holds the noise of all steps of the training, and not of its first steps alone.
+        own: the guarantee's statement is about this noise and nothing else.
+    """
+
+    ratio: float
+    start: str
+    end: str
+    whole: bool = True
+    own: bool = False
+
+
+def joint(parts: Sequence[Common]) -> float:
+    """The ratio of all releases that hold noise of one training, beside one such training, in their order.
+
+    Let release j hold the first s_j steps, with slots of everyone forgotten by then: k_t(U_j) of step t. If each
+    request was made where the one before it ended, the U_j grow. The slots of step t that some release should not hold
+    are then those of the last one that holds step t. So the squared ratio is sum_t max_{j: s_j > t} k_t(U_j)²/z². It is
+    at most the largest square of whole trainings plus the sum of all other squares. Otherwise the slots of several
+    requests may add up in a step. By Minkowski's inequality the ratios then add.
+
+    >>> joint([Common(0.2, "", "a"), Common(0.3, "a", "b")])
+    0.3
+    >>> joint([Common(0.2, "", "a"), Common(0.3, "", "b")])  # the second request knew nothing of the first
+    0.5
+    """
+    if all(b.start == a.end or (a.start, a.end) == (b.start, b.end) for a, b in pairwise(parts)):
+        whole = max((part.ratio for part in parts if part.whole), default=0.0)
+        return math.hypot(whole, *(part.ratio for part in parts if not part.whole))
+    return sum(part.ratio for part in parts)
+
+
 class Charge(NamedTuple):
     """The spending of one release.
 
@@ -56,11 +97,13 @@ class Charge(NamedTuple):
         ratios: the proved distance divided by the noise's standard deviation; inf if nothing is proved.
         pairs: the (epsilon, delta) of noise that is no Gaussian.
         failures: the probability, over the method's own randomness, that the statement is false.
+        common: the noise that the release has in common with others.
     """
 
     ratios: tuple[float, ...] = ()
     pairs: tuple[tuple[float, float], ...] = ()
     failures: float = 0.0
+    common: tuple[Common, ...] = ()
 
 
 UNPROVED = Charge(ratios=(math.inf,))

@@ -1,9 +1,10 @@
 """The guarantee of an update from any method: a statement, its reference and its assumptions."""
 
+import math
 from dataclasses import dataclass, replace
 from numbers import Real
 
-from certunl.certificates.budget import UNPROVED, Budget
+from certunl.certificates.budget import UNPROVED, Budget, Common
 from certunl.certificates.statement import Claim, Distance, OwnNoise, Pairs
 from certunl.errors import BadInput, one_of
 
@@ -76,6 +77,8 @@ class Guarantee:
         assumptions: the constants that the statement depends on.
         unchecked: conditions that nobody checked, in words.
         missing: the conditions that a theorem would need, in words, if none holds.
+        common: noise of a training that other releases hold too, and that the statement holds for each value of. The
+            release is then compared with one that begins with another such training.
         examples: n, the number of examples before the request; None if it is not known. A delta from 1/n gets a line in
             the certificate.
     """
@@ -89,6 +92,7 @@ class Guarantee:
     assumptions: tuple[Assumption, ...] = ()
     unchecked: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    common: Common | None = None
     examples: int | None = None
 
     def __post_init__(self) -> None:
@@ -129,7 +133,12 @@ class Guarantee:
     def restores(self) -> bool:
         """Whether the update is exact retraining with nothing unchecked. It spends nothing, and whoever goes on from it
         begins a new account."""
-        return self.exact and not self.unchecked
+        return self.exact and not self.unchecked and self.common is None
+
+    @property
+    def before(self) -> float:
+        """The ratio of a training before the update, such as that of features' extractor; 0 without one."""
+        return 0.0 if self.common is None or self.common.own else self.common.ratio
 
     @property
     def own_noise(self) -> float:
@@ -163,8 +172,13 @@ class Guarantee:
                 )
             claim = Claim(budget.sigma or 0.0, None, UNPROVED)
         else:
-            claim = self.says.claim(budget, self.every_request, ceiling)
-        return claim._replace(charge=claim.charge._replace(failures=self.failure_probability))
+            claim = self.says.claim(budget, self.every_request, ceiling, self.before)
+        charge = claim.charge._replace(failures=self.failure_probability)
+        if self.common is not None and self.common.own and charge.ratios and math.isfinite(charge.ratios[0]):
+            charge = charge._replace(common=(replace(self.common, ratio=charge.ratios[0]),), ratios=(0.0,))
+        elif self.common is not None:
+            charge = charge._replace(common=(self.common,))
+        return claim._replace(charge=charge)
 
     def verdict(self, claim: Claim, budget: Budget, ceiling: float) -> str:
         """PROVED, CONDITIONAL, VACUOUS or NOT CERTIFIED.

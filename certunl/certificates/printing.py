@@ -29,6 +29,12 @@ NOT_COVERED = (
     "that SHAKE-256 expands 256 secret bits into random ones"
 )
 
+_ON_NOISY_FEATURES = NOT_COVERED.replace(
+    "the un-noised models; the original model",
+    "the states that the training of the features' extractor kept; the original head; un-noised heads that are no "
+    "release",
+)
+
 _OF_NOISY_TRAINING = NOT_COVERED.replace(
     "the un-noised models; the original model",
     "the states that training kept; the original model where it is no release",
@@ -50,6 +56,8 @@ def printed(certificate: "Certificate") -> str:
         add("delta", f"at least 1/n for n = {g.examples}: a release of this delta may tell one example outright")
     same = ", plus the same noise" if c.sigma and not g.own_noise else ""
     add("compared with", g.reference + same)
+    if g.before:
+        add("", "on features of another such training with noise, without the request")
     if c.epsilon is not None:
         add("in the sense", "P(A in E) <= e^epsilon P(B in E) + delta, and the reverse, for every event E")
         add("", f"A: this release    B: {SENSES[g.sense]}")
@@ -65,7 +73,8 @@ def printed(certificate: "Certificate") -> str:
         add("unchecked", condition)
     for condition in g.missing:
         add("missing", condition)
-    add("not covered", _OF_NOISY_TRAINING if g.sense == "noisy training" else NOT_COVERED)
+    noisy = _OF_NOISY_TRAINING if g.sense == "noisy training" else NOT_COVERED
+    add("not covered", _ON_NOISY_FEATURES if g.before else noisy)
     return "\n".join(line for line in lines if line.strip())
 
 

@@ -42,7 +42,9 @@ def read_built(path: Path, facts: dict[str, Any]) -> Built:
     with _usable(path):
         settings, extractor = by_plan(facts["settings"], path / "plan.json"), None
         if "features" in settings:  # the folder keeps a copy, because the run of the extractor may be gone
-            extractor = extractor_of(settings["features"], load_arrays(path / "features"))
+            noisy = "slots" in settings["features"]
+            slots = load_arrays(path / "slots", facts["slots"])["indices"] if noisy else None
+            extractor = extractor_of(settings["features"], load_arrays(path / "features"), slots)
         return build(settings, extractor)
 
 

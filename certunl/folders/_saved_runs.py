@@ -20,6 +20,7 @@ from certunl.training.provenance import Provenance
 from certunl.training.recipe import Recipe
 from certunl.training.run import Run
 from certunl.training.schedule import Schedule
+from certunl.training.slot_table import SlotTable
 from certunl.training.starting import fitting
 
 __all__ = ["listed", "of_run", "run_of"]
@@ -40,6 +41,8 @@ def of_run(run: Run, data: bool) -> tuple[Params, dict[str, Any]]:
     if data and model is not None and not run.problem.data.on_host:
         whole = run.problem.data
         arrays["data"] = {name: a for name in ("x", "y", "owners") if (a := getattr(whole, name)) is not None}
+    if (slots := run.problem.data.slots) is not None:
+        arrays["slots"] = slots.indices
     recipe = {field.name: getattr(run.recipe, field.name) for field in dataclasses.fields(run.recipe)}
     if not isinstance(recipe["optimizer"], str):
         recipe["optimizer"] = None
@@ -47,6 +50,7 @@ def of_run(run: Run, data: bool) -> tuple[Params, dict[str, Any]]:
         "kind": "run",
         "model": model,
         "unchecked": run.problem.data.unchecked,
+        **({} if slots is None else {"slots": slots.facts()}),
         "recipe": recipe,
         "provenance": run.provenance.facts(),
         **({} if run.noise is None else {"noise": run.noise.facts()}),
@@ -65,7 +69,8 @@ def run_of(place: Path, facts: Any, arrays: Any, problem: Problem | None, recipe
     elif described(problem) != facts["model"]:
         raise BadInput(f"the model or the losses of the problem are not those of the run in {place}; give the same")
     words = tuple(dict.fromkeys((*problem.data.unchecked, *facts["unchecked"])))
-    problem = replace(problem, data=replace(placed(problem.data), unchecked=words))
+    slots = SlotTable.made_of(arrays["slots"], facts["slots"]) if "slots" in facts else None
+    problem = replace(problem, data=replace(placed(problem.data), unchecked=words, slots=slots))
     if digest(None, _on_host(problem.data)) != facts["data"]:
         raise BadInput(f"the data of the problem are not those of the run in {place}; give the same in the same order")
     settings = dict(facts["recipe"])

@@ -41,7 +41,18 @@ RETRAINING = "retraining"
 """The folder in RUN with the state of each retraining that answers a request; gone when the request is answered."""
 
 FORMAT = 6  # 5 had a ledger that was not bound to the model, 4 had none
-OWN = ("run.json", "arrays", "model", "features", "prepared", "updates", "releases", "ledger.sqlite", "plan.json")
+OWN = (
+    "run.json",
+    "arrays",
+    "model",
+    "features",
+    "slots",
+    "prepared",
+    "updates",
+    "releases",
+    "ledger.sqlite",
+    "plan.json",
+)
 
 PAGES = ("evaluation.json", "attacked.json", "audits.json", "comparison.json", "report.html", "report.md")
 PAGES += ("evaluating", "comparing", "comparison.html", "comparison.md", "report", "comparison")
@@ -76,7 +87,7 @@ def reserve(path: Path) -> None:
 @contextlib.contextmanager
 def training(path: Path, settings: dict[str, Any], built: Built) -> Iterator[Checkpoints]:
     """As `RunFolder.training`."""
-    extractor = None if built.extractor is None else built.extractor.params
+    extractor = None if built.extractor is None else built.extractor.arrays
     identity = digest(settings, (built.source, extractor))
     disk.make(path)
     with contextlib.ExitStack() as failed, disk.hold(path):
@@ -136,6 +147,9 @@ def write_run(path: Path, run: Run, settings: dict[str, Any], built: Built) -> N
         Ledger(partial / "ledger.sqlite", root_of(facts)).create()
         if built.extractor is not None:
             save_arrays(partial / "features", built.extractor.params)
+            if built.extractor.slots is not None:
+                facts["slots"] = save_arrays(partial / "slots", {"indices": built.extractor.slots.indices})
+                disk.permit(partial / "slots", public=False)
         if built.splits.plan is not None:
             write_json(partial / "plan.json", built.splits.plan, mode=0o600)
         if (names := built.splits.owner_names) is not None:

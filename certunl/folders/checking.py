@@ -162,7 +162,8 @@ def residue(folder: "RunFolder") -> list[str]:
     if named := forgotten_owners(folder):
         sentences.append(f"owners.json has the names of {len(named)} forgotten owners; purge removes them")
     if (path / "features").exists():
-        sentences.append("features/ is the extractor, which no request changes")
+        slots = "; slots/ has the batches of its training" if (path / "slots").exists() else ""
+        sentences.append(f"features/ is the extractor, which no request changes{slots}")
     source = folder.facts["settings"]["dataset"]
     sentences.append(f"the data set itself ({source}), copies, snapshots and backups are outside of this folder")
     return sentences

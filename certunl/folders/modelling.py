@@ -14,6 +14,7 @@ from certunl.errors import BadInput
 from certunl.features import Features
 from certunl.models import Headless
 from certunl.training.adapters import adapter_of, check_model
+from certunl.training.slot_table import SlotTable
 
 __all__ = ["extractor_of", "model_of", "settable", "tuples", "with_outputs"]
 
@@ -104,7 +105,9 @@ def tuples(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
 
 
-def extractor_of(facts: dict[str, Any], params: Params) -> Features:
-    """The extractor that the `facts` of a run name, with the parameters that the run keeps."""
+def extractor_of(facts: dict[str, Any], params: Params, slots: Any) -> Features:
+    """The extractor that the `facts` of a run name, with the parameters that the run keeps, and the slots of a training
+    with noise."""
     apply = Headless(model_of(facts["model"], tuples(facts["model_settings"])))
-    return Features(apply=apply, params=params, origin=facts["origin"], inherited=tuple(facts["inherited"]))
+    noisy = {} if slots is None else {"slots": SlotTable.made_of(slots, facts["slots"]), "rows": facts["rows"]}
+    return Features(apply=apply, params=params, origin=facts["origin"], inherited=tuple(facts["inherited"]), **noisy)

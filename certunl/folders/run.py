@@ -46,6 +46,7 @@ class RunFolder:
         RUN/plan.json                  what was understood of the data: columns, categories, classes, scales (secret)
         RUN/owners.json                the number of each owner by name (secret)
         RUN/features/                  the parameters of the run's extractor, if it has one (public)
+        RUN/slots/                     the batches of its training, if it was trained with noise
         RUN/prepared/METHOD_FORM/      stored rows, see `rows.Store` (personal data, secret)
         RUN/ledger.sqlite              every request, its state, and what its release spent (secret)
         RUN/updates/LINE-K/            the un-noised result of the K-th release of a line (secret)
@@ -211,18 +212,19 @@ class RunFolder:
     def features(self) -> tuple[Features, dict[str, Any]]:
         """(the network without its last layer, the settings from which a run of its features builds it again).
 
-        Raises: BadInput if this run was itself trained on features.
+        Raises: BadInput if this run was itself trained on features, or with noise and has forgotten someone.
         """
         settings = self.facts["settings"]
         if "features" in settings:
             origin = settings["features"]["run"]
             raise BadInput(f"{self.path} was itself trained on features; give the run they came from, {origin}")
+        if self.run.noise is not None and len(self.ledger.forgotten()):
+            raise BadInput(f"{self.path} has forgotten examples, which its features hold; train it anew without them")
         extractor = Features.of(self.run)
         return extractor, {
             "run": str(self.path.absolute()),
             "fingerprint": self.facts["fingerprint"],
-            "origin": extractor.origin,
-            "inherited": extractor.inherited,
+            **extractor.facts(),
             "model": settings["model"],
             "model_settings": with_outputs(settings, self.splits),
         }

@@ -201,7 +201,7 @@ def _problem(settings: dict[str, Any], splits: Splits) -> Problem:
 def fingerprint(run: Run, settings: dict[str, Any], built: Built, provenance: dict[str, str]) -> str:
     """A digest of all that determines the run. It covers the inputs of the extractor and not its features, which may
     round differently on another machine."""
-    extractor = None if built.extractor is None else built.extractor.params
+    extractor = None if built.extractor is None else built.extractor.arrays
     settings = {**settings, "provenance": provenance}
     if built.splits.plan is not None:  # what was inferred decides the verdict
         settings = {**settings, "plan": built.splits.plan}

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from certunl.certificates.account import Account
-from certunl.certificates.budget import Budget, Charge
+from certunl.certificates.budget import Budget, Charge, Common
 from certunl.certificates.certificate import Certificate
 
 __all__ = ["Spent", "account_of"]
@@ -18,6 +18,7 @@ class Spent:
         ratios: as in `Account`; empty for an exact retraining.
         pairs: as in `Account`.
         failures: as in `Account`.
+        common: as in `Account`.
         secret: the digest of the secret that drew its noise; empty without noise.
         restores: it is an exact retraining with nothing unchecked.
         from_training: it depends on the original training run.
@@ -27,6 +28,7 @@ class Spent:
     ratios: tuple[float, ...] = ()
     pairs: tuple[tuple[float, float], ...] = ()
     failures: float = 0.0
+    common: tuple[Common, ...] = ()
     secret: str = ""
     restores: bool = False
     from_training: bool = False
@@ -93,6 +95,7 @@ def account_of(spent: Iterable[tuple[str, Spent]], line: str) -> Account:
             ratios=tuple(ratio for one in every for ratio in one.ratios),
             pairs=tuple(pair for one in every for pair in one.pairs),
             failures=sum((one.failures for one in every), 0.0),
+            common=tuple(part for one in every for part in one.common),
             before=account,
             secrets=tuple(secrets),
             shared=shared,

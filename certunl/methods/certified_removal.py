@@ -64,4 +64,4 @@ class CertifiedRemoval(Unlearner):
         with Stopwatch() as watch:
             end = descend(risk, run.params, None, tolerance, int(self.steps), self.solver, key)
         guarantee = theorems.tested_residual(risk, tolerance)
-        return updated(run, end.params, watch, "certified_removal", guarantee, cost=end.cost)
+        return updated(run, end.params, watch, "certified_removal", guarantee, request=request, cost=end.cost)

@@ -93,7 +93,7 @@ class DescentToDelete(Unlearner):
                 largest=float(largest),
                 rate_given=self.learning_rate is not None,
             )
-        return updated(run, params, watch, "descent_to_delete", guarantee)
+        return updated(run, params, watch, "descent_to_delete", guarantee, request=request)
 
 
 @partial(jax.jit, static_argnames="steps")

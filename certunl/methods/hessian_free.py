@@ -135,7 +135,8 @@ class HessianFree(Unlearner):
             params = jax.block_until_ready(like(_added(run.params, correction), run.params))
         sensitivity.warn_of_zeros(run, correction, request)
         settings = {"assumed": self.assumed, "form": self.form, "capacity": self.capacity}
-        return updated(run, params, watch, "hessian_free", theorems.hessian_free(run, request, params, **settings))
+        guarantee = theorems.hessian_free(run, request, params, **settings)
+        return updated(run, params, watch, "hessian_free", guarantee, request=request)
 
     def repair(
         self,

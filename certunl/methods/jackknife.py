@@ -94,7 +94,7 @@ class Jackknife(Unlearner):
                 raise BadInput("these statistics belong to another run; call prepare(run) for this run")
             params = jax.block_until_ready(optax.tree.add(run.params, correction))
         guarantee = Guarantee(says=None, reference=minimiser(run.recipe.radius))
-        return updated(run, params, watch, "jackknife", guarantee, cost=cost)
+        return updated(run, params, watch, "jackknife", guarantee, request=request, cost=cost)
 
     def _origin(self, run: Run) -> Origin:
         return Origin.of(run, f"jackknife, {self.operator}, damping {self.damping:g}")

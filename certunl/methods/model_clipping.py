@@ -74,7 +74,9 @@ class ModelClipping(Unlearner):
         with Stopwatch() as watch:
             limits = (self.radius, recipe.learning_rate, recipe.weight_decay)
             params = walk(run, run.params, randomness, self.noise, _move, limits)
-        return updated(run, params, watch, "model_clipping", randomness.on(guarantee), radius=self.radius)
+        return updated(
+            run, params, watch, "model_clipping", randomness.on(guarantee), request=request, radius=self.radius
+        )
 
     def _recipe(self, run: Run | None) -> Recipe:
         return steps_recipe(

@@ -107,7 +107,7 @@ class Newton(Unlearner):
             guarantee = theorems.residual(run, ~retained, params)
         else:
             guarantee = self._guarantee(run, facts, solution)
-        return updated(run, params, watch, "newton", guarantee, cost=cost)
+        return updated(run, params, watch, "newton", guarantee, request=request, cost=cost)
 
     def lower(self, run: Run, worker: Worker) -> Any:
         """The program of `forget` for the devices of `worker`, which need not be there, lowered and not run."""

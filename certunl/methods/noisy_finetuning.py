@@ -88,7 +88,9 @@ class NoisyFineTuning(Unlearner):
         with Stopwatch() as watch:
             start, limits = clip(run.params, self.radius), (self.clip_norm, rate, decay)
             params = walk(run, start, randomness, self.noise, _move, limits)
-        return updated(run, params, watch, "noisy_finetuning", randomness.on(guarantee), radius=self.radius)
+        return updated(
+            run, params, watch, "noisy_finetuning", randomness.on(guarantee), request=request, radius=self.radius
+        )
 
     def _recipe(self, run: Run | None) -> Recipe:
         return steps_recipe(

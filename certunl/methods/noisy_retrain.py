@@ -82,4 +82,4 @@ class NoisyRetrain(Unlearner):
         guarantee = theorems.noisy_training(run, ~np.asarray(retained), until=place, secret=secret)
         guarantee = replace(guarantee, unchecked=(*guarantee.unchecked, *questions))
         cost = {"share_of_training": (steps - place) / steps}
-        return updated(run, params, watch, "noisy_retrain", guarantee, cost=cost)
+        return updated(run, params, watch, "noisy_retrain", guarantee, request=request, cost=cost)

@@ -115,7 +115,7 @@ class NoisySGD(Unlearner):
             if start == "trained":
                 begin = (Checkpoint.of(run, 0) if prepared is None else prepared.check(run, 0)).params
             params = walk(run, begin, randomness, self.noise, _move, limits)
-        return updated(run, params, watch, "noisy_sgd", randomness.on(guarantee), radius=recipe.radius)
+        return updated(run, params, watch, "noisy_sgd", randomness.on(guarantee), request=request, radius=recipe.radius)
 
     def _start(self, run: Run) -> str:
         ball = self.radius is not None or run.recipe.radius is not None

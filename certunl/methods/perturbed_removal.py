@@ -101,7 +101,7 @@ class PerturbedRemoval(Unlearner):
         with Stopwatch() as watch:
             end = descend(risk, prepared.params, prepared.b, tolerance, int(self.steps), self.solver, key)
         guarantee = theorems.perturbed_objective(risk, tolerance, self.objective_noise)
-        return updated(run, end.params, watch, "perturbed_removal", guarantee, cost=end.cost)
+        return updated(run, end.params, watch, "perturbed_removal", guarantee, request=request, cost=end.cost)
 
     def _origin(self, run: Run) -> Origin:
         return Origin.of(run, f"perturbed objective, noise {float(self.objective_noise)!r}")

@@ -75,7 +75,8 @@ class Retrain(Unlearner):
             else:
                 params = self._replayed(run, retained)
         params = like(params, run.start)
-        return updated(run, params, watch, "retrain", self._exact(REPLAY), cost=self._cost(watch) | cost)
+        cost = self._cost(watch) | cost
+        return updated(run, params, watch, "retrain", self._exact(REPLAY), request=request, cost=cost)
 
     def _of_shards(self, run: Run, request: np.ndarray, retained: jax.Array) -> tuple[Params, dict[str, float]]:
         """(the parameters of all models, of which those are replayed that may have changed; the cost)."""

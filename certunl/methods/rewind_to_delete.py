@@ -68,7 +68,7 @@ class RewindToDelete(Unlearner):
             params, risks = jax.block_until_ready(follow(run.problem, run.recipe, checkpoint.params, last))
         check_finite(risks, params, run.recipe)
         guarantee = theorems.rewind(run, request, steps=rewound, assumed=self.assumed)
-        return updated(run, params, watch, "rewind_to_delete", guarantee)
+        return updated(run, params, watch, "rewind_to_delete", guarantee, request=request)
 
     def _rewound(self, run: Run) -> int:
         """K, the number of steps after the checkpoint."""

@@ -1,6 +1,6 @@
 """Examples: inputs, targets and owners, and the checks of what a user brings."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,9 @@ from certunl.errors import BadInput
 from certunl.training.arrays import as_array, check_kind, check_numbers
 from certunl.training.host import OnHost
 from certunl.training.memory import check_memory
+
+if TYPE_CHECKING:
+    from certunl.training.slot_table import SlotTable
 
 __all__ = ["Dataset", "automatic", "check_data", "end_to_end", "placed", "rowwise"]
 
@@ -28,6 +31,8 @@ class Dataset:
         owners: i32[n], the number of each example's owner; None if the examples have no owners.
         unchecked: conditions on these data that nobody checked, in words, such as the origin of features. Every
             certificate names them, and none is PROVED.
+        slots: of the features of an extractor that learnt from these examples with noise, the slots that they took.
+            Certificates count them.
         ids: i32[b], the number of each example, in the batches of a training with random losses; otherwise None.
         keys: key[b], one key for each example and step, in the same batches; otherwise None.
     """
@@ -36,6 +41,7 @@ class Dataset:
     y: Any
     owners: Any = None
     unchecked: tuple[str, ...] = struct.field(pytree_node=False, default=())
+    slots: "SlotTable | None" = struct.field(pytree_node=False, default=None, kw_only=True)
     ids: Any = None
     keys: Any = None
 

@@ -14,6 +14,7 @@ fails, the guarantee says what is missing. A theorem does not know the method, s
     rewind         the last training steps, repeated without the request
     noisy_sgd      projected noisy steps on convex losses
     noisy_training training with noise, as it is or trained again from a step on
+    noisy_features a head on features of a network that was trained with noise
     clipped_steps  noisy steps that clip gradients or models, for any loss
     assumed        the constants of one run, given or in closed form, or a text about the missing ones
 """
@@ -22,6 +23,7 @@ from certunl.bounds.theorems.clipped_steps import clipped_gradients, clipped_mod
 from certunl.bounds.theorems.descent import descent
 from certunl.bounds.theorems.hessian_free import hessian_free
 from certunl.bounds.theorems.newton import newton
+from certunl.bounds.theorems.noisy_features import noisy_features
 from certunl.bounds.theorems.noisy_sgd import noisy_sgd
 from certunl.bounds.theorems.noisy_training import noisy_training
 from certunl.bounds.theorems.residual import perturbed_objective, residual, tested_residual
@@ -33,6 +35,7 @@ __all__ = [
     "descent",
     "hessian_free",
     "newton",
+    "noisy_features",
     "noisy_sgd",
     "noisy_training",
     "perturbed_objective",

@@ -1,24 +1,19 @@
 """Training with noise as it is, or trained again from a step on: the price of the forgotten by their slots."""
 
-import jax
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
-from certunl.base import width
+from certunl.base import digest
 from certunl.bounds.slots import slot_ratio, sum_rounding
+from certunl.certificates.budget import Common
 from certunl.certificates.guarantee import Assumption, Guarantee
 from certunl.certificates.statement import OwnNoise
-from certunl.errors import BadInput
-from certunl.training.noisy_gradient import microbatch, noise_grid
 from certunl.training.run import Run
-from certunl.training.sealing import seal_of
+from certunl.training.slot_table import DEVICE, SlotTable, open_questions
 
-__all__ = ["noisy_training", "prices"]
-
-_DEVICE = (
-    "sums of gradients on this device round as those of float32 do, and are the same whenever they are computed from "
-    "the same numbers"
-)
-_FOREIGN = "the kept states, and the noise that the recipe names, are those of the training"
+__all__ = ["common_of", "noisy_training", "prices", "settings_of"]
 
 
 def noisy_training(run: Run, gone: np.ndarray, *, until: int | None = None, secret: str = "") -> Guarantee:
@@ -37,34 +32,44 @@ def noisy_training(run: Run, gone: np.ndarray, *, until: int | None = None, secr
 
     Raises: BadInput for a run without noise.
     """
-    _need_noise(run)
-    steps = len(run.schedule)
-    until = steps if until is None else until
-    rounding, gone = _rounding(run), np.asarray(gone, bool)
-    taken = gone[np.asarray(run.schedule.indices[:until])] & (np.asarray(run.schedule.weights[:until]) != 0)
-    taken = np.pad(taken, ((0, 0), (0, -taken.shape[1] % _size(run))))
-    parts = taken.reshape(until, taken.shape[1] // _size(run), _size(run)).any(axis=2).sum(axis=1)
-    recipe = run.recipe
-    ratio = slot_ratio(taken.sum(axis=1), parts, noise=recipe.noise, rounding=rounding)
-    rests = (
-        ("C", recipe.clip_each, "largest norm of one example's gradient"),
-        ("z", recipe.noise, "standard deviation of the noise of a batch's sum, in units of C"),
-        ("T", steps, "steps of the training"),
-        ("s", until, "first step without the forgotten; T where no step is trained again"),
-        ("r", rounding, "distance that rounding adds to the sum of a microbatch, in units of C"),
-        ("worst", prices(run, alone=True).max(), "largest ratio that the trained model has for any one, whoever asks"),
-    )
-    record = () if run.noise is None else run.noise.unchecked
-    device = (_DEVICE,) if jax.default_backend() != "cpu" else ()
-    own = () if not until or (run.noise is not None and run.provenance.noise == seal_of(run)) else (_FOREIGN,)
+    table = SlotTable.of(run)
+    until = len(table.indices) if until is None else until
+    common = common_of(table, run.present, gone, until)
+    s = Assumption("s", float(until), "proved", "first step without the forgotten; T where no step is trained again")
     return Guarantee(
-        says=OwnNoise(ratio, 1.0, secret),
+        says=OwnNoise(common.ratio, 1.0, secret),
         reference="the same training with noise, on the same schedule without the request",
         sense="noisy training",
         from_training=True,
-        assumptions=tuple(Assumption(symbol, float(value or 0), "proved", meaning) for symbol, value, meaning in rests),
-        unchecked=(*(record if until else ()), *own, *device),
+        common=replace(common, own=True) if until else None,
+        assumptions=(*settings_of(table, run.problem.data.owners), s),
+        unchecked=open_questions(run) if until else tuple({DEVICE} & {*open_questions(run)}),
     )
+
+
+def common_of(table: SlotTable, present: Any, gone: np.ndarray, until: int) -> Common:
+    """What a release has in common with others: noise of the first `until` steps, for everyone who is `gone`.
+
+    Args:
+        present: bool[n], the examples before the request.
+        gone: bool[n], every example that is forgotten, now or before.
+    """
+    ratio = slot_ratio(*table.taken(gone, until), noise=table.noise, rounding=_rounding(table))
+    start, end = (digest(table.seal, np.packbits(np.asarray(a, bool))) for a in (np.logical_not(present), gone))
+    return Common(ratio, start, end, whole=until == len(table.indices))
+
+
+def settings_of(table: SlotTable, owners: Any) -> tuple[Assumption, ...]:
+    """The numbers that the price depends on, and the largest price of any one."""
+    everyone = np.ones(1 + table.indices.max(initial=0) if owners is None else len(owners), bool)
+    rests = (
+        ("C", table.clip_each, "largest norm of one example's gradient"),
+        ("z", table.noise, "standard deviation of the noise of a batch's sum, in units of C"),
+        ("T", len(table.indices), "steps of the training"),
+        ("r", _rounding(table), "distance that rounding adds to the sum of a microbatch, in units of C"),
+        ("worst", _each(table, everyone, owners).max(), "largest ratio of the training for any one, whoever asks"),
+    )
+    return tuple(Assumption(symbol, float(value), "proved", meaning) for symbol, value, meaning in rests)
 
 
 def prices(run: Run, until: int | None = None, *, alone: bool = False) -> np.ndarray:
@@ -73,32 +78,22 @@ def prices(run: Run, until: int | None = None, *, alone: bool = False) -> np.nda
     Its largest value can be promised to whoever asks next: `read_epsilon(1/ratio, delta)` is the epsilon of doing
     nothing. With `alone`, nobody counts but the unit. That can be promised to whoever asks first.
     """
-    _need_noise(run)
-    steps = len(run.schedule) if until is None else until
-    indices, present = np.asarray(run.schedule.indices[:steps]), np.asarray(run.present)
-    counted = np.asarray(run.schedule.weights[:steps]) != 0
-    if alone:
-        present = np.ones_like(present)
+    table, present = SlotTable.of(run), np.asarray(run.present)
+    return _each(table, np.ones_like(present) if alone else present, run.problem.data.owners, until)
+
+
+def _each(table: SlotTable, present: np.ndarray, owners: Any, until: int | None = None) -> np.ndarray:
+    indices = table.indices[:until]
+    counted = indices >= 0
     gone = (counted & ~present[indices]).sum(axis=1)
     counted &= present[indices]
-    owners = run.problem.data.owners
     unit = np.arange(len(present)) if owners is None else np.unique(np.asarray(owners), return_inverse=True)[1].ravel()
-    place = np.broadcast_to(np.arange(steps)[:, None], counted.shape)[counted]
+    place = np.broadcast_to(np.arange(len(indices))[:, None], counted.shape)[counted]
     pairs, slots = np.unique(place * (unit.max() + 1) + unit[indices[counted]], return_counts=True)
     squares, before = np.full(unit.max() + 1, np.sum(gone**2)), gone[pairs // (unit.max() + 1)]
     np.add.at(squares, pairs % len(squares), (slots + before) ** 2 - before**2)
-    return np.sqrt(squares) * (1 + _rounding(run)) / run.recipe.noise  # at most one microbatch for a slot
+    return np.sqrt(squares) * (1 + _rounding(table)) / table.noise  # at most one microbatch for a slot
 
 
-def _size(run: Run) -> int:
-    return microbatch(run.start, run.schedule.indices.shape[1])
-
-
-def _rounding(run: Run) -> float:
-    cell = noise_grid(run.recipe, run.schedule.indices.shape[1])
-    return sum_rounding(_size(run), width(run.start), cell / float(run.recipe.clip_each or 1))
-
-
-def _need_noise(run: Run) -> None:
-    if not run.recipe.noise:
-        raise BadInput("this run was trained without noise; train with Recipe(clip_each=..., noise=...)")
+def _rounding(table: SlotTable) -> float:
+    return sum_rounding(table.microbatch, table.width, table.cell / table.clip_each)

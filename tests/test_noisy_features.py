@@ -1,0 +1,201 @@
+"""A head on features of a network that learnt from the same examples with noise: one account for both."""
+
+import math
+from dataclasses import replace
+
+import dp_accounting
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from dp_accounting.pld import privacy_loss_distribution as pld
+
+import certunl as cu
+from certunl.bounds.theorems.noisy_training import noisy_training
+from certunl.certificates.budget import Common, joint
+from certunl.folders import RunFolder
+from tests.cases import KEY, classes
+from tests.verbs import certunl, refused
+
+BUDGET = cu.Budget(epsilon=20.0, delta=1e-5)
+HEAD = cu.models.Linear(classes=3, bound=1.0)
+METHOD = cu.CertifiedRemoval(tolerance=1e-4)
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    with jax.enable_x64(False):
+        data = jax.tree.map(jnp.float32, classes(60)).replace(y=classes(60).y)
+        problem = cu.classification(cu.models.MLP(hidden=(6,), classes=3), data)
+        yield cu.train(problem, cu.Recipe(epochs=2, batch_size=20, clip_each=0.5, noise=4.0), KEY, states=2)
+
+
+def head_on(data, **settings):
+    recipe = cu.Recipe(**{"weight_decay": 0.05, "epochs": 5, "learning_rate": 0.5, "batch_size": 20} | settings)
+    return cu.train(cu.classification(HEAD, data), recipe, KEY)
+
+
+@pytest.fixture(scope="module")
+def head(noisy):
+    with jax.enable_x64(False):
+        yield head_on(cu.Features.of(noisy)(noisy.problem.data))
+
+
+def price(run, request):
+    return noisy_training(run, np.isin(np.arange(len(run.present)), request)).bound
+
+
+def certified(run, request, budget=BUDGET, method=METHOD, **rest):
+    return cu.certify(method.forget(run, None, request, KEY), budget, cu.secret_key(), **rest).certificate
+
+
+def test_a_head_is_proved_to_forget_with_its_extractor_in_one_account(noisy, head):
+    sigma = 0.01
+    certificate = certified(head, [3, 7], cu.Budget(sigma=sigma, delta=1e-5))
+    first, second = price(noisy, [3, 7]), certificate.bound / sigma
+    assert certificate.verdict == "PROVED" and certificate.unchecked == () and second > 0.1
+    assert certificate.mu == pytest.approx(math.hypot(first, second))
+    parts = [pld.from_gaussian_mechanism(1 / ratio, value_discretization_interval=1e-4) for ratio in (first, second)]
+    assert certificate.epsilon == pytest.approx(parts[0].compose(parts[1]).get_epsilon_for_delta(1e-5), rel=2e-3)
+    text = str(certificate)
+    assert "on features of another such training with noise" in text and "that the training of the features'" in text
+    assert "requests chosen after seeing releases" in text
+
+
+def test_the_budget_leaves_the_head_what_the_extractor_did_not_take(noisy, head):
+    first = price(noisy, [3])
+    for budget in (cu.Budget(epsilon=8.0, delta=1e-5), cu.Budget(epsilon=8.0, delta=1e-5, distance=0.01)):
+        certificate = certified(head, [3], budget)
+        assert certificate.epsilon == 8 and certificate.mu == pytest.approx(
+            1 / dp_accounting.get_sigma_gaussian(8, 1e-5)
+        )
+        reach = budget.distance or certificate.bound
+        assert math.hypot(first, reach / certificate.sigma) == pytest.approx(certificate.mu)
+    least = dp_accounting.get_epsilon_gaussian(1 / first, 1e-5)
+    with pytest.raises(cu.BadInput, match=f"alone has epsilon {least:.4g}.*more noise, forget fewer"):
+        certified(head, [3], cu.Budget(epsilon=0.9 * least, delta=1e-5))
+    classical = certified(head, [3], cu.Budget(epsilon=1.0, delta=1e-1, calibration="classical"))
+    assert classical.epsilon <= 1.0 and classical.mu > first
+
+
+def test_a_head_retrained_exactly_costs_what_its_extractor_costs(noisy, head):
+    update = cu.Retrain().forget(head, None, [3], KEY)
+    certificate = cu.certify(update, BUDGET, cu.secret_key()).certificate
+    assert certificate.verdict == "PROVED" and certificate.sigma == 0 and not certificate.guarantee.restores
+    assert certificate.mu == pytest.approx(price(noisy, [3])) == certificate.account.mu
+    with pytest.raises(cu.BadInput, match="more than the budget's"):
+        cu.certify(update, cu.Budget(epsilon=0.1, delta=1e-5))
+
+
+def test_the_extractor_counts_once_for_all_heads_of_a_line(noisy, head):
+    budget, account, run, ratios, gone = cu.Budget(sigma=0.02, delta=1e-5), None, head, [], []
+    for request in ([3], [7, 9], [20]):
+        update = METHOD.forget(run, None, request, KEY)
+        certificate = cu.certify(update, budget, cu.secret_key(), account=account).certificate
+        run, account, gone = run.minus(request, update), certificate.account, gone + request
+        ratios.append(certificate.bound / 0.02)
+        assert account.mu == pytest.approx(math.hypot(price(noisy, gone), *ratios))
+    strangers = certified(head, [3], budget).account
+    second = certified(head, [11], budget, account=strangers).account  # of the original head, which still counts 3
+    assert second.mu == pytest.approx(math.hypot(price(noisy, [3]) + price(noisy, [11]), ratios[0], ratios[0]))
+    assert second.mu >= math.hypot(price(noisy, [3, 11]), ratios[0], ratios[0])
+    folder_like = replace(account, common=(*account.common, *strangers.common))
+    assert folder_like.mu > account.mu and account.extends(strangers) is False
+
+
+def test_releases_of_one_noisy_training_add_by_their_slots(noisy):
+    first, run = cu.NoisyRetrain().forget(noisy, None, [3], KEY), noisy
+    release = cu.certify(first, cu.Budget(epsilon=20.0, delta=1e-5))
+    again = cu.NoisyRetrain().forget(run.minus([3], first), None, [7], KEY)
+    both = cu.certify(again, cu.Budget(epsilon=20.0, delta=1e-5), account=release.certificate.account)
+    assert both.certificate.account.mu == release.certificate.mu  # each states the budget's epsilon
+    assert [c.ratio for c in (first.guarantee.common, again.guarantee.common)] == [price(run, [3]), price(run, [3, 7])]
+    back = cu.NoisyRetrain(rewind_to=3).forget(run.minus([3], first), None, [7], cu.secret_key()).guarantee.common
+    assert not back.whole and back.ratio < price(run, [3, 7])
+    parts = [first.guarantee.common, again.guarantee.common, back]
+    assert joint(parts[:2]) == parts[1].ratio and joint([parts[0], back]) == math.hypot(parts[0].ratio, back.ratio)
+    assert joint([parts[1], parts[0]]) == parts[0].ratio + parts[1].ratio  # in no order in which requests were made
+
+
+def test_the_ratio_of_several_releases_covers_every_step():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        steps, count = 6, 3
+        slots = np.cumsum(rng.integers(0, 3, (count, steps)), axis=0)  # of everyone forgotten by each release
+        ends = rng.integers(1, steps + 1, count)
+        parts = [
+            Common(float(np.sqrt(np.sum(k[:s] ** 2))), str(j), str(j + 1), whole=bool(s == steps))
+            for j, (k, s) in enumerate(zip(slots, ends, strict=True))
+        ]
+        exact = sum(
+            max((k[t] ** 2 for k, s in zip(slots, ends, strict=True) if s > t), default=0) for t in range(steps)
+        )
+        assert joint(parts) >= math.sqrt(exact) - 1e-9
+        apart = [replace(part, start="0") for part in parts]
+        assert joint(apart) == pytest.approx(sum(part.ratio for part in parts))
+
+
+def test_what_is_no_feature_of_its_own_training_set_stays_unchecked(noisy, head):
+    extractor, data = cu.Features.of(noisy), noisy.problem.data
+    order = np.arange(len(data))[::-1]
+    for other in (data.subset(order), data.subset(order[:40]), data.replace(y=(data.y + 1) % 3)):
+        with pytest.raises(cu.BadInput, match="give its training set as it was"):
+            extractor(other)
+    mine = extractor(data)
+    for changed in (mine.subset(np.arange(40)), mine.replace(x=mine.x * 2), extractor(classes(60, seed=5))):
+        certificate = certified(head_on(changed), [3])
+        assert certificate.verdict == "CONDITIONAL" and "without the forgotten examples" in certificate.unchecked[0]
+    with pytest.raises(cu.BadInput, match="has forgotten examples, which its features hold"):
+        cu.Features.of(noisy.minus([3], noisy.params))
+
+
+def test_an_extractor_is_the_end_of_its_training_and_not_what_was_put_into_the_run(noisy):
+    other = replace(noisy, params=jax.tree.map(lambda p: p + 1, noisy.params))
+    assert (cu.Features.of(other)(noisy.problem.data).x == cu.Features.of(noisy)(noisy.problem.data).x).all()
+    foreign = replace(noisy, recipe=replace(noisy.recipe, noise=400.0))  # the seal names the recipe
+    data = cu.Features.of(foreign)(noisy.problem.data)
+    assert certified(head_on(data), [3]).verdict == "CONDITIONAL"
+
+
+def test_noise_of_a_jax_key_and_statements_of_pairs_prove_nothing(noisy, head):
+    run = cu.train(noisy.problem, noisy.recipe, KEY, noise_key=KEY)
+    tested = certified(head_on(cu.Features.of(run)(run.problem.data)), [3])
+    assert tested.verdict == "CONDITIONAL" and any("JAX key" in word for word in tested.unchecked)
+    ball = head_on(head.problem.data, radius=5.0)
+    clipped = cu.ModelClipping(radius=1.0, noise=5.0)
+    update = clipped.forget(ball, None, [3], cu.secret_key())
+    certificate = cu.certify(update, cu.Budget(epsilon=8.0, delta=1e-5)).certificate
+    assert certificate.verdict == "NOT CERTIFIED" and any(
+        "pairs are not composed" in m for m in certificate.guarantee.missing
+    )
+
+
+def test_a_saved_head_keeps_the_account(noisy, head, tmp_path):
+    cu.save(head, tmp_path / "head")
+    back = cu.load(tmp_path / "head")
+    budget = cu.Budget(sigma=0.01, delta=1e-5)
+    assert certified(back, [3], budget).mu == certified(head, [3], budget).mu
+    with pytest.raises(cu.BadInput):  # other rows, other prices
+        cu.load(tmp_path / "head", problem=replace(head.problem, data=head.problem.data.subset(np.arange(40))))
+
+
+def test_the_command_line_trains_a_head_on_a_network_with_noise(tmp_path, capsys):
+    net, top = tmp_path / "net", tmp_path / "head"
+    noise = ("epochs=2", "batch_size=40", "clip_each=1.0", "noise=9.0")
+    certunl("train", net, "--dataset", "wine", "--model", "mlp", "--set", *noise)
+    settings = ("bound=1.0", "weight_decay=0.01", "epochs=2")
+    certunl("train", top, "--dataset", "wine", "--model", "linear", "--features", net, "--set", *settings)
+    capsys.readouterr()
+    ask = ("--method", "certified_removal", "--epsilon", "2", "--request")
+    extractor, folder = RunFolder(net).run, RunFolder(top)
+    for number, gone in enumerate(([3], [3, 4])):
+        certunl("forget", top, *ask, f"ids:{gone[-1]}")
+        out = capsys.readouterr().out
+        assert "PROVED: certified_removal" in out and "\n  r_1 " in out
+        certificate = folder.releases.release(f"certified_removal-{number + 1}").certificate
+        assert certificate.account.common[-1].ratio == pytest.approx(price(extractor, gone))
+    first, second = certificate.account.common
+    assert second.start == first.end
+    certunl("forget", net, "--method", "noisy_retrain", "--epsilon", "20", "--request", "ids:3")
+    late = ("train", tmp_path / "late", "--dataset", "wine", "--model", "linear", "--features", net)
+    assert "has forgotten examples, which its features hold" in refused(capsys, *late)
