@@ -30,11 +30,15 @@ class Part:
     rest: Callable[[], Any]
 
 
-def arguments(doc: str | None, argv: Sequence[str] | None) -> argparse.Namespace:
-    """`--save` and `--small`, the command line of every question."""
+def arguments(
+    doc: str | None, argv: Sequence[str] | None, more: Mapping[str, Mapping[str, Any]] | None = None
+) -> argparse.Namespace:
+    """`--save` and `--small`, the command line of every question, and `more` options of its own."""
     parser = argparse.ArgumentParser(description=doc)
     parser.add_argument("--save", action="store_true", help="append the lines to benchmarks/results/")
     parser.add_argument("--small", action="store_true", help="tiny settings, which measure nothing")
+    for option, settings in (more or {}).items():
+        parser.add_argument(option, **settings)
     return parser.parse_args(argv)
 
 
