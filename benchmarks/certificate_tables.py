@@ -1,9 +1,12 @@
 """The table of benchmarks/README.md about deep networks whose forgetting is PROVED, from the last saved lines."""
 
+import json
 from collections.abc import Callable
 
+from benchmarks.advice_numbers import advice_numbers
 from benchmarks.saved import Saved
 from benchmarks.tables import markdown, short, spread
+from certunl.planning.advice import chosen
 
 __all__ = ["CERTIFICATE_TABLES"]
 
@@ -13,17 +16,32 @@ def deep_certificates(saved: Saved) -> str:
     if not saved.lines("deep_certificates"):
         return "Not measured yet: `python benchmarks/deep_certificates.py --save`."
     rows = []
-    for line in saved.latest("deep_certificates", "way"):
+    for line in saved.latest("deep_certificates", "data", "way"):
         requests = line["requests"]
-        row = [line["way"], spread(line["accuracy"]), f"{line['training_seconds']:.0f}"]
+        row = [line["data"], line["way"], spread(line["accuracy"]), f"{line['training_seconds']:.0f}"]
         for facts in requests.values():
             share = facts["share_for_1"] if "share_for_1" in facts else facts["expected_share"]
             row.append(f"{short(facts['epsilon'], 3)}; {share:.2f}")
         verdicts = {facts["verdict"] for facts in requests.values()}
         rows.append([*row, ", ".join(sorted(verdicts))])
-    sizes = list(saved.latest("deep_certificates", "way")[0]["requests"])
+    sizes = list(saved.latest("deep_certificates", "data", "way")[0]["requests"])
     heads = [f"{size} forgotten: epsilon; work" for size in sizes]
-    return markdown(["network", "test accuracy", "seconds of a training", *heads, "verdict"], rows)
+    return markdown(["images", "network", "test accuracy", "seconds of a training", *heads, "verdict"], rows)
+
+
+def advice(saved: Saved) -> str:
+    """The most accurate way that is PROVED, for requests, epsilons and work, as `certunl advise` chooses it."""
+    facts, rows = json.loads(advice_numbers(saved)), []
+    for requests, size in ((1, 1), (10, 1), (100, 1), (1, 100)):
+        for epsilon in (1.0, 4.0):
+            row = [f"{requests:,} for {size:,} each", f"{epsilon:g}"]
+            for work in (0.0, 0.1, 0.25, 1.0):
+                asked = {"epsilon": epsilon, "delta": 1e-5, "requests": requests, "size": size, "work": work}
+                first = chosen(**asked, public=False, facts=facts).ways[0]
+                accuracy = "" if first.accuracy is None else f", {first.accuracy[0]:.3f}"
+                row.append(f"{first.name}{accuracy}" if first.fits else "none")
+            rows.append(row)
+    return markdown(["requests", "epsilon", "work 0", "work 0.1", "work 0.25", "work 1"], rows)
 
 
 def clipping(saved: Saved) -> str:
@@ -61,6 +79,7 @@ def clipping(saved: Saved) -> str:
 
 
 CERTIFICATE_TABLES: dict[str, Callable[[Saved], str]] = {
+    "advice": advice,
     "clipping": clipping,
     "deep_certificates": deep_certificates,
 }

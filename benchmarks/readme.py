@@ -1,9 +1,9 @@
 """python -m benchmarks readme [--check]
 
-Writes the measured numbers of README.md, benchmarks/README.md and docs/ from the saved lines of results/. A table
-stands between the comments `table: NAME` and `end`, and is written whole. Everywhere else the words belong to the page,
-and sentences.py has them again with the expression of each number. What is written twice the same changes nothing. The
-figure of growth is drawn as well; `--check` does not compare it.
+Writes the measured numbers of README.md, benchmarks/README.md, docs/ and `certunl advise` from the lines of results/. A
+table stands between the comments `table: NAME` and `end`, and is written whole. Everywhere else the words belong to the
+page, and sentences.py has them again with the expression of each number. What is written twice the same changes
+nothing. The figure of growth is drawn as well; `--check` does not compare it.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.advice_numbers import advice_numbers
 from benchmarks.call_tables import CALL_TABLES
 from benchmarks.certificate_tables import CERTIFICATE_TABLES
 from benchmarks.device_tables import DEVICE_TABLES
@@ -24,6 +25,7 @@ __all__ = ["main", "pages", "unwritten", "written"]
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
+ADVICE = "certunl/planning/measured.json"
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 HOLE = re.compile(r"\{[^{}]*\}")
 NUMBER = r"\d(?:[\d.,]*\d)?(?:e[-+]?\d+)?"
@@ -118,12 +120,14 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--check", action="store_true", help="write nothing; 1 if a page is stale")
     given = parser.parse_args(argv)
-    texts = pages()
-    stale = {page: text for page, text in written(texts, Saved(RESULTS)).items() if text != texts[page]}
+    texts, saved = pages(), Saved(RESULTS)
+    new = written(texts, saved) | {ADVICE: advice_numbers(saved)}
+    texts[ADVICE] = (ROOT / ADVICE).read_text() if (ROOT / ADVICE).exists() else ""
+    stale = {page: text for page, text in new.items() if text != texts[page]}
     for page, text in stale.items():
         print(f"{page} is stale" if given.check else page)
         if not given.check:
             (ROOT / page).write_text(text)
     if not given.check:
-        draw_growth(Saved(RESULTS))
+        draw_growth(saved)
     return int(given.check and bool(stale))

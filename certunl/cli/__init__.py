@@ -1,4 +1,4 @@
-"""certunl: train, plan, prepare, forget, evaluate, compare, audit, report, ledger, verify, purge, serve: the verbs."""
+"""certunl: advise, train, plan, prepare, forget, evaluate, compare, audit, report, ledger, verify, purge, serve."""
 
 import io
 import os
@@ -15,7 +15,7 @@ import certunl
 from certunl.cli._forgetting import forget
 from certunl.cli._judging import evaluate, report
 from certunl.cli._keeping import ledger, purge, verify
-from certunl.cli._making import plan, prepare, train
+from certunl.cli._making import advise, plan, prepare, train
 from certunl.cli._programs import keeping_programs
 from certunl.cli._serving import serve
 from certunl.cli._stopping import stoppable
@@ -69,7 +69,7 @@ def _price(network: Path, head: Path) -> str:
     return "\n".join(sentences)
 
 
-_VERBS = (demo, train, plan, prepare, forget, evaluate, compare, audit, report, ledger, verify, purge, serve)
+_VERBS = (demo, advise, train, plan, prepare, forget, evaluate, compare, audit, report, ledger, verify, purge, serve)
 
 
 def main(args: list[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""train, plan and prepare: the work before the first request."""
+"""advise, train, plan and prepare: the work before the first request."""
 
 import time
 from contextlib import ExitStack, nullcontext
@@ -13,6 +13,7 @@ from certunl.cli._words import Folder, Settings, listed, opened, say, seeded, un
 from certunl.datasets import plan_lines
 from certunl.errors import BadInput
 from certunl.folders import LOSSES, RunFolder, build, compose
+from certunl.planning import advise as choose
 from certunl.planning import forecast, noise_prices, replays
 from certunl.planning import plan as make_plan
 from certunl.report.console import progress
@@ -21,7 +22,7 @@ from certunl.training.hosts import meet
 from certunl.training.mesh import own_devices
 from certunl.training.training import train as train_run
 
-__all__ = ["plan", "prepare", "train"]
+__all__ = ["advise", "plan", "prepare", "train"]
 
 
 def train(
@@ -147,6 +148,28 @@ def prepare(
     if first:
         by = f" by {count} processes" if distributed else ""
         say(f"prepared {method}: {len(store):,} rows in {seconds:.1f} s{by} (secret: they describe single examples)")
+
+
+def advise(
+    epsilon: float = 1.0,
+    delta: float = 1e-5,
+    requests: int = 1,
+    size: int = 1,
+    work: float = 1.0,
+    public: bool = False,
+) -> None:
+    """Prints which model to train so that its forgetting is PROVED, by measured accuracies and the prices of requests.
+
+    Args:
+        epsilon: the largest epsilon, of all requests together.
+        delta: the delta of all requests together.
+        requests: how many requests there will be before the model is trained anew.
+        size: the examples of each request.
+        work: the largest share of a training that a request may repeat: 0 for seconds, 1 for retraining.
+        public: there are public data of the same kind, for an extractor of features.
+    """
+    advice = choose(epsilon=epsilon, delta=delta, requests=requests, size=size, work=work, public=public)
+    say(str(advice))
 
 
 def plan(folder: Folder, /, topology: str | None = None, parameters: Literal["copied", "sharded"] = "copied") -> None:

@@ -1,0 +1,96 @@
+"""Advice on what to train: prices that real schedules have, and accuracies that were measured."""
+
+import json
+import math
+
+import jax
+import numpy as np
+import pytest
+
+import certunl as cu
+from benchmarks.advice_numbers import advice_numbers
+from benchmarks.readme import ADVICE, ROOT
+from benchmarks.saved import Saved
+from certunl.bounds.slots import slot_ratio
+from certunl.certificates.gaussian import noise_ratio, read_epsilon
+from certunl.planning import Replays, advise
+from certunl.training.schedule import draw
+from tests.verbs import certunl, refused
+
+FACTS = json.loads((ROOT / ADVICE).read_text())
+
+
+def by_name(**asked):
+    return {way.name: way for way in advise(**asked).ways}
+
+
+def test_the_accuracies_are_those_of_saved_lines():
+    assert (ROOT / ADVICE).read_text() == advice_numbers(Saved())
+    for way in advise().ways:
+        for accuracy in way.accuracy or ():
+            assert f"{accuracy:.4f}" in str(advise())
+
+
+@pytest.mark.parametrize(("requests", "size"), [(1, 1), (10, 1), (3, 200)])
+def test_the_price_of_noise_is_that_of_schedules(requests, size):
+    line, n, k = FACTS["noise"][0], FACTS["examples"], requests * size
+    recipe = cu.Recipe(epochs=line["epochs"], batch_size=line["batch"], clip_each=1.0, noise=line["noise"])
+    ratios = []
+    for seed in range(5):
+        indices = np.asarray(draw(jax.random.key(seed), recipe, n).indices)
+        slots = np.isin(indices, np.random.default_rng(seed).choice(n, k, replace=False)).sum(axis=1)
+        ratios.append(slot_ratio(slots, slots > 0, noise=line["noise"]))
+    wanted = read_epsilon(0.9 / np.mean(ratios), 1e-5)  # a little more than its price, so that it fits as it is
+    ways = by_name(epsilon=wanted, requests=requests, size=size, work=0.0)
+    way = ways[f"noise {line['noise']:g}, as it is"]
+    assert way.fits and way.work == 0
+    assert noise_ratio(way.epsilon, 1e-5) == pytest.approx(1 / np.mean(ratios), rel=0.03)
+    less = by_name(epsilon=wanted / 4, requests=requests, size=size)[f"noise {line['noise']:g}, and going back"]
+    steps = round((1 - less.work) * len(indices))
+    assert (
+        less.epsilon == wanted / 4
+        and not by_name(epsilon=wanted / 4, requests=requests, size=size, work=0.0)[less.name].fits
+    )
+    assert np.mean(ratios) * math.sqrt(steps / len(indices)) == pytest.approx(
+        1 / noise_ratio(wanted / 4, 1e-5), rel=0.1
+    )
+
+
+def test_the_work_of_shards_is_that_of_the_plan():
+    for size in (1, 10, 100):
+        for way in (way for name, way in by_name(size=size).items() if name.endswith("shards")):
+            shards = int(way.name.split()[0])
+            plan = Replays(sizes=(6000,) * shards, seconds=(1.0, 1.0), owners=False)
+            assert way.work == pytest.approx(plan.share(size), rel=2e-3) and way.epsilon == 0
+
+
+def test_the_most_accurate_way_that_fits_comes_first():
+    for asked in ({}, {"work": 0.0}, {"work": 0.25, "requests": 20}, {"epsilon": 8.0, "work": 0.0, "public": True}):
+        advice = advise(**asked)
+        fits = [way for way in advice.ways if way.fits]
+        assert fits == list(advice.ways[: len(fits)]) == sorted(fits, key=lambda way: -way.accuracy[0])
+        assert all(way.epsilon <= advice.epsilon * (1 + 1e-9) and way.work <= advice.work + 1e-9 for way in fits)
+        assert f"take: {fits[0].name}" in str(advice)
+    assert advise().ways[0].name == "one model, retrained" and not by_name(work=0.9)["one model, retrained"].fits
+    public = {way.name: way for way in advise(public=True).ways}
+    assert [way.verdict for way in public.values() if "public" in way.name] == ["CONDITIONAL"]
+    assert not any("public" in name for name in by_name())
+
+
+def test_more_noise_than_was_measured_has_no_accuracy_and_does_not_fit():
+    ways = advise(epsilon=0.1, requests=100, work=0.0).ways
+    assert not any("noise" in way.name and way.fits for way in ways)
+    assert next(way for way in ways if "features" in way.name).accuracy is None
+    accuracies = [advise(requests=k, work=0.0).ways[0].accuracy[0] for k in (1, 2, 3)]
+    assert accuracies == sorted(accuracies, reverse=True)
+
+
+def test_the_command_line_advises(capsys):
+    certunl("advise", "--epsilon", "2", "--requests", "10", "--work", "0.2", "--public")
+    out = capsys.readouterr().out
+    assert "take: " in out and "certunl forget RUN" in out and "CONDITIONAL" in out and "MNIST" in out
+    certunl("advise", "--epsilon", "0.001", "--work", "0", "--requests", "1000")
+    assert "work is the share of a training" in capsys.readouterr().out
+    assert "epsilon must be positive" in refused(capsys, "advise", "--epsilon", "0")
+    assert "work must lie between 0 and 1" in refused(capsys, "advise", "--work", "2")
+    assert "requests must be a whole number" in refused(capsys, "advise", "--requests", "0")
