@@ -9,6 +9,8 @@ import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
+import jax
+import jax.numpy as jnp
 import tyro
 
 import certunl
@@ -31,16 +33,18 @@ __all__ = ["main"]
 def demo(folder: Annotated[Path | None, tyro.conf.Positional] = None, /) -> None:
     """Runs every step on bundled digits: train, prepare, forget by two methods, certify, evaluate, report.
 
-    A network comes first, of which nothing is proved. A linear model follows, whose certificate is PROVED.
+    A network comes first, of which nothing is proved. A linear model follows, whose certificate is PROVED. Two networks
+    that are PROVED come last: five models on shards, and one that learns with noise. Each has its price.
 
     Args:
-        folder: the run folder to make (default: a new temporary folder). The linear model's is FOLDER-head.
+        folder: the run folder to make (default: a new temporary folder). The others are FOLDER-head, FOLDER-shards and
+            FOLDER-noise.
     """
     start = time.perf_counter()
     place = (folder or Path(tempfile.mkdtemp(prefix="certunl-")) / "demo").absolute()
-    head = place.with_name(f"{place.name}-head")
-    RunFolder(place).reserve()
-    RunFolder(head).reserve()
+    head, shards, noise = (place.with_name(f"{place.name}-{name}") for name in ("head", "shards", "noise"))
+    for folder in (place, head, shards, noise):
+        RunFolder(folder).reserve()
     train(place, "digits", "mlp", ("hidden=(32,)", "epochs=10", "learning_rate=0.5", "weight_decay=5e-4", "radius=20"))
     prepare(place)
     forget(place, "hessian_free", "random:50")
@@ -53,7 +57,17 @@ def demo(folder: Annotated[Path | None, tyro.conf.Positional] = None, /) -> None
     forget(head, "certified_removal", "random:50")
     evaluate(head)
     report(head)
+    say(
+        "\nTwo networks are PROVED as well. Of models on shards, the one that has learnt from the request is retrained:"
+    )
+    train(shards, "digits", "mlp", ("hidden=(32,)", "epochs=20", "batch_size=20", "learning_rate=0.3", "shards=5"))
+    forget(shards, "retrain", "random:1")
+    say("\nNoise in every step hides each example, so that the network has forgotten it as it is:")
+    train(noise, "digits", "mlp", ("hidden=(32,)", "epochs=20", "batch_size=300", "learning_rate=2", *_NOISE))
+    forget(noise, "noisy_retrain", "random:1", epsilon=4.0)
     say(_price(place, head))
+    for of, name in ((shards, "retrain-1"), (noise, "noisy_retrain-1")):
+        say(_own_price(of, name))
     say(f"the whole story took {time.perf_counter() - start:.1f} s")
 
 
@@ -67,6 +81,19 @@ def _price(network: Path, head: Path) -> str:
                 accuracy = 100 * facts["rows"][released]["test_accuracy"]
                 sentences.append(f"{facts['verdicts'][name]}: {model} as released, test accuracy {accuracy:.1f}%")
     return "\n".join(sentences)
+
+
+_NOISE = ("clip_each=1", "noise=5")
+
+
+def _own_price(place: Path, name: str) -> str:
+    """Verdict, epsilon, work and test accuracy of a released network."""
+    folder = RunFolder(place)
+    release, test = folder.releases.release(name), jax.tree.map(jnp.asarray, folder.splits.test)
+    accuracy = 100 * float(folder.run.problem.scores(release.params, test).correct.mean())
+    certificate, share = release.certificate, release.update.cost["share_of_training"]
+    price = f"epsilon {certificate.epsilon:.3g}, {share:.0%} of a training, test accuracy {accuracy:.1f}%"
+    return f"{certificate.verdict}: the network of {place.name} as released, {price}"
 
 
 _VERBS = (demo, advise, train, plan, prepare, forget, evaluate, compare, audit, report, ledger, verify, purge, serve)
