@@ -36,28 +36,30 @@ REMOVAL = cu.CertifiedRemoval(tolerance=5e-8)
 BUDGET = cu.Budget(sigma=0.0665, delta=DELTA)  # a ratio of 0.075 for a release, which leaves 0.96 of epsilon 1's 0.268
 
 
-def ways_of(plain: cu.Recipe, noisy: cu.Recipe) -> dict[str, dict[str, Any]]:
+def ways_of(
+    plain: cu.Recipe, noisy: cu.Recipe, noises: tuple[float, ...], of_heads: tuple[float, ...]
+) -> dict[str, dict[str, Any]]:
     """How a network is trained, by name."""
     return {
         "1 model": {"recipe": plain, "shards": 1},
         "5 shards": {"recipe": plain, "shards": 5},
         "20 shards": {"recipe": plain, "shards": 20},
-        **{f"noise {z:g}": {"recipe": replace(noisy, noise=z), "states": 20} for z in (5.0, 8.4, 16.85, 33.7)},
-        **{
-            f"noise {z:g} and a head": {"recipe": replace(noisy, noise=z), "head": HEAD}
-            for z in (5.2, 8.75, 17.5, 35.0)
-        },
+        **{f"noise {z:g}": {"recipe": replace(noisy, noise=z), "states": 20} for z in noises},
+        **{f"noise {z:g} and a head": {"recipe": replace(noisy, noise=z), "head": HEAD} for z in of_heads},
         "linear model": {"recipe": HEAD, "linear": True},
     }
 
 
 WAYS = {
-    "mnist": ways_of(PLAIN, NOISY),
+    "mnist": ways_of(PLAIN, NOISY, (5.0, 8.4, 16.85, 33.7), (5.2, 8.75, 17.5, 35.0)),
     "cifar10": ways_of(
-        cu.Recipe(optimizer="momentum", learning_rate=0.02, epochs=10, batch_size=50), replace(NOISY, learning_rate=4.0)
+        cu.Recipe(optimizer="momentum", learning_rate=0.02, epochs=10, batch_size=50),
+        replace(NOISY, learning_rate=2.0, batch_size=6_000),
+        (16.85,),
+        (17.5,),
     ),
 }
-IMAGES = {"mnist": 60_000, "cifar10": 20_000}
+IMAGES = {"mnist": 60_000, "cifar10": 12_000}
 TINY: dict[str, Any] = {"epochs": 1, "batch_size": 20}
 SMALL: dict[str, dict[str, Any]] = {
     "2 shards": {"recipe": cu.Recipe(**TINY), "shards": 2},
