@@ -10,6 +10,7 @@ from certunl.base import Params, width
 from certunl.certificates.noise import STEP_BITS, grid
 from certunl.training.clipping import clipped_sum, margin
 from certunl.training.problem import Problem
+from certunl.training.programs import values
 from certunl.training.recipe import Recipe
 from certunl.training.schedule import Schedule
 
@@ -20,6 +21,9 @@ _MICROBATCH, _GRADIENTS = 128, 1 << 26
 
 _TOGETHER = 1 << 19
 """Numbers in the sums of the microbatches that are computed together."""
+
+_VALUES = 1 << 22
+"""Numbers that the losses of the examples that are computed together may take on a CPU, whose caches are small."""
 
 _SUM = 2.0**30
 """The largest sum of a batch in cells of the grid, so that sum and noise fit into 32 bits."""
@@ -49,14 +53,23 @@ def noisy_gradient(
     limit = recipe.clip_each / (1 + margin(params))
     slots = row.indices.shape[0]
     size = microbatch(params, slots)
-    count = max(1, min(4, -(-slots // size), _TOGETHER // width(params)))  # microbatches at a time
+    pieces = _pieces(problem, params, row, size)
+    count = 1 if pieces > 1 else max(1, min(4, -(-slots // size), _TOGETHER // width(params)))  # microbatches at a time
     more = -slots % (size * count)
     indices, weights = (jnp.pad(a, (0, more)).reshape(-1, size * count) for a in (row.indices, row.weights))
 
     def one(carry: tuple[Params, jax.Array], part: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
         total, risk = carry
-        batch = problem.batch(part[0], row.numbers)
-        summed, of_part = clipped_sum(problem, params, batch, part[1], limit, count)
+
+        def some(rows: tuple[jax.Array, jax.Array]) -> tuple[Params, jax.Array]:
+            batch = problem.batch(rows[0], row.numbers)
+            return clipped_sum(problem, params, batch, rows[1], limit, count)
+
+        if pieces == 1:
+            summed, of_part = some(part)
+        else:
+            summed, of_part = jax.lax.map(some, jax.tree.map(lambda a: a.reshape(pieces, -1), part))
+            summed, of_part = jax.tree.map(lambda a: jnp.sum(a, axis=0), (summed, of_part))
         cells = jax.tree.map(lambda a: jnp.sum(jnp.rint(a / cell).astype(jnp.int32), axis=0, dtype=jnp.int32), summed)
         return (jax.tree.map(jnp.add, total, cells), risk + of_part), None
 
@@ -70,3 +83,13 @@ def noisy_gradient(
         return ((cells + noise).astype(p.dtype) * cell * share).astype(p.dtype)
 
     return jax.tree.map(mean, total, numbers, params), risk * share
+
+
+def _pieces(problem: Problem, params: Params, row: Schedule, size: int) -> int:
+    """The least divisor of `size` that cuts a microbatch into parts whose losses take few numbers; 1 off the CPU."""
+    if jax.default_backend() != "cpu":
+        return 1
+    weights = row.weights[:1]
+    program = jax.make_jaxpr(lambda p: problem.risk(p, problem.batch(row.indices[:1], row.numbers), weights))(params)
+    most = max(1, _VALUES // max(values(program.jaxpr), 1))
+    return next(pieces for pieces in range(1, size + 1) if size % pieces == 0 and size // pieces <= most)

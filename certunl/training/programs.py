@@ -1,12 +1,13 @@
 """Programs that JAX has traced, evaluated again with other results for some equations."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 from jax.extend.core import Literal
 
-__all__ = ["again", "evaluated", "inside", "is_one", "of_inside"]
+__all__ = ["again", "evaluated", "inside", "is_one", "of_inside", "values"]
 
 Replaced = Callable[[Any, list[Any]], "list[Any] | None"]
 """(equation, its operands) -> its results; None for those of the equation itself."""
@@ -33,6 +34,13 @@ def evaluated(program: Any, constants: Sequence[Any], inputs: Sequence[Any], rep
 def is_one(variable: Any, marked: set[Any]) -> bool:
     """Whether an operand of an equation is a variable of `marked`. A literal is none, and has no hash."""
     return not isinstance(variable, Literal) and variable in marked
+
+
+def values(program: Any) -> int:
+    """How many numbers all equations of `program` give, with those of one iteration of a scan."""
+    parts = [(equation, inside(equation)) for equation in program.eqns]
+    own = sum(math.prod(v.aval.shape) for equation, part in parts if part is None for v in equation.outvars)
+    return own + sum(values(part) for _, part in parts if part is not None)
 
 
 def inside(equation: Any) -> Any:
