@@ -5,6 +5,8 @@ import numpy as np
 
 from certunl.base import width
 from certunl.bounds.slots import slot_ratio, sum_rounding
+from certunl.bounds.theorems.secret_batches import batches_are_secret, largest_group, secret_batches, secret_epsilon
+from certunl.certificates.gaussian import read_epsilon
 from certunl.certificates.guarantee import Assumption, Guarantee
 from certunl.certificates.statement import OwnNoise
 from certunl.errors import BadInput
@@ -12,7 +14,7 @@ from certunl.training.noisy_gradient import microbatch, noise_grid
 from certunl.training.run import Run
 from certunl.training.sealing import seal_of
 
-__all__ = ["noisy_training", "prices"]
+__all__ = ["noisy_training", "prices", "request_epsilon", "worst_epsilon"]
 
 _DEVICE = (
     "sums of gradients on this device round as those of float32 do, and are the same whenever they are computed from "
@@ -27,7 +29,8 @@ def noisy_training(run: Run, gone: np.ndarray, *, until: int | None = None, secr
     They take k_t slots of step t < `until`, in m_t microbatches. The release is the end of the training, whose steps
     from `until` on have fresh noise and none of their slots. It is as hard to tell from the end of the same training
     without them, with noise of its own, as two Gaussians of the ratio `bounds.slot_ratio`, or harder. This holds for
-    any loss, network and optimizer, because the optimizer gets noisy gradients alone.
+    any loss, network and optimizer, because the optimizer gets noisy gradients alone. If the secret of the noise drew
+    the batches, it is that of `secret_batches`.
 
     Args:
         run: a run of `train` with a recipe that has `noise`.
@@ -41,6 +44,10 @@ def noisy_training(run: Run, gone: np.ndarray, *, until: int | None = None, secr
     steps = len(run.schedule)
     until = steps if until is None else until
     rounding, gone = _rounding(run), np.asarray(gone, bool)
+    unchecked = _unchecked(run, until)
+    if batches_are_secret(run):
+        forgotten = int(gone.sum())
+        return secret_batches(run, forgotten, until=until, rounding=rounding, secret=secret, unchecked=unchecked)
     taken = gone[np.asarray(run.schedule.indices[:until])] & (np.asarray(run.schedule.weights[:until]) != 0)
     taken = np.pad(taken, ((0, 0), (0, -taken.shape[1] % _size(run))))
     parts = taken.reshape(until, taken.shape[1] // _size(run), _size(run)).any(axis=2).sum(axis=1)
@@ -54,16 +61,13 @@ def noisy_training(run: Run, gone: np.ndarray, *, until: int | None = None, secr
         ("r", rounding, "distance that rounding adds to the sum of a microbatch, in units of C"),
         ("worst", prices(run, alone=True).max(), "largest ratio that the trained model has for any one, whoever asks"),
     )
-    record = () if run.noise is None else run.noise.unchecked
-    device = (_DEVICE,) if jax.default_backend() != "cpu" else ()
-    own = () if not until or (run.noise is not None and run.provenance.noise == seal_of(run)) else (_FOREIGN,)
     return Guarantee(
         says=OwnNoise(ratio, 1.0, secret),
         reference="the same training with noise, on the same schedule without the request",
         sense="noisy training",
         from_training=True,
         assumptions=tuple(Assumption(symbol, float(value or 0), "proved", meaning) for symbol, value, meaning in rests),
-        unchecked=(*(record if until else ()), *own, *device),
+        unchecked=unchecked,
     )
 
 
@@ -71,7 +75,8 @@ def prices(run: Run, until: int | None = None, *, alone: bool = False) -> np.nda
     """f[u]: the ratio of `noisy_training` for each unit, an example or an owner, and everyone forgotten before.
 
     Its largest value can be promised to whoever asks next: `read_epsilon(1/ratio, delta)` is the epsilon of doing
-    nothing. With `alone`, nobody counts but the unit. That can be promised to whoever asks first.
+    nothing. With `alone`, nobody counts but the unit. That can be promised to whoever asks first. They are
+    prices of known batches; `worst_epsilon` has that of secret ones.
     """
     _need_noise(run)
     steps = len(run.schedule) if until is None else until
@@ -88,6 +93,32 @@ def prices(run: Run, until: int | None = None, *, alone: bool = False) -> np.nda
     squares, before = np.full(unit.max() + 1, np.sum(gone**2)), gone[pairs // (unit.max() + 1)]
     np.add.at(squares, pairs % len(squares), (slots + before) ** 2 - before**2)
     return np.sqrt(squares) * (1 + _rounding(run)) / run.recipe.noise  # at most one microbatch for a slot
+
+
+def worst_epsilon(run: Run, delta: float, until: int | None = None) -> float:
+    """The largest epsilon of a request for any one unit that is present, with everyone forgotten before."""
+    until = len(run.schedule) if until is None else until
+    if batches_are_secret(run):
+        return secret_epsilon(run, largest_group(run), delta, until=until, rounding=_rounding(run))
+    return _epsilon(float(prices(run, until).max(initial=0.0)), delta)
+
+
+def request_epsilon(run: Run, gone: np.ndarray, delta: float, until: int) -> float:
+    """The epsilon of `noisy_training` at `delta`."""
+    if batches_are_secret(run):
+        return secret_epsilon(run, int(np.sum(gone)), delta, until=until, rounding=_rounding(run))
+    return _epsilon(noisy_training(run, gone, until=until).bound or 0.0, delta)
+
+
+def _epsilon(ratio: float, delta: float) -> float:
+    return read_epsilon(1 / ratio, delta) if ratio else 0.0
+
+
+def _unchecked(run: Run, until: int) -> tuple[str, ...]:
+    record = () if run.noise is None else run.noise.unchecked
+    device = (_DEVICE,) if jax.default_backend() != "cpu" else ()
+    own = () if not until or (run.noise is not None and run.provenance.noise == seal_of(run)) else (_FOREIGN,)
+    return (*(record if until else ()), *own, *device)
 
 
 def _size(run: Run) -> int:
