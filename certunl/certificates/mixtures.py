@@ -13,6 +13,9 @@ __all__ = ["mixture_epsilon"]
 _SPARE = 1e-4
 """The part of delta that events of small probability may take."""
 
+_LEAST, _RATIO = 1e-9, 6.0
+"""The least delta and the largest k q √T/z of a computation. Gaussians of ratio 6 have epsilon 43 at delta 1e-5."""
+
 _TAIL = 2.0**-80
 """The probability that a step of the composition holds more of the group than the mixture counts."""
 
@@ -29,7 +32,7 @@ def mixture_epsilon(
     too small but for the float64 arithmetic of its Fourier transforms, about 1e-12 of delta.
 
     Args:
-        delta: the delta, from 1e-9 on; inf below that.
+        delta: the delta, at least 1e-9 unless nobody is in any step.
         group: k, the members of the group.
         rate: q, the probability of each member in each step, or more.
         noise: z, in units of C.
@@ -37,7 +40,7 @@ def mixture_epsilon(
         rounding: r, the distance that each member adds by rounding, in units of C. Default: 0.
         missed: a probability that the steps are no such mixtures. Default: 0.
 
-    Returns: the epsilon; inf if there is none.
+    Returns: the epsilon; inf for a smaller delta, and for epsilons so large that nothing is hidden.
 
     Raises: BadInput for numbers out of range.
 
@@ -52,16 +55,16 @@ def mixture_epsilon(
     nonnegative(rounding=rounding, missed=missed)
     if not 0 <= rate <= 1:
         raise BadInput(f"rate is a probability, got {rate:g}")
-    if delta < _LEAST:
-        return math.inf
     epsilon = 0.0
     if group and steps and rate:
-        epsilon = float(_composed(group, rate, noise, steps, rounding).get_epsilon_for_delta(delta * (1 - _SPARE)))
+        if delta < _LEAST or group * rate * math.sqrt(steps) > _RATIO * noise:
+            return math.inf
+        try:
+            epsilon = float(_composed(group, rate, noise, steps, rounding).get_epsilon_for_delta(delta * (1 - _SPARE)))
+        except (ValueError, OverflowError, MemoryError):  # far beyond every epsilon that hides anything
+            return math.inf
     # an event of probability p in both laws costs p (1 + e^epsilon) of delta
     return epsilon if (missed + _TAIL) * (1 + math.exp(min(epsilon, 700.0))) <= _SPARE * delta else math.inf
-
-
-_LEAST = 1e-9
 
 
 @lru_cache(maxsize=64)
@@ -75,8 +78,12 @@ def _composed(group: int, rate: float, noise: float, steps: int, rounding: float
     chances = binom.pmf(members[: most + 1], group, rate)
     chances[-1] += max(0.0, 1 - chances.sum())
     reach = most * (1 + rounding) / noise
-    interval = min(reach * (10 + reach / 2) / 3000, math.sqrt(1e-3 / steps))
+    largest = reach * (10 + reach / 2)  # a loss that one step does not reach
+    interval = max(largest / 50_000, min(largest / 3000, math.sqrt(1e-3 / steps)))
     one = privacy_loss_distribution.from_mixture_gaussian_mechanism(
-        noise, members[: most + 1] * (1 + rounding), chances, value_discretization_interval=interval
+        noise,
+        (members[: most + 1] * (1 + rounding)).tolist(),
+        chances.tolist(),
+        value_discretization_interval=interval,
     )
     return one.self_compose(steps)

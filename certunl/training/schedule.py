@@ -166,6 +166,7 @@ def draw(key: Key | bytes, recipe: Recipe, examples: int, *, shards: int = 0, ow
         seed = key if isinstance(key, bytes) else spent(key)
         indices, weights = members_and_slots(seed, examples, b, len(rates))
         return Schedule(*map(jnp.asarray, (indices, weights, rates, np.full(len(rates), float(b)))))
+    assert not isinstance(key, bytes)  # a secret draws secret batches alone
     generator = np.random.default_rng(np.asarray(jax.random.key_data(key)).tolist())
     if not shards:
         indices, weights, divisors = _slots(*_batches(generator, recipe, np.arange(examples), b, per_epoch), b)

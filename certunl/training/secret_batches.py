@@ -22,7 +22,7 @@ def batch_slots(examples: int, batch_size: int, steps: int) -> int:
     Source: Bernstein's inequality for a sum of independent numbers that are 0 or 1, and a union over the steps.
 
     >>> batch_slots(60_000, 2_000, 900)
-    2538
+    2521
     """
     excess = math.log(steps / MISSED)
     return min(examples, math.ceil(batch_size + excess / 3 + math.sqrt(excess**2 / 9 + 2 * batch_size * excess)))

@@ -75,19 +75,19 @@ def _fitted(
     problem: Problem,
     recipe: Recipe,
     start: Params,
-    schedule: Schedule | None,
+    batches: Schedule | None,
     progress: Progress | None,
     checkpoints: Keeper | None,
     origin: str | None,
     noise_key: Key | Secret | None,
     states: int,
 ) -> Run:
-    """`fit`, where None for `origin` says that the code has drawn start and schedule. None for `schedule` draws the
-    batches from the secret of the noise."""
-    secret, seed, secretly = secret_key() if noise_key is None else noise_key, b"", schedule is None
-    if schedule is None:
+    """`fit`, where None for `origin` says that the code has drawn start and schedule. `batches` is the schedule; None
+    draws it from the secret of the noise."""
+    secret, seed = secret_key() if noise_key is None else noise_key, b""
+    if batches is None:
         seed = spent(secret)
-        schedule = schedule_of(problem, recipe, seed)
+    schedule = schedule_of(problem, recipe, seed) if batches is None else batches
     problem = replace(problem, data=placed(problem.data))
     schedule = automatic(jax.tree.map(jnp.asarray, schedule))
     if not len(schedule):
@@ -129,7 +129,7 @@ def _fitted(
     run = Run(problem, recipe, start, schedule, params, present, provenance, risks, record)
     if problem.sharded:
         provenance = replace(provenance, end=end_of(run))
-    if record is not None and secretly:
+    if record is not None and batches is None:
         run = replace(run, noise=replace(record, batches=batches_of(run)))
     if record is not None:
         provenance = replace(provenance, noise=seal_of(run))

@@ -14,6 +14,9 @@ __all__ = ["DELTAS", "batches_are_secret", "largest_group", "secret_batches", "s
 DELTAS = tuple(float(f"{digit}e-{power}") for power in range(9, 1, -1) for digit in range(1, 10))
 """The deltas at which `secret_batches` proves an epsilon."""
 
+_NOBODY = 1e-18
+"""The delta at which it proves epsilon 0 where the forgotten are in no step."""
+
 
 def batches_are_secret(run: Run) -> bool:
     """Whether the secret of its noise drew the batches of this training, to the last bit."""
@@ -53,7 +56,10 @@ def secret_batches(
         unchecked: open questions about states, noise and device.
     """
     recipe, steps, slots = run.recipe, len(run.schedule), _slots(run)
-    pairs = tuple((secret_epsilon(run, gone, delta, until=until, rounding=rounding), delta) for delta in DELTAS)
+    pairs = tuple(
+        (secret_epsilon(run, gone, delta, until=until, rounding=rounding), delta)
+        for delta in (DELTAS if gone and until else (_NOBODY,))
+    )
     rests = (
         ("C", recipe.clip_each, "largest norm of one example's gradient"),
         ("z", recipe.noise, "standard deviation of the noise of a batch's sum, in units of C"),
