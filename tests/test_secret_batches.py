@@ -286,7 +286,7 @@ def test_the_command_line_trains_on_secret_batches_and_forgets_at_a_price(tmp_pa
     assert "beside noise" in refused(capsys, "train", tmp_path / "other", *plain)
 
 
-def attack(noise, claimed, runs=600):
+def attack(noise, claimed, runs=800):
     """An audit of doing nothing on secret batches, whose training has `noise` and whose certificate says `claimed`."""
     x = np.zeros((8, 1))
     x[0] = 1e3
