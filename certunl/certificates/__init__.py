@@ -1,6 +1,7 @@
 """Certificates of releases. A guarantee (a bound or the method's own noise) and a budget determine the certificate.
 
     gaussian       the noise scale for an (epsilon, delta), and the epsilon of a noise scale
+    mixtures       the epsilon of steps that hold a random number of the forgotten
     budget         Budget: the privacy budget of a release
     account        Account: the spending of all releases of a run
     statement      Distance, OwnNoise, Pairs: the three statements of theorems, and the noise and epsilon of each

@@ -61,6 +61,7 @@ class Common:
         end: the same after the request. Both are bound to numbers of the run that nobody else has.
         whole: the release holds the noise of all steps of the training, and not of its first steps alone.
         own: the guarantee's statement is about this noise and nothing else.
+        paired: the release is charged by pairs. The ratio then counts only where requests did not know of each other.
     """
 
     ratio: float
@@ -68,6 +69,7 @@ class Common:
     end: str
     whole: bool = True
     own: bool = False
+    paired: bool = False
 
 
 def joint(parts: Sequence[Common]) -> float:
@@ -85,8 +87,9 @@ def joint(parts: Sequence[Common]) -> float:
     0.5
     """
     if all(b.start == a.end or (a.start, a.end) == (b.start, b.end) for a, b in pairwise(parts)):
-        whole = max((part.ratio for part in parts if part.whole), default=0.0)
-        return math.hypot(whole, *(part.ratio for part in parts if not part.whole))
+        counted = [part for part in parts if not part.paired]
+        whole = max((part.ratio for part in counted if part.whole), default=0.0)
+        return math.hypot(whole, *(part.ratio for part in counted if not part.whole))
     return sum(part.ratio for part in parts)
 
 

@@ -177,7 +177,8 @@ class Guarantee:
         if self.common is not None and self.common.own and charge.ratios and math.isfinite(charge.ratios[0]):
             charge = charge._replace(common=(replace(self.common, ratio=charge.ratios[0]),), ratios=(0.0,))
         elif self.common is not None:
-            charge = charge._replace(common=(self.common,))
+            paired = self.common.own and bool(charge.pairs)
+            charge = charge._replace(common=(replace(self.common, paired=paired),))
         return claim._replace(charge=charge)
 
     def verdict(self, claim: Claim, budget: Budget, ceiling: float) -> str:

@@ -21,7 +21,8 @@ def relearnt(run: Run, params: Params, data: Dataset, key: Key, epochs: int, sto
     Fine-tuning uses the run's recipe at its first learning rate. e is `epochs`, or the first epoch at which the mean
     loss is at most `stop_at`.
     """
-    plain = replace(run.recipe, clip_each=None, noise=0.0)
+    batches = "poisson" if run.recipe.batches == "secret" else run.recipe.batches
+    plain = replace(run.recipe, clip_each=None, noise=0.0, batches=batches)
     recipe = replace(plain, epochs=1, decay=1.0, learning_rate=run.rates[0])
     problem = replace(run.problem, data=jax.tree.map(jax.numpy.asarray, data))
     losses = [np.asarray(problem.scores(params, problem.data).losses, np.float64)]

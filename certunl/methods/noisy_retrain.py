@@ -28,7 +28,8 @@ class NoisyRetrain(Unlearner):
     takes. So the trained model itself has forgotten everyone, at the price of `theorems.noisy_training`. With
     `rewind_to` only the steps before it count, and the others are trained again with fresh noise. This costs (T −
     rewind_to)/T of a training. The guarantee is `OwnNoise`, for any loss, network and optimizer, and `certify` adds no
-    noise. Everyone forgotten so far counts, also those for whom an earlier update went further back.
+    noise. It is `Pairs` for secret batches, which have a price by the number of the forgotten. Everyone forgotten so
+    far counts, also those for whom an earlier update went further back.
 
     `key` draws the fresh noise; it must be `secret_key()`. A JAX key is for tests, and makes the certificate
     CONDITIONAL.

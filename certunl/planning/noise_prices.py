@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from certunl.bounds.theorems.noisy_training import noisy_training, prices
-from certunl.certificates.gaussian import read_epsilon
+from certunl.bounds.theorems.noisy_training import request_epsilon, worst_epsilon
+from certunl.errors import BadInput
 from certunl.training.run import Run
 
 __all__ = ["NoisePrices", "noise_prices"]
@@ -50,20 +50,15 @@ def noise_prices(run: Run, request: Any = None, *, delta: float = 1e-5) -> Noise
 
     Raises: BadInput for a run without noise, and as `Run.check` for a request.
     """
-    each = prices(run)  # refuses a run without noise
+    if not run.recipe.noise:
+        raise BadInput("this run was trained without noise; train with Recipe(clip_each=..., noise=...)")
     places = (0, len(run.schedule)) if run.noise is None else tuple(run.noise.states)
     gone = None if request is None else ~np.asarray(run.retained(run.check(request)))
-    before = [each if place == len(run.schedule) else prices(run, place) for place in places]
-    ratios = None if gone is None else [noisy_training(run, gone, until=place).bound or 0.0 for place in places]
     return NoisePrices(
         delta=delta,
         steps=len(run.schedule),
         places=places,
-        worst=tuple(_epsilon(float(ratio.max(initial=0.0)), delta) for ratio in before),
-        request=None if ratios is None else tuple(_epsilon(ratio, delta) for ratio in ratios),
+        worst=tuple(worst_epsilon(run, delta, place) for place in places),
+        request=None if gone is None else tuple(request_epsilon(run, gone, delta, place) for place in places),
         owners=run.problem.data.owners is not None,
     )
-
-
-def _epsilon(ratio: float, delta: float) -> float:
-    return read_epsilon(1 / ratio, delta) if ratio else 0.0

@@ -4,6 +4,7 @@
     supervised     problems of a model: classification, regression
     recipe         the settings of training
     schedule       the batches, drawn from a recipe; a deletion is a mask on them
+    secret_batches the batches that nobody knows, for training with noise
     loop           step, follow, replay: a scan of one step along a schedule
     run            Run: a trained model and everything that determines it
     training       fit, train, retrained

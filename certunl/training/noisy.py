@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from certunl.base import Key, Params, Progress, reporter, width
+from certunl.base import Params, Progress, reporter, width
 from certunl.certificates.noise import integers
-from certunl.certificates.secret import Secret, digest_of, expanded, spent, unchecked
+from certunl.certificates.secret import expanded
 from certunl.errors import BadInput, Diverged, whole
 from certunl.training.loop import advanced, begin
 from certunl.training.noisy_gradient import noise_grid, noisy_gradient
@@ -32,11 +32,13 @@ class NoiseRecord:
         states: {step: the leaves of the loop's state before it}. The number of all steps names the end.
         secret: the digest of the secret that drew the noise.
         unchecked: open questions about this noise, in words.
+        batches: `sealing.batches_of` batches that this secret drew; empty for those from elsewhere.
     """
 
     states: dict[int, list[jax.Array]]
     secret: str
     unchecked: tuple[str, ...] = ()
+    batches: str = ""
 
     # metadata of a pytree: a difference would compile programs again
     def __eq__(self, other: object) -> bool:
@@ -50,14 +52,18 @@ class NoiseRecord:
         return {str(step): {str(i): leaf for i, leaf in enumerate(leaves)} for step, leaves in self.states.items()}
 
     def facts(self) -> dict[str, Any]:
-        """What is no array, ready for JSON."""
-        return {"secret": self.secret, "unchecked": self.unchecked}
+        """What is no array, ready for JSON. `batches` is left out if it is empty."""
+        return {
+            "secret": self.secret,
+            "unchecked": self.unchecked,
+            **({"batches": self.batches} if self.batches else {}),
+        }
 
     @classmethod
     def of(cls, arrays: dict[str, Any], facts: dict[str, Any]) -> "NoiseRecord":
         """The record of its `arrays` and `facts`."""
         states = {int(s): [jnp.asarray(a[str(i)]) for i in range(len(a))] for s, a in arrays.items()}
-        return cls(dict(sorted(states.items())), facts["secret"], tuple(facts["unchecked"]))
+        return cls(dict(sorted(states.items())), facts["secret"], tuple(facts["unchecked"]), facts.get("batches", ""))
 
     def before(self, step: int) -> int:
         """The last step of which a state is kept, `step` or before it."""
@@ -91,12 +97,11 @@ def trained_with_noise(
     recipe: Recipe,
     start: Params,
     schedule: Schedule,
-    key: Key | Secret,
+    seed: bytes,
     states: int = 1,
     progress: Progress | None = None,
-) -> tuple[Params, jax.Array, NoiseRecord]:
-    """(final parameters, risks f[t], the record), with `states` kept states, evenly over the steps."""
-    secret, seed, questions = digest_of(key), spent(key), unchecked(key)
+) -> tuple[Params, jax.Array, dict[int, list[jax.Array]]]:
+    """(final parameters, risks f[t], `states` states by their steps, evenly over the training, and that of the end)."""
     places = sorted({round(i * len(schedule) / states) for i in range(states)})
     state, risks, record = begin(problem, recipe, start), [], {}
     for first, end in zip(places, [*places[1:], len(schedule)], strict=True):
@@ -104,7 +109,7 @@ def trained_with_noise(
         state, part = noisy_steps(problem, recipe, state, schedule, seed, first, end, progress)
         risks.append(part)
     record[len(schedule)] = jax.tree.leaves(state)
-    return state[0], jnp.concatenate(risks), NoiseRecord(record, secret, questions)
+    return state[0], jnp.concatenate(risks), record
 
 
 def noisy_steps(

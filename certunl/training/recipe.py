@@ -43,7 +43,8 @@ class Recipe:
             trains without noise. See `noisy.noisy_steps` for a step with noise.
         denominator: the divisor of a batch that lost some of its examples. "batch" keeps the schedule's divisor,
             "retained" divides by the number of examples left, whatever the schedule's divisor.
-        batches: how batches are drawn: "equal", "fixed" or "poisson", see `schedule.draw`.
+        batches: how batches are drawn: "equal", "fixed", "poisson", or "secret" for training with noise, see
+            `schedule.draw`.
     """
 
     optimizer: Any = "sgd"
@@ -77,7 +78,11 @@ class Recipe:
             raise BadInput('training with noise keeps the divisor of a batch, so denominator must be "batch"')
         whole(epochs=self.epochs, batch_size=self.batch_size, most=10**7 - 1)
         one_of(("batch", "retained"), denominator=self.denominator)
-        one_of(("equal", "fixed", "poisson"), batches=self.batches)
+        one_of(("equal", "fixed", "poisson", "secret"), batches=self.batches)
+        if self.batches == "secret" and not self.noise:
+            raise BadInput(
+                'secret batches only hide examples beside noise; set clip_each and noise, or batches="poisson"'
+            )
         if self.batches == "poisson" and self.denominator == "retained":
             raise BadInput('Poisson batches have a fixed divisor, so denominator must be "batch", got "retained"')
         if isinstance(self.optimizer, str):

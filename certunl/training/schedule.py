@@ -9,8 +9,10 @@ import numpy as np
 from flax import struct
 
 from certunl.base import Key
+from certunl.certificates.secret import spent
 from certunl.errors import BadInput
 from certunl.training.recipe import Recipe
+from certunl.training.secret_batches import members_and_slots
 
 if TYPE_CHECKING:
     from certunl.training.problem import Problem
@@ -131,14 +133,14 @@ class Schedule:
             raise BadInput("the rates and weights of a schedule must be finite, got NaN or infinity")
 
 
-def schedule_of(problem: "Problem", recipe: Recipe, key: Key) -> Schedule:
+def schedule_of(problem: "Problem", recipe: Recipe, key: Key | bytes) -> Schedule:
     """The schedule that training draws from `key` for the examples of `problem`, in shards if it has some."""
     data, shards = problem.data, problem.shards if problem.sharded else 0
     return problem.numbered(draw(key, recipe, len(data), shards=shards, owners=data.owners))
 
 
-def draw(key: Key, recipe: Recipe, examples: int, *, shards: int = 0, owners: Any = None) -> Schedule:
-    """A schedule of ceil(n/b) steps an epoch, drawn in one of three ways (`recipe.batches`).
+def draw(key: Key | bytes, recipe: Recipe, examples: int, *, shards: int = 0, owners: Any = None) -> Schedule:
+    """A schedule of ceil(n/b) steps an epoch, drawn in one of four ways (`recipe.batches`).
 
     * "equal": a fresh permutation each epoch, cut into batches whose sizes differ by at most one. The shorter ones are
       padded with weight 0. A small last batch would multiply every bound on its step.
@@ -146,17 +148,26 @@ def draw(key: Key, recipe: Recipe, examples: int, *, shards: int = 0, owners: An
     * "poisson": each example is in each batch independently with probability b/n, and the divisor is b. Removing
       examples commutes with this sampling. So a replay without some examples has the distribution of a fresh run
       without them at the same sampling rate, divisor and number of steps.
+    * "secret": Poisson batches of the bits of a secret, as `secret_batches.members_and_slots` draws them.
 
     Args:
+        key: a JAX key, or the bytes of a secret for secret batches.
         shards: S. The units, which are owners or examples without owners, are dealt in random order to S shards. Each
             shard has batches of its own in every step. 0: there are no shards.
         owners: i32[n], the owner of each example, for shards.
     """
-    generator = np.random.default_rng(np.asarray(jax.random.key_data(key)).tolist())
     most = -(-examples // max(shards, 1))
     b = min(recipe.batch_size, most)
     per_epoch = -(-most // b)
     rates = recipe.learning_rate * recipe.decay ** np.arange(per_epoch * recipe.epochs)
+    if recipe.batches == "secret":
+        if shards:
+            raise BadInput("shards are retrained exactly and need no noise; leave noise or shards out")
+        seed = key if isinstance(key, bytes) else spent(key)
+        indices, weights = members_and_slots(seed, examples, b, len(rates))
+        return Schedule(*map(jnp.asarray, (indices, weights, rates, np.full(len(rates), float(b)))))
+    assert not isinstance(key, bytes)  # a secret draws secret batches alone
+    generator = np.random.default_rng(np.asarray(jax.random.key_data(key)).tolist())
     if not shards:
         indices, weights, divisors = _slots(*_batches(generator, recipe, np.arange(examples), b, per_epoch), b)
         return Schedule(*map(jnp.asarray, (indices, weights, rates, divisors)))

@@ -11,12 +11,17 @@ from certunl.training.modules import Supervised
 if TYPE_CHECKING:
     from certunl.training.run import Run
 
-__all__ = ["end_of", "seal_of"]
+__all__ = ["batches_of", "end_of", "seal_of"]
 
 
 def end_of(run: "Run") -> str:
     """The digest of the end of a training: parameters, the examples that it had, recipe, losses and data."""
     return digest(_settings(run), (run.params, run.present, *_data(run)))
+
+
+def batches_of(run: "Run") -> str:
+    """The digest of the batches of a training, with their size and the number of examples that they are drawn from."""
+    return digest([run.recipe.batch_size, len(run.problem.data)], jax.tree.leaves(run.schedule))
 
 
 def seal_of(run: "Run") -> str:

@@ -10,20 +10,20 @@ import optax
 from optax.projections import projection_l2_ball
 
 from certunl.base import Key, Params, Progress
-from certunl.certificates.secret import Secret, secret_key
+from certunl.certificates.secret import Secret, digest_of, secret_key, spent, unchecked
 from certunl.errors import BadInput, Diverged, typed_key, whole
 from certunl.training.chunks import Keeper, followed, foreign_states
 from certunl.training.dataset import automatic, placed
 from certunl.training.direction import warn_of_two_rates
 from certunl.training.loop import check_finite, replay
-from certunl.training.noisy import check_noisy, check_params, trained_with_noise
+from certunl.training.noisy import NoiseRecord, check_noisy, check_params, trained_with_noise
 from certunl.training.placing import beside, initial, like, spread_out
 from certunl.training.problem import Problem
 from certunl.training.provenance import Provenance, own
 from certunl.training.recipe import Recipe
 from certunl.training.run import Run
 from certunl.training.schedule import Schedule, schedule_of
-from certunl.training.sealing import end_of, seal_of
+from certunl.training.sealing import batches_of, end_of, seal_of
 from certunl.training.sharding import check_shards, sharded
 from certunl.training.starting import check_parts, explained, fitting
 
@@ -75,14 +75,19 @@ def _fitted(
     problem: Problem,
     recipe: Recipe,
     start: Params,
-    schedule: Schedule,
+    batches: Schedule | None,
     progress: Progress | None,
     checkpoints: Keeper | None,
     origin: str | None,
     noise_key: Key | Secret | None,
     states: int,
 ) -> Run:
-    """`fit`, where None for `origin` says that the code has drawn start and schedule."""
+    """`fit`, where None for `origin` says that the code has drawn start and schedule. `batches` is the schedule; None
+    draws it from the secret of the noise."""
+    secret, seed = secret_key() if noise_key is None else noise_key, b""
+    if batches is None:
+        seed = spent(secret)
+    schedule = schedule_of(problem, recipe, seed) if batches is None else batches
     problem = replace(problem, data=placed(problem.data))
     schedule = automatic(jax.tree.map(jnp.asarray, schedule))
     if not len(schedule):
@@ -104,8 +109,9 @@ def _fitted(
     record = None
     if recipe.noise:
         check_noisy(problem, recipe, schedule, start, checkpoints, states)
-        secret = secret_key() if noise_key is None else noise_key
-        params, risks, record = trained_with_noise(problem, recipe, start, schedule, secret, states, progress)
+        seed = seed or spent(secret)
+        params, risks, places = trained_with_noise(problem, recipe, start, schedule, seed, states, progress)
+        record = NoiseRecord(places, digest_of(secret), unchecked(secret))
     elif noise_key is not None or states != 1:
         raise BadInput("noise_key and states are for a recipe with noise; set clip_each and noise, or leave them out")
     else:
@@ -123,6 +129,8 @@ def _fitted(
     run = Run(problem, recipe, start, schedule, params, present, provenance, risks, record)
     if problem.sharded:
         provenance = replace(provenance, end=end_of(run))
+    if record is not None and batches is None:
+        run = replace(run, noise=replace(record, batches=batches_of(run)))
     if record is not None:
         provenance = replace(provenance, noise=seal_of(run))
     return replace(run, provenance=provenance)
@@ -147,9 +155,10 @@ def train(
     Args:
         problem: the initializer, the losses and the data.
         recipe: the settings of the schedule and of a step.
-        key: draws the initial parameters, the shards and the mini-batches.
+        key: draws the initial parameters, the shards and the mini-batches, but not secret batches.
         shards: the number of models. Each is trained on examples of its own, with a batch of `batch_size` in each step.
-        noise_key: the secret of the noise, for a recipe with `noise`. A JAX key is for tests. Default: `secret_key()`.
+        noise_key: the secret of the noise and of secret batches, for a recipe with `noise`. A JAX key is for tests.
+            Default: `secret_key()`.
         states: with noise, the number of states that the run keeps, evenly over the steps, for `NoisyRetrain`.
         progress: called with (steps done, steps in all) about a hundred times, and with the loss of the last batch if
             it has a third parameter; None reports nothing.
@@ -167,7 +176,7 @@ def train(
     checked = own(problem, recipe) and not foreign_states(checkpoints)
     origin = None if checked else "drawn by parts that are not all certunl's own"
     start_key, schedule_key = jax.random.split(key)
-    schedule = schedule_of(problem, recipe, schedule_key)
+    schedule = None if recipe.batches == "secret" else schedule_of(problem, recipe, schedule_key)
     start = initial(problem.init, start_key)
     return _fitted(problem, recipe, start, schedule, progress, checkpoints, origin, noise_key, states)
 

@@ -15,6 +15,7 @@ fails, the guarantee says what is missing. A theorem does not know the method, s
     noisy_sgd      projected noisy steps on convex losses
     noisy_training training with noise, as it is or trained again from a step on
     noisy_features a head on features of a network that was trained with noise
+    secret_batches the same on Poisson batches that the secret of the noise drew
     clipped_steps  noisy steps that clip gradients or models, for any loss
     assumed        the constants of one run, given or in closed form, or a text about the missing ones
 """

@@ -7,13 +7,15 @@ import numpy as np
 
 from certunl.base import digest
 from certunl.bounds.slots import slot_ratio, sum_rounding
+from certunl.bounds.theorems.secret_batches import batches_are_secret, largest_group, secret_batches, secret_epsilon
 from certunl.certificates.budget import Common
+from certunl.certificates.gaussian import read_epsilon
 from certunl.certificates.guarantee import Assumption, Guarantee
 from certunl.certificates.statement import OwnNoise
 from certunl.training.run import Run
 from certunl.training.slot_table import DEVICE, SlotTable, open_questions
 
-__all__ = ["common_of", "noisy_training", "prices", "settings_of"]
+__all__ = ["common_of", "noisy_training", "prices", "request_epsilon", "settings_of", "worst_epsilon"]
 
 
 def noisy_training(run: Run, gone: np.ndarray, *, until: int | None = None, secret: str = "") -> Guarantee:
@@ -22,7 +24,8 @@ def noisy_training(run: Run, gone: np.ndarray, *, until: int | None = None, secr
     They take k_t slots of step t < `until`, in m_t microbatches. The release is the end of the training, whose steps
     from `until` on have fresh noise and none of their slots. It is as hard to tell from the end of the same training
     without them, with noise of its own, as two Gaussians of the ratio `bounds.slot_ratio`, or harder. This holds for
-    any loss, network and optimizer, because the optimizer gets noisy gradients alone.
+    any loss, network and optimizer, because the optimizer gets noisy gradients alone. If the secret of the noise drew
+    the batches, it is that of `secret_batches`.
 
     Args:
         run: a run of `train` with a recipe that has `noise`.
@@ -35,6 +38,11 @@ def noisy_training(run: Run, gone: np.ndarray, *, until: int | None = None, secr
     table = SlotTable.of(run)
     until = len(table.indices) if until is None else until
     common = common_of(table, run.present, gone, until)
+    unchecked = open_questions(run) if until else tuple({DEVICE} & {*open_questions(run)})
+    if batches_are_secret(run):
+        forgotten, rounding = int(np.sum(gone)), _rounding(table)
+        of_size = secret_batches(run, forgotten, until=until, rounding=rounding, secret=secret, unchecked=unchecked)
+        return replace(of_size, common=replace(common, own=True) if until else None)
     s = Assumption("s", float(until), "proved", "first step without the forgotten; T where no step is trained again")
     return Guarantee(
         says=OwnNoise(common.ratio, 1.0, secret),
@@ -43,7 +51,7 @@ def noisy_training(run: Run, gone: np.ndarray, *, until: int | None = None, secr
         from_training=True,
         common=replace(common, own=True) if until else None,
         assumptions=(*settings_of(table, run.problem.data.owners), s),
-        unchecked=open_questions(run) if until else tuple({DEVICE} & {*open_questions(run)}),
+        unchecked=unchecked,
     )
 
 
@@ -76,7 +84,8 @@ def prices(run: Run, until: int | None = None, *, alone: bool = False) -> np.nda
     """f[u]: the ratio of `noisy_training` for each unit, an example or an owner, and everyone forgotten before.
 
     Its largest value can be promised to whoever asks next: `read_epsilon(1/ratio, delta)` is the epsilon of doing
-    nothing. With `alone`, nobody counts but the unit. That can be promised to whoever asks first.
+    nothing. With `alone`, nobody counts but the unit. That can be promised to whoever asks first. They are
+    prices of known batches; `worst_epsilon` has that of secret ones.
     """
     table, present = SlotTable.of(run), np.asarray(run.present)
     return _each(table, np.ones_like(present) if alone else present, run.problem.data.owners, until)
@@ -93,6 +102,25 @@ def _each(table: SlotTable, present: np.ndarray, owners: Any, until: int | None 
     squares, before = np.full(unit.max() + 1, np.sum(gone**2)), gone[pairs // (unit.max() + 1)]
     np.add.at(squares, pairs % len(squares), (slots + before) ** 2 - before**2)
     return np.sqrt(squares) * (1 + _rounding(table)) / table.noise  # at most one microbatch for a slot
+
+
+def worst_epsilon(run: Run, delta: float, until: int | None = None) -> float:
+    """The largest epsilon of a request for any one unit that is present, with everyone forgotten before."""
+    until = len(run.schedule) if until is None else until
+    if batches_are_secret(run):
+        return secret_epsilon(run, largest_group(run), delta, until=until, rounding=_rounding(SlotTable.of(run)))
+    return _epsilon(float(prices(run, until).max(initial=0.0)), delta)
+
+
+def request_epsilon(run: Run, gone: np.ndarray, delta: float, until: int) -> float:
+    """The epsilon of `noisy_training` at `delta`."""
+    if batches_are_secret(run):
+        return secret_epsilon(run, int(np.sum(gone)), delta, until=until, rounding=_rounding(SlotTable.of(run)))
+    return _epsilon(noisy_training(run, gone, until=until).bound or 0.0, delta)
+
+
+def _epsilon(ratio: float, delta: float) -> float:
+    return read_epsilon(1 / ratio, delta) if ratio else 0.0
 
 
 def _rounding(table: SlotTable) -> float:
