@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from certunl.audits.audit import Audit, one_run_lower_bound
+from certunl.audits.audit import Audit
+from certunl.audits.one_run import one_run_lower_bound
 from certunl.base import Key, Params
 from certunl.certificates.budget import Budget
 from certunl.certificates.calibration import certify
