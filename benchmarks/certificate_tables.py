@@ -67,12 +67,16 @@ def price_audits(saved: Saved) -> str:
     rows, confidence = [], 0.0
     for line in saved.latest("price_audits", "way", "seen"):
         size, confidence = line["settings"], line["right"]["confidence"]
-        many = f"{2 * size['runs']:,} trainings" if "runs" in size else f"{size['canaries']:,} canaries in one training"
+        many = (
+            f"{size['canaries']:,} canaries in one training"
+            if "canaries" in size
+            else "{0} trainings with, {0} without"
+        )
         verdicts = [
             f"{short(line[noise]['lower'], 3)}; {'REFUTED' if line[noise]['refuted'] else 'not refuted'}"
             for noise in ("right", "half")
         ]
-        rows.append([many, line["seen"], short(line["right"]["claimed"], 3), *verdicts])
+        rows.append([many.format(size.get("runs")), line["seen"], short(line["right"]["claimed"], 3), *verdicts])
     heads = ["audit", "the attacker sees", "claimed epsilon"]
     heads += [f"audited at {confidence:.0%}, {noise}" for noise in ("noise as claimed", "half of it")]
     return markdown(heads, rows)
