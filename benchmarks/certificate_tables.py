@@ -1,4 +1,4 @@
-"""The table of benchmarks/README.md about deep networks whose forgetting is PROVED, from the last saved lines."""
+"""The tables of benchmarks/README.md about deep networks whose forgetting is PROVED, from the last saved lines."""
 
 import json
 from collections.abc import Callable
@@ -78,8 +78,31 @@ def clipping(saved: Saved) -> str:
     return markdown(heads, rows)
 
 
+def price_audits(saved: Saved) -> str:
+    """The claimed epsilon of each audit, and the audited ones of the right noise and of half of it."""
+    if not saved.lines("price_audits"):
+        return "Not measured yet: `python benchmarks/price_audits.py --save`."
+    rows, confidence = [], 0.0
+    for line in saved.latest("price_audits", "way", "seen"):
+        size, confidence = line["settings"], line["right"]["confidence"]
+        many = (
+            f"{size['canaries']:,} canaries in one training"
+            if "canaries" in size
+            else "{0} trainings with, {0} without"
+        )
+        verdicts = [
+            f"{short(line[noise]['lower'], 3)}; {'REFUTED' if line[noise]['refuted'] else 'not refuted'}"
+            for noise in ("right", "half")
+        ]
+        rows.append([many.format(size.get("runs")), line["seen"], short(line["right"]["claimed"], 3), *verdicts])
+    heads = ["audit", "the attacker sees", "claimed epsilon"]
+    heads += [f"audited at {confidence:.0%}, {noise}" for noise in ("noise as claimed", "half of it")]
+    return markdown(heads, rows)
+
+
 CERTIFICATE_TABLES: dict[str, Callable[[Saved], str]] = {
     "advice": advice,
     "clipping": clipping,
     "deep_certificates": deep_certificates,
+    "price_audits": price_audits,
 }

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
 from certunl import attacks, bounds, datasets, methods, metrics, models, registry, requests, solvers
-from certunl.audits.audit import Audit, epsilon_lower_bound, one_run_lower_bound
+from certunl.audits.audit import Audit, epsilon_lower_bound
 from certunl.audits.canaries import audit_canaries
+from certunl.audits.one_run import one_run_lower_bound
 from certunl.audits.refutation import audit_release, audit_runs
 from certunl.bounds.constants import HessianFreeConstants, NewtonConstants
 from certunl.certificates.account import Account

@@ -6,10 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.optimize import minimize
+from scipy.stats import norm
 
 import certunl as cu
-from certunl.audits.audit import Audit, epsilon_lower_bound, gaussian_release_lower_bound, one_run_lower_bound
-from certunl.certificates.gaussian import read_epsilon
+from certunl.audits.audit import Audit, epsilon_lower_bound, gaussian_release_lower_bound
+from certunl.audits.one_run import one_run_lower_bound
+from certunl.certificates.gaussian import noise_ratio, read_epsilon
 from tests.cases import claimed
 
 BUDGET = cu.Budget(epsilon=1.0, delta=1e-5, distance=1.0)
@@ -103,6 +106,47 @@ def test_single_canaries_refute_half_of_what_randomised_response_spends_and_seld
         above = [one_run_lower_bound(v, 100, 0.0, confidence=0.9, group=False) > eps for v in right]
         assert 2 <= sum(above) <= 32  # of 200, at an error of a tenth
     assert min(one_run_lower_bound(v, 2000, 0.0, group=False) for v in rng.binomial(2000, 0.8808, 50)) > 1.0
+
+
+def most_likely(v, r, m, ratio):
+    """The largest P(correct >= v) that the trade-off of each canary allows, by a general solver of convex programs."""
+    i = np.arange(r + 1)
+
+    def slack(p):
+        gained = np.array([p[w:] @ i[w:] for w in range(1, r + 1)]) / m
+        lost = np.array([p[w - 1 :] @ (r - i[w - 1 :]) for w in range(1, r + 1)]) / m
+        return norm.cdf(norm.ppf(np.clip(lost, 1e-12, 1)) + ratio) - gained
+
+    start = np.array([comb(r, k) / 2**r for k in i])
+    whole = {"type": "eq", "fun": lambda p: p.sum() - 1}
+    each = {"type": "ineq", "fun": slack}
+    found = minimize(
+        lambda p: -p[v:].sum(), start, bounds=[(0, 1)] * (r + 1), constraints=[whole, each], options={"maxiter": 500}
+    )
+    assert found.success and slack(found.x).min() > -1e-6
+    return -found.fun
+
+
+@pytest.mark.parametrize(("v", "r", "m"), [(8, 8, 8), (9, 10, 10), (8, 8, 20)])
+def test_the_gaussian_form_of_single_canaries_is_the_least_ratio_that_a_convex_program_allows(v, r, m):
+    form = {"confidence": 0.9, "group": False, "canaries": m, "gaussian": True}
+    epsilon = one_run_lower_bound(v, r, 1e-3, **form)
+    ratio = 1 / noise_ratio(epsilon, 1e-3)
+    assert most_likely(v, r, m, ratio * 1.05) > 0.1 > most_likely(v, r, m, ratio * 0.95)
+
+
+def test_the_gaussian_form_of_single_canaries_refutes_two_fifths_of_the_ratio_and_not_all_of_it():
+    rng, form = np.random.default_rng(0), {"group": False, "canaries": 4000, "gaussian": True}
+    for ratio in (0.7, 1.4):
+        for _ in range(5):
+            coins = rng.random(4000) < 0.5
+            order = np.argsort(rng.normal(size=4000) + ratio * coins)
+            right = int(np.sum(~coins[order[:200]]) + np.sum(coins[order[-200:]]))
+            assert read_epsilon(2.5 / ratio, 1e-5) < one_run_lower_bound(right, 400, 1e-5, **form)
+            assert one_run_lower_bound(right, 400, 1e-5, **form) < read_epsilon(1 / ratio, 1e-5)
+    assert one_run_lower_bound(200, 400, 1e-5, **form) == 0
+    with pytest.raises(cu.BadInput, match="each canary alone"):
+        one_run_lower_bound(9, 9, 1e-5, gaussian=True)
 
 
 def test_whole_requests_are_refuted_as_seldom_as_allowed_where_the_bound_is_attained():

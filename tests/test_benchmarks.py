@@ -108,6 +108,14 @@ def test_deep_networks_tell_accuracy_epsilon_work_and_a_proved_verdict(questions
     assert 0 <= noise["requests"]["10"]["share_for_1"] <= 1 and noise["worst_epsilon"] > 0
 
 
+def test_audits_of_a_price_tell_claim_and_verdict_for_the_right_noise_and_half_of_it(questions: Any) -> None:
+    lines = questions("price_audits").main(["--small"])
+    assert [line["seen"] for line in lines] == ["the release", "all states", "the release"]
+    for line in lines:
+        assert line["right"]["claimed"] == line["half"]["claimed"] > 0 and not line["right"]["refuted"]
+    assert "40 canaries" in lines[2]["half"]["how"]
+
+
 def test_certified_methods_tell_verdict_accuracy_and_what_was_refused(questions: Any) -> None:
     (line,) = questions("certified").main(["--small"])
     assert line["verdicts"]["certified_removal"] == line["verdicts"]["newton"] == "PROVED"

@@ -13,7 +13,7 @@ from certunl.certificates.secret import spent
 from certunl.training.loop import begin
 from certunl.training.noisy import noisy_steps
 from tests.cases import KEY, classes, gap, network
-from tests.noisy import run_of
+from tests.noisy import SETTINGS, run_of
 from tests.verbs import certunl, refused
 
 
@@ -83,6 +83,18 @@ def test_a_noisy_run_is_judged_and_reported(tmp_path):
     report = cu.evaluate(run, [4, 9], release, test=classes(40, seed=1), key=KEY)
     assert "PROVED" in str(report) and "distance to retraining" in report.left_out
     assert "loss_threshold" in report.attacks["noisy_retrain"] and "attack lira" in report.left_out
+
+
+@pytest.mark.parametrize("reference", [None, cu.Retrain(afresh=cu.Recipe(**SETTINGS))], ids=["none", "afresh"])
+def test_a_noisy_run_is_compared_and_what_needs_replays_is_left_out_with_the_reason(reference):
+    run, methods = run_of(noise_key=None), {"nothing": cu.NoisyRetrain()}
+    settings = {"test": classes(40, seed=1), "methods": methods, "budget": cu.Budget(epsilon=9.0, delta=1e-5)}
+    settings |= {"shadows": 0, "attacks": [], "models": 10, "single": 3, "tuning": {"two": [7]}}
+    (report,) = cu.compare(run, {"two": [4, 9]}, KEY, reference=reference, **settings)
+    assert set(report.rows) == {"original", "retrain", "nothing"} and "distance" not in report.rows["nothing"]
+    assert report.verdicts == {"nothing": "PROVED"}
+    for name in ("many models", "single deletions by nothing"):
+        assert "cannot be replayed" in report.left_out[name]
 
 
 def test_without_its_states_a_training_can_still_be_repeated():

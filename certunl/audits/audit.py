@@ -1,4 +1,4 @@
-"""Lower bounds on epsilon with confidence, from samples of two mechanisms, from guesses or from one release."""
+"""Lower bounds on epsilon with confidence, from samples of two mechanisms or from one release."""
 
 import math
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from certunl.certificates.gaussian import read_epsilon
 from certunl.certificates.printing import EXPLAINED
 from certunl.errors import BadInput
 
-__all__ = ["Audit", "epsilon_lower_bound", "gaussian_release_lower_bound", "noise_upper_bound", "one_run_lower_bound"]
+__all__ = ["Audit", "check_chances", "epsilon_lower_bound", "gaussian_release_lower_bound", "noise_upper_bound"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ def epsilon_lower_bound(
     samples = [np.asarray(a, np.float64).ravel() for a in (released, reference)]
     if min(map(len, samples)) < 4 or not all(np.isfinite(a).all() for a in samples):
         raise BadInput("an audit needs at least four finite samples of the release and of the reference")
-    _check(delta, confidence, least=math.ulp(0))
+    check_chances(delta, confidence, least=math.ulp(0))
     choice, test = [a[: len(a) // 2] for a in samples], [a[len(a) // 2 :] for a in samples]
     thresholds = np.quantile(np.concatenate(choice), np.linspace(0, 1, 201))
     sided = (_beyond(choice, thresholds), _beyond(choice[::-1], thresholds))
@@ -81,56 +81,6 @@ def epsilon_lower_bound(
     return read_epsilon(1 / lower, delta) if gaussian and lower else lower
 
 
-def one_run_lower_bound(
-    correct: int,
-    guesses: int,
-    delta: float,
-    *,
-    confidence: float = 0.99,
-    group: bool = True,
-    canaries: int | None = None,
-) -> float:
-    """An epsilon such that with probability at least `confidence` no smaller one is true at `delta`, from one run.
-
-    It is 0 if nothing is refuted. With `group`, the release P_S is (epsilon, delta)-close to one law Q for every set S
-    of canaries, as a certificate claims for forgetting all of S. Let E_S be the outputs whose guesses fit S in at least
-    v places. It is an event, so P_S(E_S) <= e^epsilon Q(E_S) + delta. Average over S. A sample of Q is independent of
-    the coins, so each guess is right with probability 1/2: P(correct >= v) <= e^epsilon P(Binomial(r, 1/2) >= v) +
-    delta. The right side decreases in v, so every epsilon for which it is at most 1 − confidence is refuted. These are
-    all epsilons below ln((1 − confidence − delta)/P(Binomial(r, 1/2) >= v)).
-
-    Without `group`, each canary alone changes the law by (epsilon, delta), as in differential privacy. Then
-    P(correct >= v) <= P(W >= v) + 2 m delta max_i P(v > W >= v − i)/i, W ~ Binomial(r, e^epsilon/(1 + e^epsilon)).
-
-    Args:
-        correct, guesses: v and r, the numbers of correct and of all guesses. The choice of the guessed coins may depend
-            on the release, r may not.
-        delta, confidence: as above.
-        group: the claim is about the whole set of canaries, not about each canary alone.
-        canaries: m, the number of canaries, each of them put in by a fair coin of its own. Default: r.
-
-    Source: Steinke, Nasr and Jagielski 2023, theorem 5.2 and appendix D (without `group`).
-
-    >>> round(one_run_lower_bound(20, 20, 0.0), 4)  # ln(0.01) + 20 ln 2
-    9.2578
-    """
-    m = guesses if canaries is None else canaries
-    if not 0 <= correct <= guesses <= m or guesses < 1:
-        raise BadInput(f"0 <= correct <= guesses <= canaries and a guess are needed, got {correct}, {guesses} and {m}")
-    _check(delta, confidence, least=0.0)
-    error = 1 - confidence
-    if group:
-        tail = float(np.logaddexp.reduce(_binomial(guesses, 0.0)[correct:]))
-        return max(0.0, math.log(error - delta) - tail) if delta < error else 0.0
-    low, high = 0.0, 1.0
-    while high < 1e4 and _chance(correct, guesses, m, high, delta) <= error:
-        low, high = high, 2 * high
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _chance(correct, guesses, m, middle, delta) <= error else (low, middle)
-    return low
-
-
 def gaussian_release_lower_bound(noise: Any, distance: float, delta: float, *, confidence: float = 0.99) -> float:
     """An epsilon such that with probability at least `confidence` no smaller one is true at `delta`, from one release.
 
@@ -138,7 +88,7 @@ def gaussian_release_lower_bound(noise: Any, distance: float, delta: float, *, c
     parameters to those of the reference, which has noise of the same law. With that confidence, sigma is at most
     `noise_upper_bound`. epsilon is exact for that sigma and decreases in sigma; it is inf for a distance without noise.
     """
-    _check(delta, confidence, least=math.ulp(0))
+    check_chances(delta, confidence, least=math.ulp(0))
     noise = np.asarray(noise, np.float64).ravel()
     if not (noise.size and np.isfinite(noise).all() and 0 <= distance < math.inf):
         raise BadInput("an audit of one release needs finite noise and a finite distance of at least 0")
@@ -161,22 +111,9 @@ _LEAST = 1e-100
 """The smallest sigma/distance for which epsilon is computed; a smaller one would overflow, and has a larger epsilon."""
 
 
-def _check(delta: float, confidence: float, *, least: float) -> None:
+def check_chances(delta: float, confidence: float, *, least: float) -> None:
     if not (least <= delta < 1 and 0 < confidence < 1):
         raise BadInput(f"delta and confidence must lie strictly between 0 and 1, got {delta!r} and {confidence!r}")
-
-
-def _binomial(r: int, epsilon: float) -> np.ndarray:
-    """ln P(Binomial(r, e^epsilon/(1 + e^epsilon)) = k), f64[r + 1]."""
-    factorial, k = np.append(0.0, np.cumsum(np.log(np.arange(1, r + 1)))), np.arange(r + 1)
-    return factorial[r] - factorial - factorial[::-1] - (r - k) * epsilon - r * np.log1p(np.exp(-epsilon))
-
-
-def _chance(v: int, r: int, m: int, epsilon: float, delta: float) -> float:
-    """The largest possible P(correct >= v) if each canary alone is (epsilon, delta)-private."""
-    chances = np.exp(_binomial(r, epsilon))
-    below = np.cumsum(chances[:v][::-1]) / np.arange(1, v + 1)
-    return float(chances[v:].sum() + 2 * m * delta * below.max(initial=0.0))
 
 
 _Counts = tuple[np.ndarray, int]

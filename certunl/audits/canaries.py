@@ -8,19 +8,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from certunl.audits.audit import Audit, one_run_lower_bound
-from certunl.base import Key, Params
+from certunl.audits._canary_run import gains, pulls, trained_with, with_canaries
+from certunl.audits.audit import Audit
+from certunl.audits.one_run import one_run_lower_bound
+from certunl.base import Key
 from certunl.certificates.budget import Budget
 from certunl.certificates.calibration import certify
 from certunl.certificates.certificate import Certificate
 from certunl.certificates.update import Unlearner, Update, declared
 from certunl.errors import BadInput, Diverged, typed_key
-from certunl.training.dataset import Dataset, check_data, end_to_end, rowwise
-from certunl.training.problem import Problem
+from certunl.training.dataset import Dataset, check_data
 from certunl.training.run import Run
-from certunl.training.schedule import schedule_of
-from certunl.training.supervised import wrong_labels
-from certunl.training.training import fit, retrained
 
 __all__ = ["audit_canaries"]
 
@@ -35,6 +33,7 @@ def audit_canaries(
     mislabelled: float = 0.5,
     confidence: float = 0.99,
     guesses: int | None = None,
+    alone: bool = False,
 ) -> Audit:
     """An `Audit` of the certificates that `method` gets under `budget`, from one training run with canaries.
 
@@ -52,6 +51,13 @@ def audit_canaries(
     the audit has found nothing: `lower` is 0 and `how` repeats the refusal. A new draw of the coins in its place would
     favour sets of canaries that are easy to forget.
 
+    With `alone`, the claim about each canary alone is tested instead. This is for a method that releases the trained
+    model as it is, because its noise hides each example, such as `NoisyRetrain()`. Nothing is forgotten then. The
+    budget is that of one canary, and the certificate is that of the canary with the most slots in the schedule. The
+    score of a canary is how far it has pulled the release along its own gradient (`pulls`). It is strongest for
+    canaries with inputs of their own. The bound is `one_run_lower_bound(group=False)`, in its Gaussian form if the
+    certificate rests on a Gaussian trade-off.
+
     Args:
         run: the run whose data and recipe are used.
         method: the unlearning method under test.
@@ -60,26 +66,28 @@ def audit_canaries(
         key: draws everything, the noise included. Nothing that is trained here may therefore be released.
         mislabelled: share of the canaries that get a wrong class, drawn uniformly.
         confidence: confidence of the audit.
-        guesses: number of canaries on which the attacker guesses. Default: half of them.
+        guesses: number of canaries on which the attacker guesses. Default: half of them, and a tenth with `alone`.
+        alone: test what is claimed of each canary alone. Default: of all that are in, as one request.
 
     Raises: BadInput for examples or settings that do not fit; if the noise or the epsilon of the certificate depends on
-    the request, because the law of comparison then depends on it as well; if no canary is in.
+    the request, because the law of comparison then depends on it as well; if no canary is in; with `alone`, for a
+    method that does not release the trained model with noise of its own.
     """
     typed_key(key)
     check_data(extra, "the canaries")
     many = len(extra)
-    guesses = max(1, many // 2) if guesses is None else guesses
+    guesses = max(1, many // (10 if alone else 2)) if guesses is None else guesses
     if not 1 <= guesses <= many:
         raise BadInput(f"guesses must lie between 1 and the {many} canaries, got {guesses}")
     draws = jax.random.split(key, 6)
-    problem, ids = _with(run, extra, draws[0], mislabelled)
+    problem, ids = with_canaries(run, extra, draws[0], mislabelled)
     coins = np.asarray(jax.random.bernoulli(draws[1], shape=(many,)))
     if not coins.any():
         raise BadInput(f"none of the {many} canaries is in, so there is nothing to forget: use more, or another key")
-    trained = _trained(problem, run, ids[~coins], draws[2])
+    trained = trained_with(problem, run, ids[~coins], draws[2])
     refused: Any = Diverged
     try:
-        update = _forgotten(trained, method, ids[coins], draws[3])
+        update = (_untouched if alone else _forgotten)(trained, method, ids if alone else ids[coins], draws[3])
         refused = (BadInput, Diverged)  # wrong settings of the method are no finding
         release = certify(update, budget, draws[4])
     except refused as refusal:
@@ -88,7 +96,8 @@ def audit_canaries(
             epsilon=math.inf if budget.epsilon is None else budget.epsilon,
             delta=budget.delta,
             confidence=confidence,
-            how=f"the request of {int(coins.sum())} canaries was refused, so nothing was released or found: {refusal}",
+            how=f"the request of {1 if alone else int(coins.sum())} canaries was refused, so nothing was released or "
+            f"found: {refusal}",
             guesses=guesses,
         )
     certificate = release.certificate
@@ -97,69 +106,44 @@ def audit_canaries(
             f"an audit with canaries needs noise and an epsilon that do not depend on the request, but the bound of "
             f"{certificate.method} does: give the budget a distance, or sigma and epsilon"
         )
-    claim = math.inf if certificate.epsilon is None else certificate.epsilon
-    most = one_run_lower_bound(guesses, guesses, certificate.total_delta, confidence=confidence)
-    without = _retrained(trained, ids[coins])
-    score = _losses(problem, without, ids) - _losses(problem, release.params, ids)
+    delta, guarantee = certificate.total_delta, certificate.guarantee
+    form: dict[str, Any] = {"confidence": confidence, "canaries": many}
+    form |= {"group": False, "gaussian": guarantee.gaussian and not guarantee.failure_probability} if alone else {}
+    score = (
+        pulls(trained, ids, release.params, draws[5])
+        if alone
+        else gains(trained, ids[coins], ids, release.params, draws[5])
+    )
     order = np.argsort(score, kind="stable")
     lowest, highest = order[: guesses // 2], order[many - (guesses - guesses // 2) :]
     correct = int(np.sum(coins[highest]) + np.sum(~coins[lowest]))
-    delta = certificate.total_delta
+    most = one_run_lower_bound(guesses, guesses, delta, **form)
     return Audit(
-        lower=one_run_lower_bound(correct, guesses, delta, confidence=confidence),
-        epsilon=claim,
+        lower=one_run_lower_bound(correct, guesses, delta, **form),
+        epsilon=math.inf if certificate.epsilon is None else certificate.epsilon,
         delta=delta,
         confidence=confidence,
-        how=f"{correct} of {guesses} coins of {many} canaries guessed from one release, {int(coins.sum())} forgotten; "
-        f"{guesses} correct guesses would give a bound of {most:.4g}",
+        how=f"{correct} of {guesses} coins of {many} canaries guessed from one release, {int(coins.sum())} "
+        f"{'in, each of them alone' if alone else 'forgotten'}; {guesses} correct guesses would give a bound of "
+        f"{most:.4g}",
         correct=correct,
         guesses=guesses,
     )
 
 
-def _with(run: Run, extra: Dataset, key: Key, mislabelled: float) -> tuple[Problem, np.ndarray]:
-    """The problem on the run's present data followed by all canaries, and the ids of the canaries."""
-    data = run.problem.data[np.flatnonzero(run.present)]
-    extra = run.problem.admit(extra, "the canaries")
-    y, targets = np.asarray(extra.y), np.asarray(data.y)
-    if not 0 <= mislabelled <= 1:
-        raise BadInput(f"mislabelled must be a share between 0 and 1, got {mislabelled!r}")
-    if wrong := round(mislabelled * len(extra)):
-        if run.problem.kind not in ("classification", "binary"):
-            raise BadInput("only classes can be wrong: set mislabelled=0 for canaries with other targets")
-        pick, shift = jax.random.split(key)
-        rows = np.asarray(jax.random.permutation(pick, len(extra)))[:wrong]
-        y = y.copy()
-        y[rows] = wrong_labels(shift, jnp.asarray(y[rows]), int(max(targets.max(), y.max())) + 1)
-    ids, owners = np.arange(len(data), len(data) + len(extra), dtype=np.int32), None
-    if data.owners is not None:  # each canary gets an owner of its own
-        first = int(np.max(np.asarray(data.owners))) + 1
-        owners = jnp.concatenate([data.owners, jnp.arange(first, first + len(extra), dtype=data.owners.dtype)])
-    both = replace(
-        data,
-        x=rowwise(end_to_end, data.x, extra.x),
-        y=end_to_end(data.y, y),
-        owners=owners,
-        unchecked=tuple(dict.fromkeys((*data.unchecked, *extra.unchecked))),
-    )
-    return replace(run.problem, data=both), ids
-
-
-def _trained(problem: Problem, run: Run, absent: np.ndarray, key: Key) -> Run:
-    """A run trained with weight 0 for `absent`; its `schedule` is the one without this mask."""
-    start_key, schedule_key = jax.random.split(key)
-    schedule = schedule_of(problem, run.recipe, schedule_key)
-    present = jnp.asarray(~np.isin(np.arange(len(problem.data)), absent))
-    trained = fit(problem, run.recipe, problem.init(start_key), schedule.masked(~present[schedule.indices]))
-    return replace(trained, present=present, schedule=schedule)
-
-
-def _retrained(run: Run, request: np.ndarray) -> Params:
-    """The parameters of `run` trained again without `request`, with noise of its own if the recipe has some."""
-    if not run.recipe.noise:
-        return retrained(run, request)
-    schedule = run.schedule.masked(~run.retained(request)[run.schedule.indices])
-    return fit(run.problem, run.recipe, run.start, schedule).params
+def _untouched(run: Run, method: Unlearner, canaries: np.ndarray, key: Key) -> Update:
+    """The update after a request of the one canary with the most slots, which is the trained model."""
+    visited = np.asarray(run.schedule.indices)[np.asarray(run.schedule.weights) != 0]
+    slots = np.bincount(visited, minlength=len(run.present))
+    every = replace(run, present=jnp.ones_like(run.present))
+    update = method.forget(every, _prepared(method, every), canaries[[np.argmax(slots[canaries])]], key)
+    same = jax.tree.map(lambda a, b: bool(jnp.array_equal(a, b)), update.params, run.params)
+    if not (update.guarantee.own_noise and all(jax.tree.leaves(same))):
+        raise BadInput(
+            f"alone audits a method that releases the trained model as it is, with noise of its own, such as "
+            f"NoisyRetrain(), but {update.method} does not; leave alone out"
+        )
+    return update
 
 
 def _forgotten(run: Run, method: Unlearner, request: np.ndarray, key: Key) -> Update:
@@ -185,8 +169,3 @@ def _fixed(c: Certificate) -> bool:
     """Whether noise and claim do not depend on the coins."""
     fixed = c.budget.epsilon is not None and bool(c.budget.sigma or c.budget.distance or c.guarantee.own_noise)
     return c.epsilon is None or c.guarantee.every_request or fixed
-
-
-def _losses(problem: Problem, params: Params, ids: np.ndarray) -> np.ndarray:
-    scores: Any = problem.scores(params, problem.data[ids])
-    return np.asarray(scores.losses, np.float64)

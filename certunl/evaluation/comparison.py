@@ -156,9 +156,12 @@ def compare(
                 columns[name]["tuning_seconds"] = choice.seconds
         if models:
             seeds = list(jax.random.split(keys[3], models))
-            percent = klom_splits(run, quick(models), request, test, seeds, checkpoints=states)
-            for name, percentiles in percent.items():
-                columns[name] |= percentiles
+            try:
+                percent = klom_splits(run, quick(models), request, test, seeds, checkpoints=states)
+                for name, percentiles in percent.items():
+                    columns[name] |= percentiles
+            except (BadInput, Diverged) as error:
+                missing["many models"] = str(error)
         if single:
             each = random(keys[4], run, single)
             for name, method in quick(single).items():

@@ -13,6 +13,7 @@ from certunl.base import Key
 from certunl.certificates.update import Unlearner, declared
 from certunl.errors import BadInput, Diverged
 from certunl.evaluation._judge import Judge
+from certunl.methods.noisy_retrain import NoisyRetrain
 from certunl.methods.retrain import Retrain
 from certunl.training.continuing import mean_rate
 from certunl.training.memory import release_programs
@@ -86,7 +87,8 @@ def tune(
     Methods whose own steps carry the noise are left out, because their noise is set by the budget.
     """
     request = run.check(request, key)
-    truth = (reference or Retrain()).forget(run, None, request, key)
+    reference = reference or (NoisyRetrain(rewind_to=0) if run.recipe.noise else Retrain())
+    truth = reference.forget(run, None, request, key)
     judge = Judge(run, request, truth, run.problem.admit(test))
     aim = judge.row(judge.truth, {})
     chosen = {}
