@@ -23,6 +23,7 @@ from harness import arguments, made, tell
 import certunl as cu
 from certunl.base import Params, vector
 from certunl.certificates.gaussian import read_epsilon
+from certunl.certificates.secret import spent
 from certunl.training.noisy import trained_with_noise
 
 DELTA = 1e-5
@@ -145,8 +146,8 @@ def many_trainings(settings: dict[str, Any], noise: float) -> dict[str, cu.Audit
 
 def trained_again(run: cu.Run, schedule: cu.Schedule, key: jax.Array) -> list[Params]:
     """The states of the same training on `schedule` with other noise: those of `fit`, without its checks."""
-    record = trained_with_noise(run.problem, run.recipe, run.start, schedule, key, len(schedule))[2]
-    return [jax.tree.unflatten(jax.tree.structure(run.start), leaves) for leaves in record.states.values()]
+    record = trained_with_noise(run.problem, run.recipe, run.start, schedule, spent(key), len(schedule))[2]
+    return [jax.tree.unflatten(jax.tree.structure(run.start), leaves) for leaves in record.values()]
 
 
 def evidence(run: cu.Run, states: list[Params]) -> float:

@@ -324,3 +324,13 @@ def test_the_price_is_not_refuted_and_with_half_the_noise_it_is():
     )
     assert not fair.refuted and fair.lower > 0.2
     assert half.refuted
+
+
+def test_releases_whose_requests_did_not_know_of_each_other_pay_for_known_batches_too():
+    run, budget = secret_run(noise_key=None), cu.Budget(epsilon=50.0, delta=1e-3)
+    first = cu.NoisyRetrain().forget(run, None, [3], KEY)
+    account = cu.certify(first, budget).certificate.account
+    for of in (run.minus([3], first), run):  # the second one still counts the first request's example
+        after = cu.certify(cu.NoisyRetrain().forget(of, None, [7], KEY), budget, account=account).certificate.account
+        known = read_epsilon(1 / sum(part.ratio for part in after.common), 0.1) if of is run else 0.0
+        assert after.epsilon(2e-3 + 0.1 * (of is run)) == pytest.approx(sum(e for e, _ in after.pairs) + known)

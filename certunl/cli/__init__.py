@@ -90,7 +90,8 @@ def _own_price(place: Path, name: str) -> str:
     """Verdict, epsilon, work and test accuracy of a released network."""
     folder = RunFolder(place)
     release, test = folder.releases.release(name), jax.tree.map(jnp.asarray, folder.splits.test)
-    accuracy = 100 * float(folder.run.problem.scores(release.params, test).correct.mean())
+    correct: Any = folder.run.problem.scores(release.params, test).correct
+    accuracy = 100 * float(correct.mean())
     certificate, share = release.certificate, release.update.cost["share_of_training"]
     price = f"epsilon {certificate.epsilon:.3g}, {share:.0%} of a training, test accuracy {accuracy:.1f}%"
     return f"{certificate.verdict}: the network of {place.name} as released, {price}"
