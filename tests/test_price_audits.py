@@ -66,14 +66,21 @@ def end(run, schedule, key):
 
 
 def by_many_runs(noise, claimed, runs=200):
-    """All are projected on the difference that the example makes to the attacker's own models, with little noise."""
     run = outlier(noise)
-    masked = run.schedule.without([30])
-    pair = [vector(end(said(run, noise / 1000), schedule, KEY)) for schedule in (run.schedule, masked)]
-    along = (pair[0] - pair[1]) / np.linalg.norm(pair[0] - pair[1])
     update = Claiming(claimed).forget(run, None, [30], KEY)
-    certificate = cu.certify(update, budget(said(run, claimed), 30)).certificate
-    both = (partial(end, run, schedule) for schedule in (run.schedule, masked))
+    return seen(run, cu.certify(update, budget(said(run, claimed), 30)).certificate, difference(run), runs)
+
+
+def difference(run):
+    """The direction of the difference that the outlier makes to the attacker's own models, with little noise."""
+    quiet, schedules = said(run, run.recipe.noise / 1000), (run.schedule, run.schedule.without([30]))
+    pair = [vector(end(quiet, schedule, KEY)) for schedule in schedules]
+    return (pair[0] - pair[1]) / np.linalg.norm(pair[0] - pair[1])
+
+
+def seen(run, certificate, along, runs=200):
+    """An audit of a certificate by networks with and without the outlier, as the attacker sees them along `along`."""
+    both = (partial(end, run, schedule) for schedule in (run.schedule, run.schedule.without([30])))
     key, statistic = jax.random.key(1), lambda params: float(vector(params) @ along)
     return cu.audit_runs(*both, certificate, runs=runs, key=key, statistic=statistic)
 
@@ -87,6 +94,19 @@ def test_many_runs_of_a_network_do_not_refute_the_price_and_with_half_the_noise_
     assert fair.epsilon == half.epsilon
     assert not fair.refuted and fair.lower > fair.epsilon / 4
     assert half.refuted
+
+
+def test_whoever_sees_the_extractor_refutes_a_head_that_does_not_count_it():
+    run = outlier(2.0)
+    data = cu.Features.of(run)(run.problem.data)
+    recipe = cu.Recipe(weight_decay=0.05, learning_rate=0.5, batch_size=31)
+    head = cu.train(cu.classification(cu.models.Linear(classes=3, bound=1.0), data), recipe, KEY)
+    update = cu.CertifiedRemoval(tolerance=1e-4).forget(head, None, [30], KEY)
+    alone = replace(update, guarantee=replace(update.guarantee, common=None))
+    fair, blind = (cu.certify(of, cu.Budget(sigma=0.02, delta=DELTA)).certificate for of in (update, alone))
+    along = difference(run)
+    assert fair.epsilon > 4 * blind.epsilon
+    assert not seen(run, fair, along).refuted and seen(run, blind, along).refuted
 
 
 def by_canaries(noise, method, many):
