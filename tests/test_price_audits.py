@@ -15,6 +15,7 @@ from certunl.certificates.secret import spent
 from certunl.training.loop import begin
 from certunl.training.noisy import noisy_steps
 from tests.cases import KEY, classes, gap, vector
+from tests.verbs import certunl, refused
 
 DELTA = 1e-5
 
@@ -135,3 +136,13 @@ def test_canaries_alone_are_for_what_is_released_as_it_is():
         by_canaries(2.8, cu.NoisyRetrain(rewind_to=0), 40)
     refused = by_canaries(1.4, cu.NoisyRetrain(), 40)
     assert refused.lower == 0 and "request of 1 canaries was refused" in refused.how
+
+
+def test_the_command_line_audits_what_is_claimed_of_each_alone(tmp_path, capsys):
+    noise = ("epochs=2", "batch_size=71", "clip_each=1.0", "noise=4.0")
+    certunl("train", tmp_path / "run", "--dataset", "wine", "--model", "mlp", "--set", *noise)
+    capsys.readouterr()
+    certunl("audit", tmp_path / "run", "--method", "noisy_retrain", "--epsilon", "9", "--alone", "--canaries", "20")
+    assert "in, each of them alone" in capsys.readouterr().out
+    fresh = ("--method", "noisy_retrain", "--set", "rewind_to=0", "--epsilon", "9", "--canaries", "20")
+    assert "leave alone out" in refused(capsys, "audit", tmp_path / "run", *fresh, "--alone")

@@ -124,6 +124,7 @@ def audit(
     canaries: int | None = None,
     mislabelled: float = 0.5,
     guesses: int | None = None,
+    alone: bool = False,
     epsilon: float | None = None,
     delta: float = 1e-5,
     distance: float | None = None,
@@ -140,7 +141,8 @@ def audit(
         canaries: the number of test examples that enter training by a fair coin, are forgotten, and are guessed
             (default: all test examples, at most 200).
         mislabelled: the share of canaries with a wrong label.
-        guesses: the number of canaries on which the attacker does not abstain (default: half).
+        guesses: the number of canaries on which the attacker does not abstain (default: half, or a tenth with --alone).
+        alone: test what is claimed of each canary alone, and not of all as one request. It is for noisy_retrain.
         epsilon: the budget's epsilon (default: 1, or derived from sigma).
         delta: the budget's delta.
         distance: a distance fixed before the request.
@@ -169,6 +171,7 @@ def audit(
                 mislabelled=mislabelled,
                 confidence=confidence,
                 guesses=guesses,
+                alone=alone,
             )
         facts = {"method": method, "settings": chosen, "seed": seed, "said": str(result), "refuted": result.refuted}
         place.write("audits", [*place.read("audits", []), facts | {"found": dataclasses.asdict(result)}])
