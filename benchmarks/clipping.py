@@ -17,6 +17,8 @@ from problems import classifier, convolutional, images, tensors, torch_images, t
 import certunl as cu
 from certunl.base import width
 from certunl.certificates.noise import integers
+from certunl.training.loop import begin
+from certunl.training.noisy import noisy_steps
 from certunl.training.noisy_gradient import noise_grid, noisy_gradient
 
 FULL = (
@@ -26,6 +28,7 @@ FULL = (
 )
 SMALL = ({"hidden": (8,), "batch": 20}, {"hidden": "cnn", "batch": 10})
 CLIP = 1.0
+STEPS = 16  # two blocks, of which the noise of the second is drawn while the device computes the first
 
 
 def main(argv: Sequence[str] | None = None) -> list[dict[str, Any]]:
@@ -49,12 +52,14 @@ def ask(*, hidden: tuple[int, ...] | str, batch: int, save: bool, small: bool) -
 
     noisy = jax.jit(lambda params, row: noisy_gradient(problem, recipe, params, row, zeros, cell))
     plain = jax.jit(lambda params, row: jax.grad(problem.risk)(params, problem.batch(row.indices), row.weights / batch))
-    ids = row(batch)
+    ids, state = row(batch), begin(problem, recipe, params)
+    steps = jax.tree.map(lambda a: jnp.broadcast_to(a, (STEPS, *a.shape)), ids)
     analyses: list[Any] = [noisy.lower(params, row(size)).compile().memory_analysis() for size in (batch, 2 * batch)]
     memory = [analysis.temp_size_in_bytes for analysis in analyses]
     peers: dict[str, Callable[[], Any] | Part] = {
         "plain gradient": lambda: plain(params, ids),
         "drawing the noise": lambda: integers(b"some seed", np.zeros(d), recipe.noise * CLIP / cell),
+        f"{STEPS} steps of training": lambda: noisy_steps(problem, recipe, state, steps, b"some seed", 0, STEPS)[0][0],
     }
     if torch_found() and not isinstance(hidden, str):
         peers["torch.func vmap(grad)"] = torch_peer(params, data[:batch])
