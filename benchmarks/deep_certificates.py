@@ -32,7 +32,6 @@ REQUESTS = (1, 10, 100, 600)
 PLAIN = cu.Recipe(optimizer="momentum", learning_rate=0.05, epochs=20, batch_size=50)
 NOISY = cu.Recipe(learning_rate=8.0, decay=0.99, epochs=20, batch_size=10_000, clip_each=1.0, noise=16.85)
 HEAD = cu.Recipe(weight_decay=1e-5, learning_rate=4.0, epochs=40, batch_size=1000)
-REMOVAL = cu.CertifiedRemoval(tolerance=5e-8)
 BUDGET = cu.Budget(sigma=0.0665, delta=DELTA)  # a ratio of 0.075 for a release, which leaves 0.96 of epsilon 1's 0.268
 
 
@@ -46,7 +45,7 @@ def ways_of(
         "20 shards": {"recipe": plain, "shards": 20},
         **{f"noise {z:g}": {"recipe": replace(noisy, noise=z), "states": 20} for z in noises},
         **{f"noise {z:g} and a head": {"recipe": replace(noisy, noise=z), "head": HEAD} for z in of_heads},
-        "linear model": {"recipe": HEAD, "linear": True},
+        "linear model": {"recipe": replace(HEAD, weight_decay=1e-4), "linear": True},
     }
 
 
@@ -143,15 +142,22 @@ def removed(run: cu.Run) -> bool:
     return isinstance(run.problem.one.losses.model, cu.models.Linear)
 
 
+def removal_of(run: cu.Run) -> cu.CertifiedRemoval:
+    """Certified removal up to the distance 0.005."""
+    return cu.CertifiedRemoval(tolerance=0.005 * run.recipe.weight_decay)
+
+
 def released(run: cu.Run, key: Any) -> Any:
     """The release of a linear model that has forgotten one example."""
-    update = REMOVAL.forget(run, None, cu.requests.random(key, run, size=1), key)
+    update = removal_of(run).forget(run, None, cu.requests.random(key, run, size=1), key)
     return cu.certify(update, BUDGET).params
 
 
 def removal(run: cu.Run, size: int) -> dict[str, Any]:
     """The same as `forgotten` for a linear model, with noise so small that a request adds little to the features."""
-    update = REMOVAL.forget(run, None, cu.requests.random(jax.random.key(size), run, size=size), jax.random.key(0))
+    update = removal_of(run).forget(
+        run, None, cu.requests.random(jax.random.key(size), run, size=size), jax.random.key(0)
+    )
     certificate = cu.certify(update, BUDGET).certificate
     facts = {"epsilon": certificate.epsilon, "verdict": certificate.verdict, "seconds": update.cost["seconds"]}
     return facts | {"sigma": certificate.sigma, "expected_share": 0.0}

@@ -49,11 +49,11 @@ class Advice:
         ]
 
     def _notes(self) -> list[str]:
-        asked = f"{self.requests:,} requests for {self.size:,} examples each" if self.requests > 1 else "one request"
+        question = f"{self.requests:,} x {self.size:,} examples"
         notes = [f"{way.name}: {way.note}" for way in self.ways if way.note]
         return [
             "",
-            f"* fits {asked}, epsilon {self.epsilon:g} at delta {self.delta:g} for all of them together, and work of "
+            f"* fits requests for {question}, epsilon {self.epsilon:g} at delta {self.delta:g} for all of them together, and work of "
             f"{self.work:g}; - does not",
             "work is the share of a training that one request repeats; 0 is seconds or less",
             f"accuracies were measured on {self.source}; yours will differ, prices and work will not",
