@@ -45,7 +45,7 @@ def ways_of(
         "20 shards": {"recipe": plain, "shards": 20},
         **{f"noise {z:g}": {"recipe": replace(noisy, noise=z), "states": 20} for z in noises},
         **{f"noise {z:g} and a head": {"recipe": replace(noisy, noise=z), "head": HEAD} for z in of_heads},
-        "linear model": {"recipe": replace(HEAD, weight_decay=1e-4), "linear": True},
+        "linear model": {"recipe": HEAD, "linear": True},
     }
 
 

@@ -53,8 +53,8 @@ class Advice:
         notes = [f"{way.name}: {way.note}" for way in self.ways if way.note]
         return [
             "",
-            f"* fits requests for {question}, epsilon {self.epsilon:g} at delta {self.delta:g} for all of them together, and work of "
-            f"{self.work:g}; - does not",
+            f"* fits requests for {question}, epsilon {self.epsilon:g} at delta {self.delta:g} for all of them, and",
+            f"work of {self.work:g}; - does not",
             "work is the share of a training that one request repeats; 0 is seconds or less",
             f"accuracies were measured on {self.source}; yours will differ, prices and work will not",
             *notes,
