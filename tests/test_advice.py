@@ -91,6 +91,6 @@ def test_the_command_line_advises(capsys):
     assert "take: " in out and "certunl forget RUN" in out and "CONDITIONAL" in out and "MNIST" in out
     certunl("advise", "--epsilon", "0.001", "--work", "0", "--requests", "1000")
     assert "work is the share of a training" in capsys.readouterr().out
-    assert "epsilon must be positive" in refused(capsys, "advise", "--epsilon", "0")
+    assert "epsilon must be a positive number" in refused(capsys, "advise", "--epsilon", "0")
     assert "work must lie between 0 and 1" in refused(capsys, "advise", "--work", "2")
     assert "requests must be a whole number" in refused(capsys, "advise", "--requests", "0")

@@ -138,7 +138,8 @@ def test_an_altered_number_is_written_again():
 def test_an_altered_table_is_written_again():
     text = PAGES["benchmarks/README.md"]
     altered = re.sub(r"(<!-- table: \w+ -->\n)", r"\1| 0.123 |", text)
-    assert altered.count("0.123") == len(TABLES | DEVICE_TABLES | CALL_TABLES | CERTIFICATE_TABLES) + 2
+    elsewhere = {"advice"}  # stands in docs/choosing.md
+    assert altered.count("0.123") == len({*TABLES, *DEVICE_TABLES, *CALL_TABLES, *CERTIFICATE_TABLES} - elsewhere) + 2
     assert written(PAGES | {"benchmarks/README.md": altered}, Saved()) == PAGES
 
 

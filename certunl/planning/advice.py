@@ -28,13 +28,13 @@ class Advice:
     source: str
 
     def __str__(self) -> str:
-        lines = [f"{'':<2}{'way':<44}{'accuracy':>17}{'epsilon':>10}{'work':>7}  verdict"]
+        lines = [f"{'':<2}{'way':<48}{'accuracy':>17}{'epsilon':>10}{'work':>7}  verdict"]
         for way in self.ways:
             accuracy = "not measured"
             if way.accuracy is not None:
                 accuracy = " to ".join(f"{a:.4f}" for a in dict.fromkeys(way.accuracy))
             mark = "*" if way.fits else "-"
-            lines.append(f"{mark:<2}{way.name:<44}{accuracy:>17}{way.epsilon:>10.3g}{way.work:>7.2f}  {way.verdict}")
+            lines.append(f"{mark:<2}{way.name:<48}{accuracy:>17}{way.epsilon:>10.3g}{way.work:>7.2f}  {way.verdict}")
         lines += ["", *self._first(), *self._notes()]
         return "\n".join(lines)
 
@@ -44,6 +44,7 @@ class Advice:
             return ["none fits: allow more work, a larger epsilon or fewer requests"]
         return [
             f"take: {first.name}",
+            *([f"  certunl train NETWORK --dataset DATA {first.network}"] if first.network else []),
             f"  certunl train RUN --dataset DATA {first.train}",
             f"  certunl forget RUN {first.forget} --request ... --epsilon {self.epsilon:g} --delta {self.delta:g}",
         ]
