@@ -18,7 +18,7 @@ def deep_certificates(saved: Saved) -> str:
     rows = []
     for line in saved.latest("deep_certificates", "data", "way"):
         requests = line["requests"]
-        row = [line["data"], line["way"], spread(line["accuracy"]), f"{line['training_seconds']:.0f}"]
+        row = [line["data"], line["way"], spread(line["accuracy"])]
         for facts in requests.values():
             share = facts["share_for_1"] if "share_for_1" in facts else facts["expected_share"]
             row.append(f"{short(facts['epsilon'], 3)}; {share:.2f}")
@@ -26,7 +26,7 @@ def deep_certificates(saved: Saved) -> str:
         rows.append([*row, ", ".join(sorted(verdicts))])
     sizes = list(saved.latest("deep_certificates", "data", "way")[0]["requests"])
     heads = [f"{size} forgotten: epsilon; work" for size in sizes]
-    return markdown(["images", "network", "test accuracy", "seconds of a training", *heads, "verdict"], rows)
+    return markdown(["images", "network", "test accuracy", *heads, "verdict"], rows)
 
 
 def advice(saved: Saved) -> str:
