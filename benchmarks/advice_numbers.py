@@ -21,7 +21,7 @@ def advice_numbers(saved: Saved) -> str:
         "examples": plain["examples"],
         "shards": [{"shards": line["shards"], "accuracy": _accuracy(line)} for line in lines if "shards" in line],
         "noise": [_noisy(line) for line in lines if "noise=" in line["recipe"] and "head" not in line],
-        "heads": [_noisy(line) | {"part": 0.96} for line in lines if "head" in line],
+        "heads": [_noisy(line) for line in lines if "head" in line],
         "linear": {"accuracy": _accuracy(saved.last("deep_certificates", data="mnist", way="linear model"))},
         "public": {"accuracy": round(public["network_test_accuracy"], 4)},
     }

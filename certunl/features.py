@@ -1,6 +1,5 @@
 """Frozen features, so that only the last layer of a network is trained, forgets and is certified."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,6 +17,7 @@ from certunl.training.host import OnHost
 from certunl.training.loop import begin
 from certunl.training.modules import Initializer, Supervised, hashable, said
 from certunl.training.provenance import known
+from certunl.training.row_digests import row_digests, rows_digest
 from certunl.training.run import Run
 from certunl.training.slot_table import SlotTable, open_questions
 
@@ -62,6 +62,7 @@ class Features:
     inherited: tuple[str, ...] = ()
     slots: SlotTable | None = field(default=None, repr=False)
     rows: str = field(default="", repr=False)
+    bound: str = field(default="", init=False, repr=False)  # digest of the parameters and slots of such a training
     fresh: str | None = field(default=None, init=False, repr=False)  # digest of parameters that the code itself drew
     shape: tuple[int, ...] | None = field(default=None, init=False)  # of one input it was made with, if known
 
@@ -83,14 +84,18 @@ class Features:
                 "Features(apply=...)"
             )
         _check_single(data.x)
-        apply, digests, noisy = Headless(losses.model), _digests(data.x), {}
+        apply, digests, noisy = Headless(losses.model), row_digests(data.x), {}
         params, how = run.problem.whole(run.params), "none of them identical to one of these data"
         if run.noise is not None:
             if not bool(np.all(run.present)):
                 raise BadInput("this run has forgotten examples, which its features hold; train it anew without them")
+            if data.slots is not None or data.on_host:
+                what = "inputs on the host, or features of another network with noise, whose price is not counted"
+                raise BadInput(f"this run with noise has {what}; train it on inputs in memory")
             state = jax.tree.structure(begin(run.problem, run.recipe, run.start))
             params = run.problem.whole(state.unflatten(run.noise.states[len(run.schedule)])[0])
-            noisy = {"slots": replace(SlotTable.of(run), unchecked=open_questions(run)), "rows": _rows(digests, data)}
+            slots = SlotTable.of(run).marked(unchecked=open_questions(run))
+            noisy = {"slots": slots, "rows": rows_digest(digests, data)}
             how = "with noise"
         jax.eval_shape(apply, params, data[np.zeros(1, int)].x)
         extractor = cls(
@@ -102,7 +107,12 @@ class Features:
             **noisy,
         )
         object.__setattr__(extractor, "shape", data.x.shape[1:])
-        return extractor
+        return extractor.restored()
+
+    def restored(self) -> "Features":
+        """The extractor, bound to its parameters and to the slots of their training as they are now."""
+        object.__setattr__(self, "bound", "" if self.slots is None else digest(self.rows, self.arrays))
+        return self
 
     @classmethod
     def random(cls, model: Any, key: Key, shape: tuple[int, ...], dtype: Any = "float32") -> "Features":
@@ -142,6 +152,12 @@ class Features:
         return type(self) is Features and self.fresh is not None and self.fresh == digest(None, self.params)
 
     @property
+    def _whole(self) -> bool:
+        """Whether function, parameters and slots are those of one training with noise."""
+        own = type(self) is Features and type(self.apply) is Headless and self.slots is not None and self.slots.own
+        return own and self.bound == digest(self.rows, self.arrays)
+
+    @property
     def unchecked(self) -> tuple[str, ...]:
         """The assumptions about the extractor that are not checked, in words."""
         if self.drawn:
@@ -158,8 +174,8 @@ class Features:
         """
         check_data(data)
         _check_single(data.x)
-        digests, slots = _digests(data.x) if self.seen or self.rows else [], None
-        own = bool(self.rows) and self.rows == _rows(digests, data)
+        digests, slots = row_digests(data.x) if self.seen or self.rows else [], None
+        own = bool(self.rows) and self.rows == rows_digest(digests, data)
         repeated = [i for i, digest in enumerate(digests) if digest in self.seen]
         if repeated and not own:
             whole = ", or give its training set as it was, with the same targets and owners" if self.rows else ""
@@ -168,9 +184,10 @@ class Features:
                 f"trained on, so it would remember them when the head forgets them; leave them out{whole}"
             )
         unchecked, x = tuple(dict.fromkeys((*data.unchecked, *self.unchecked))), self.features(data.x)
-        if own and self.slots is not None:
+        before = (*data.unchecked, *self.inherited)
+        if own and self.slots is not None and self._whole and self.unchecked[-1] not in before:
             x = x.astype(jax.dtypes.canonicalize_dtype(x.dtype))
-            slots = replace(self.slots, features=digest(None, x), condition=self.unchecked[-1])
+            slots = self.slots.marked(features=digest(None, x), condition=self.unchecked[-1])
         return replace(data, x=x, unchecked=unchecked, slots=slots)
 
     def features(self, x: Any) -> np.ndarray:
@@ -230,19 +247,3 @@ def _check_single(x: Any) -> None:
     """Raises BadInput for a tree of arrays."""
     if isinstance(x, dict | list | tuple):
         raise BadInput("features are made of inputs that are a single array; put a tree of arrays into one first")
-
-
-def _rows(digests: list[bytes], data: Dataset) -> str:
-    """A digest of the examples in their order: inputs rounded to float32, targets and owners as they are."""
-    rest = [None if a is None else np.asarray(a).tolist() for a in (data.y, data.owners)]
-    return digest([b"".join(digests).hex(), rest], ())
-
-
-def _digests(x: Any) -> list[bytes]:
-    """A hash of 128 bits for each row, rounded to float32."""
-    digests = []
-    for first in range(0, len(x), _BLOCK):  # inputs on the host may be larger than the memory
-        rows = np.asarray(x[first : first + _BLOCK]).astype(np.float32)
-        rows = rows.reshape(len(rows), -1) + 0.0  # turns -0 into 0, which are the same input
-        digests += [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in rows]
-    return digests

@@ -11,14 +11,17 @@ import pytest
 from dp_accounting.pld import privacy_loss_distribution as pld
 
 import certunl as cu
-from certunl.bounds.theorems.noisy_training import noisy_training
+from certunl.bounds.theorems.noisy_training import noisy_training, prices
 from certunl.certificates.budget import Common, joint
+from certunl.certificates.sharing import SHARE
 from certunl.folders import RunFolder
+from certunl.planning import noise_prices
 from tests.cases import KEY, classes
 from tests.verbs import certunl, refused
 
 BUDGET = cu.Budget(epsilon=20.0, delta=1e-5)
 HEAD = cu.models.Linear(classes=3, bound=1.0)
+REST = math.sqrt(1 - SHARE**2)
 METHOD = cu.CertifiedRemoval(tolerance=1e-4)
 
 
@@ -50,55 +53,78 @@ def certified(run, request, budget=BUDGET, method=METHOD, **rest):
 
 
 def test_a_head_is_proved_to_forget_with_its_extractor_in_one_account(noisy, head):
-    sigma = 0.01
-    certificate = certified(head, [3, 7], cu.Budget(sigma=sigma, delta=1e-5))
-    first, second = price(noisy, [3, 7]), certificate.bound / sigma
+    certificate = certified(head, [3, 7], cu.Budget(epsilon=6.0, delta=1e-5))
+    first, second = price(noisy, [3, 7]), certificate.bound / certificate.sigma
     assert certificate.verdict == "PROVED" and certificate.unchecked == () and second > 0.1
-    assert certificate.mu == pytest.approx(math.hypot(first, second))
-    parts = [pld.from_gaussian_mechanism(1 / ratio, value_discretization_interval=1e-4) for ratio in (first, second)]
-    assert certificate.epsilon == pytest.approx(parts[0].compose(parts[1]).get_epsilon_for_delta(1e-5), rel=2e-3)
+    assert math.hypot(first, second) < certificate.mu == pytest.approx(math.hypot(second * SHARE / REST, second))
+    largest = (SHARE * certificate.mu, second)  # what the extractor may take, whoever asks
+    assert first < largest[0]
+    parts = [pld.from_gaussian_mechanism(1 / ratio, value_discretization_interval=1e-4) for ratio in largest]
+    assert pytest.approx(parts[0].compose(parts[1]).get_epsilon_for_delta(1e-5), rel=2e-3) == 6.0
     text = str(certificate)
-    assert "on features of another such training with noise" in text and "that the training of the features'" in text
+    assert "on features of another training with noise" in text and "that the training of the features'" in text
     assert "requests chosen after seeing releases" in text
 
 
 def test_the_budget_leaves_the_head_what_the_extractor_did_not_take(noisy, head):
-    first = price(noisy, [3])
+    first, whole = price(noisy, [3]), 1 / dp_accounting.get_sigma_gaussian(8, 1e-5)
     for budget in (cu.Budget(epsilon=8.0, delta=1e-5), cu.Budget(epsilon=8.0, delta=1e-5, distance=0.01)):
         certificate = certified(head, [3], budget)
-        assert certificate.epsilon == 8 and certificate.mu == pytest.approx(
-            1 / dp_accounting.get_sigma_gaussian(8, 1e-5)
-        )
+        assert certificate.epsilon == 8 and certificate.mu == pytest.approx(whole)
         reach = budget.distance or certificate.bound
-        assert math.hypot(first, reach / certificate.sigma) == pytest.approx(certificate.mu)
-    least = dp_accounting.get_epsilon_gaussian(1 / first, 1e-5)
-    with pytest.raises(cu.BadInput, match=f"alone has epsilon {least:.4g}.*more noise, forget fewer"):
+        assert reach / certificate.sigma == pytest.approx(REST * whole)
+    least = dp_accounting.get_epsilon_gaussian(SHARE / first, 1e-5)
+    with pytest.raises(cu.BadInput, match=f"asks for epsilon {least:.4g}.*forget fewer.*more noise"):
         certified(head, [3], cu.Budget(epsilon=0.9 * least, delta=1e-5))
+    assert certified(head, [3], cu.Budget(epsilon=1.01 * least, delta=1e-5)).verdict == "PROVED"
     classical = certified(head, [3], cu.Budget(epsilon=1.0, delta=1e-1, calibration="classical"))
     assert classical.epsilon <= 1.0 and classical.mu > first
+    sigma = certified(head, [3]).sigma
+    assert certified(head, [3], replace(BUDGET, sigma=sigma)).mu == certified(head, [3]).mu
+    with pytest.raises(cu.BadInput, match="noise of the release asks for epsilon"):
+        certified(head, [3], replace(BUDGET, sigma=sigma / 2))
+    with pytest.raises(cu.BadInput, match="needs an epsilon: read off the noise, it would tell of the request"):
+        certified(head, [3], cu.Budget(sigma=sigma, delta=1e-5))
+
+
+def test_noise_and_charge_are_the_same_whoever_asks():
+    """Poisson batches give examples different prices."""
+    with jax.enable_x64(False):
+        data = jax.tree.map(jnp.float32, classes(60)).replace(y=classes(60).y)
+        problem = cu.classification(cu.models.MLP(hidden=(6,), classes=3), data)
+        recipe = cu.Recipe(epochs=3, batch_size=20, clip_each=0.5, noise=4.0, batches="poisson")
+        run = cu.train(problem, recipe, KEY)
+        head = head_on(cu.Features.of(run)(data))
+        each = prices(run)
+        pair = [int(each.argmin()), int(each.argmax())]
+        assert price(run, pair[:1]) < price(run, pair[1:])
+        for method in (METHOD, cu.Retrain()):
+            one, two = (certified(head, [i], method=method) for i in pair)
+            assert (one.sigma, one.epsilon, one.mu) == (two.sigma, two.epsilon, two.mu)
+            assert [c.ratio for c in one.account.common] == [c.ratio for c in two.account.common]
 
 
 def test_a_head_retrained_exactly_costs_what_its_extractor_costs(noisy, head):
     update = cu.Retrain().forget(head, None, [3], KEY)
     certificate = cu.certify(update, BUDGET, cu.secret_key()).certificate
     assert certificate.verdict == "PROVED" and certificate.sigma == 0 and not certificate.guarantee.restores
-    assert certificate.mu == pytest.approx(price(noisy, [3])) == certificate.account.mu
+    assert certificate.epsilon == BUDGET.epsilon and price(noisy, [3]) < certificate.mu == certificate.account.mu
     with pytest.raises(cu.BadInput, match="more than the budget's"):
         cu.certify(update, cu.Budget(epsilon=0.1, delta=1e-5))
 
 
 def test_the_extractor_counts_once_for_all_heads_of_a_line(noisy, head):
-    budget, account, run, ratios, gone = cu.Budget(sigma=0.02, delta=1e-5), None, head, [], []
-    for request in ([3], [7, 9], [20]):
+    account, run, gone, whole = None, head, [], 1 / dp_accounting.get_sigma_gaussian(20, 1e-5)
+    for count, request in enumerate(([3], [7, 9], [20]), 1):
         update = METHOD.forget(run, None, request, KEY)
-        certificate = cu.certify(update, budget, cu.secret_key(), account=account).certificate
+        certificate = cu.certify(update, BUDGET, cu.secret_key(), account=account).certificate
         run, account, gone = run.minus(request, update), certificate.account, gone + request
-        ratios.append(certificate.bound / 0.02)
-        assert account.mu == pytest.approx(math.hypot(price(noisy, gone), *ratios))
-    strangers = certified(head, [3], budget).account
-    second = certified(head, [11], budget, account=strangers).account  # of the original head, which still counts 3
-    assert second.mu == pytest.approx(math.hypot(price(noisy, [3]) + price(noisy, [11]), ratios[0], ratios[0]))
-    assert second.mu >= math.hypot(price(noisy, [3, 11]), ratios[0], ratios[0])
+        assert update.guarantee.common.ratio == pytest.approx(price(noisy, gone)) and price(noisy, gone) < SHARE * whole
+        assert account.mu == pytest.approx(whole * math.hypot(SHARE, REST * math.sqrt(count)))
+    strangers = certified(head, [3]).account
+    second = certified(head, [11], account=strangers).account  # of the original head, which still counts 3
+    assert second.mu == pytest.approx(whole * math.hypot(2 * SHARE, REST, REST))
+    assert price(noisy, [3]) + price(noisy, [11]) >= price(noisy, [3, 11])
     folder_like = replace(account, common=(*account.common, *strangers.common))
     assert folder_like.mu > account.mu and account.extends(strangers) is False
 
@@ -111,7 +137,7 @@ def test_releases_of_one_noisy_training_add_by_their_slots(noisy):
     assert both.certificate.account.mu == release.certificate.mu  # each states the budget's epsilon
     assert [c.ratio for c in (first.guarantee.common, again.guarantee.common)] == [price(run, [3]), price(run, [3, 7])]
     back = cu.NoisyRetrain(rewind_to=3).forget(run.minus([3], first), None, [7], cu.secret_key()).guarantee.common
-    assert not back.whole and back.ratio < price(run, [3, 7])
+    assert back.steps == 3 and back.ratio < price(run, [3, 7])
     parts = [first.guarantee.common, again.guarantee.common, back]
     assert joint(parts[:2]) == parts[1].ratio and joint([parts[0], back]) == math.hypot(parts[0].ratio, back.ratio)
     assert joint([parts[1], parts[0]]) == parts[0].ratio + parts[1].ratio  # in no order in which requests were made
@@ -124,7 +150,7 @@ def test_the_ratio_of_several_releases_covers_every_step():
         slots = np.cumsum(rng.integers(0, 3, (count, steps)), axis=0)  # of everyone forgotten by each release
         ends = rng.integers(1, steps + 1, count)
         parts = [
-            Common(float(np.sqrt(np.sum(k[:s] ** 2))), str(j), str(j + 1), whole=bool(s == steps))
+            Common(float(np.sqrt(np.sum(k[:s] ** 2))), str(j), str(j + 1), int(s))
             for j, (k, s) in enumerate(zip(slots, ends, strict=True))
         ]
         exact = sum(
@@ -150,11 +176,38 @@ def test_what_is_no_feature_of_its_own_training_set_stays_unchecked(noisy, head)
 
 
 def test_an_extractor_is_the_end_of_its_training_and_not_what_was_put_into_the_run(noisy):
+    data, plain = noisy.problem.data, cu.train(noisy.problem, cu.Recipe(epochs=2), KEY)
+    extractor = cu.Features.of(noisy)
+    cheap = replace(extractor.slots, noise=1e6)
+    own = extractor(data)
+    for swapped in (replace(extractor, params=plain.params), replace(extractor, slots=cheap)):
+        assert certified(head_on(swapped(data)), [3]).verdict == "CONDITIONAL"
+    for changed in (own.replace(slots=replace(own.slots, noise=1e6)), own.replace(slots=cheap, unchecked=())):
+        assert certified(head_on(changed), [3]).verdict == "CONDITIONAL"
+    assert certified(head_on(own.replace(unchecked=())), [3]).guarantee.before == price(noisy, [3])
     other = replace(noisy, params=jax.tree.map(lambda p: p + 1, noisy.params))
     assert (cu.Features.of(other)(noisy.problem.data).x == cu.Features.of(noisy)(noisy.problem.data).x).all()
     foreign = replace(noisy, recipe=replace(noisy.recipe, noise=400.0))  # the seal names the recipe
     data = cu.Features.of(foreign)(noisy.problem.data)
     assert certified(head_on(data), [3]).verdict == "CONDITIONAL"
+
+
+def test_no_network_with_noise_learns_on_features_of_another_one(noisy):
+    data = cu.Features.of(noisy)(noisy.problem.data)
+    recipe = cu.Recipe(epochs=2, batch_size=60, clip_each=0.5, noise=4.0)
+    second = cu.train(cu.classification(cu.models.MLP(hidden=(5,), classes=3), data), recipe, KEY)
+    with pytest.raises(cu.BadInput, match="features of another network with noise"):
+        cu.Features.of(second)
+    with pytest.raises(cu.BadInput, match="price of a network with noise on features"):
+        noise_prices(second)
+    update = cu.NoisyRetrain().forget(second, None, [3], cu.secret_key())
+    assert cu.certify(update, BUDGET).certificate.verdict == "NOT CERTIFIED"
+    public = cu.Features(apply=lambda p, x: x, origin="a network trained on 60 examples, with noise")(
+        noisy.problem.data
+    )
+    first = cu.train(cu.classification(cu.models.MLP(hidden=(5,), classes=3), public), recipe, KEY)
+    certificate = certified(head_on(cu.Features.of(first)(public)), [3])
+    assert certificate.verdict == "CONDITIONAL"  # the sentence of the first extractor has the same words
 
 
 def test_noise_of_a_jax_key_and_statements_of_pairs_prove_nothing(noisy, head):
@@ -166,15 +219,14 @@ def test_noise_of_a_jax_key_and_statements_of_pairs_prove_nothing(noisy, head):
     update = clipped.forget(ball, None, [3], cu.secret_key())
     certificate = cu.certify(update, cu.Budget(epsilon=8.0, delta=1e-5)).certificate
     assert certificate.verdict == "NOT CERTIFIED" and any(
-        "pairs are not composed" in m for m in certificate.guarantee.missing
+        "are not composed with the training" in m for m in certificate.guarantee.missing
     )
 
 
 def test_a_saved_head_keeps_the_account(noisy, head, tmp_path):
     cu.save(head, tmp_path / "head")
     back = cu.load(tmp_path / "head")
-    budget = cu.Budget(sigma=0.01, delta=1e-5)
-    assert certified(back, [3], budget).mu == certified(head, [3], budget).mu
+    assert certified(back, [3]).verdict == "PROVED" and certified(back, [3]).sigma == certified(head, [3]).sigma
     with pytest.raises(cu.BadInput):  # other rows, other prices
         cu.load(tmp_path / "head", problem=replace(head.problem, data=head.problem.data.subset(np.arange(40))))
 
@@ -193,7 +245,7 @@ def test_the_command_line_trains_a_head_on_a_network_with_noise(tmp_path, capsys
         out = capsys.readouterr().out
         assert "PROVED: certified_removal" in out and "\n  r_1 " in out
         certificate = folder.releases.release(f"certified_removal-{number + 1}").certificate
-        assert certificate.account.common[-1].ratio == pytest.approx(price(extractor, gone))
+        assert certificate.guarantee.common.ratio == pytest.approx(price(extractor, gone))
     first, second = certificate.account.common
     assert second.start == first.end
     certunl("forget", net, "--method", "noisy_retrain", "--epsilon", "20", "--request", "ids:3")

@@ -76,6 +76,8 @@ def audit_canaries(
     typed_key(key)
     check_data(extra, "the canaries")
     many = len(extra)
+    if run.recipe.batches == "secret":
+        raise BadInput('an audit by canaries knows the batches, so it cannot test secret ones; use batches="poisson"')
     guesses = max(1, many // (10 if alone else 2)) if guesses is None else guesses
     if not 1 <= guesses <= many:
         raise BadInput(f"guesses must lie between 1 and the {many} canaries, got {guesses}")

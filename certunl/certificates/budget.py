@@ -59,7 +59,7 @@ class Common:
         ratio: that of the training for everyone forgotten so far, by their slots (`bounds.slot_ratio`).
         start: a digest of everyone forgotten before the request.
         end: the same after the request. Both are bound to numbers of the run that nobody else has.
-        whole: the release holds the noise of all steps of the training, and not of its first steps alone.
+        steps: s, the number of first steps of the training whose noise the release holds.
         own: the guarantee's statement is about this noise and nothing else.
         paired: the release is charged by pairs. The ratio then counts only where requests did not know of each other.
     """
@@ -67,7 +67,7 @@ class Common:
     ratio: float
     start: str
     end: str
-    whole: bool = True
+    steps: int = 0
     own: bool = False
     paired: bool = False
 
@@ -77,9 +77,9 @@ def joint(parts: Sequence[Common]) -> float:
 
     Let release j hold the first s_j steps, with slots of everyone forgotten by then: k_t(U_j) of step t. If each
     request was made where the one before it ended, the U_j grow. The slots of step t that some release should not hold
-    are then those of the last one that holds step t. So the squared ratio is sum_t max_{j: s_j > t} k_t(U_j)²/z². It is
-    at most the largest square of whole trainings plus the sum of all other squares. Otherwise the slots of several
-    requests may add up in a step. By Minkowski's inequality the ratios then add.
+    are then those of the last one that holds step t. So the squared ratio is sum_t max_{j: s_j > t} k_t(U_j)²/z². A
+    release that holds no more steps than a later one adds nothing to it, and the squares of the others bound it.
+    Otherwise the slots of several requests may add up in a step. By Minkowski's inequality the ratios then add.
 
     >>> joint([Common(0.2, "", "a"), Common(0.3, "a", "b")])
     0.3
@@ -88,8 +88,11 @@ def joint(parts: Sequence[Common]) -> float:
     """
     if all(b.start == a.end or (a.start, a.end) == (b.start, b.end) for a, b in pairwise(parts)):
         counted = [part for part in parts if not part.paired]
-        whole = max((part.ratio for part in counted if part.whole), default=0.0)
-        return math.hypot(whole, *(part.ratio for part in counted if not part.whole))
+        counted = [part for part in parts if not part.paired]
+        later = [counted[i + 1 :] for i in range(len(counted))]
+        return math.hypot(
+            *(a.ratio for a, rest in zip(counted, later, strict=True) if all(b.steps < a.steps for b in rest))
+        )
     return sum(part.ratio for part in parts)
 
 

@@ -9,7 +9,7 @@ from certunl.certificates.guarantee import SENSES
 if TYPE_CHECKING:
     from certunl.certificates.certificate import Certificate
 
-__all__ = ["EXPLAINED", "NOT_COVERED", "printed"]
+__all__ = ["EXPLAINED", "NOT_COVERED", "ON_FEATURES", "printed"]
 
 EXPLAINED = {
     "PROVED": "the code proves every assumption, and the noise does not depend on the request",
@@ -28,6 +28,9 @@ NOT_COVERED = (
     "data, by validation too; run folders that others could write to; readers of this process's memory; the assumption "
     "that SHAKE-256 expands 256 secret bits into random ones"
 )
+
+ON_FEATURES = "on features of another training with noise of the same network, without the request"
+"""The rest of the comparison of a release on features of a network that was trained with noise."""
 
 _ON_NOISY_FEATURES = NOT_COVERED.replace(
     "the un-noised models; the original model",
@@ -57,7 +60,7 @@ def printed(certificate: "Certificate") -> str:
     same = ", plus the same noise" if c.sigma and not g.own_noise else ""
     add("compared with", g.reference + same)
     if g.before:
-        add("", "on features of another such training with noise, without the request")
+        add("", ON_FEATURES)
     if c.epsilon is not None:
         add("in the sense", "P(A in E) <= e^epsilon P(B in E) + delta, and the reverse, for every event E")
         add("", f"A: this release    B: {SENSES[g.sense]}")

@@ -47,8 +47,8 @@ class Distance:
         if self.doing_nothing is not None:
             _distance(self.doing_nothing)
 
-    def claim(self, budget: Budget, every_request: bool, ceiling: float, before: float = 0.0) -> Claim:
-        """The claim for the distance min(bound, `ceiling`) under `budget`, after a release of the ratio `before`.
+    def claim(self, budget: Budget, every_request: bool, ceiling: float) -> Claim:
+        """The claim for the distance min(bound, `ceiling`) under `budget`.
 
         Raises: BadInput if the distance exceeds the one fixed in the budget, or needs more than the budget's epsilon.
         """
@@ -61,19 +61,16 @@ class Distance:
                 "retrain, or forget fewer at once"
             )
         if budget.sigma is not None:
-            return _fixed_noise(distance, budget.sigma, budget, every_request, f"sigma {budget.sigma:g}", before)
+            return _fixed_noise(distance, budget.sigma, budget, every_request, f"sigma {budget.sigma:g}")
         assert budget.epsilon is not None  # Budget checks it
         # A distance fixed before the request sets the noise, even if this update's bound is smaller.
         reach = budget.distance or distance
-        if not reach:
-            return _fixed_noise(0.0, 0.0, budget, True, "the training before it", before)
-        classical = budget.calibration == "classical"
-        ratio = (classical_ratio if classical else noise_ratio)(budget.epsilon, budget.delta)
-        if before:
-            ratio = _after(before, ratio, budget)
-        sigma = ratio * reach
-        epsilon = read_epsilon(1 / math.hypot(before, 1 / ratio), budget.delta) if classical else budget.epsilon
-        return Claim(sigma, epsilon, Charge(ratios=(reach / sigma,)))
+        if budget.calibration == "classical":
+            sigma = classical_ratio(budget.epsilon, budget.delta) * reach
+            epsilon = read_epsilon(sigma / reach, budget.delta) if reach else 0.0
+        else:
+            sigma, epsilon = noise_ratio(budget.epsilon, budget.delta) * reach, budget.epsilon if reach else 0.0
+        return Claim(sigma, epsilon, Charge(ratios=(reach / sigma if sigma else 0.0,)))
 
     def vacuous(self, claim: Claim, budget: Budget, ceiling: float) -> bool:
         """Whether a bound for doing nothing is as small, or the noise is enough for any two models of the ball."""
@@ -119,15 +116,12 @@ class OwnNoise(_InSteps):
             _distance(self.apart)
         positive(sigma=self.sigma)
 
-    def claim(self, budget: Budget, every_request: bool, ceiling: float, before: float = 0.0) -> Claim:
-        """The claim of this noise, after a release of the ratio `before`.
-
-        Raises: BadInput if it needs more than the budget's epsilon.
-        """
+    def claim(self, budget: Budget, every_request: bool, ceiling: float) -> Claim:
+        """The claim of this noise. Raises: BadInput if it needs more than the budget's epsilon."""
         _only_epsilon(budget)
         if self.apart is None:
             return Claim(self.sigma, None, UNPROVED)
-        return _fixed_noise(self.apart, self.sigma, budget, every_request, _OWN, before)
+        return _fixed_noise(self.apart, self.sigma, budget, every_request, _OWN)
 
     def line(self, ceiling: float) -> tuple[str, str]:
         """(name, text) in the printed certificate."""
@@ -159,14 +153,9 @@ class Pairs(_InSteps):
                 raise BadInput(f"a pair must be an epsilon and a delta of at least 0, got {pair!r}")
         positive(sigma=self.sigma)
 
-    def claim(self, budget: Budget, every_request: bool, ceiling: float, before: float = 0.0) -> Claim:
-        """The claim with the least epsilon at the budget's delta.
-
-        Raises: BadInput if that exceeds the budget's, or after a release of a ratio `before`.
-        """
+    def claim(self, budget: Budget, every_request: bool, ceiling: float) -> Claim:
+        """The claim with the least epsilon at the budget's delta. Raises: BadInput if that exceeds the budget's."""
         _only_epsilon(budget)
-        if before:
-            raise BadInput("pairs are not composed with a training before them; use a method with a distance")
         epsilon = min((e for e, delta in self.pairs if delta <= budget.delta), default=math.inf)
         epsilon = _stated(epsilon, budget, every_request, _OWN)
         return Claim(self.sigma, epsilon, Charge(pairs=((epsilon, budget.delta),)))
@@ -193,32 +182,14 @@ def _only_epsilon(budget: Budget) -> None:
         )
 
 
-def _fixed_noise(
-    distance: float, sigma: float, budget: Budget, every_request: bool, source: str, before: float
-) -> Claim:
-    """The claim of noise that does not depend on the distance, after a release of the ratio `before`."""
-    ratio = distance / sigma if distance else 0.0
-    both = math.hypot(before, ratio)
-    epsilon = _stated(read_epsilon(1 / both, budget.delta) if both else 0.0, budget, every_request, source)
-    if epsilon and budget.epsilon == epsilon:
+def _fixed_noise(distance: float, sigma: float, budget: Budget, every_request: bool, source: str) -> Claim:
+    """The claim of noise that does not depend on the distance."""
+    epsilon = read_epsilon(sigma / distance, budget.delta) if distance else 0.0
+    epsilon, ratio = _stated(epsilon, budget, every_request, source), distance / sigma
+    if budget.epsilon == epsilon:
         # the certificate states the budget's epsilon: the charge must not reveal a smaller one either
-        left = 1 / noise_ratio(epsilon, budget.delta) ** 2 - before**2
-        ratio = max(ratio, math.sqrt(max(left, 0.0)))
+        ratio = max(ratio, 1 / noise_ratio(epsilon, budget.delta))
     return Claim(sigma, epsilon, Charge(ratios=(ratio,)))
-
-
-def _after(before: float, ratio: float, budget: Budget) -> float:
-    """sigma/distance that is left of `ratio`, the one of the budget's epsilon, after a release of the ratio `before`.
-
-    Raises: BadInput if nothing is left.
-    """
-    if 1 / ratio <= before:
-        raise BadInput(
-            f"the training before this release alone has epsilon {read_epsilon(1 / before, budget.delta):.4g} at delta "
-            f"{budget.delta:g}, so nothing of {budget.epsilon:g} is left; train it with more noise, forget fewer, or "
-            "raise the budget"
-        )
-    return 1 / math.sqrt(1 / ratio**2 - before**2)
 
 
 def _stated(epsilon: float, budget: Budget, every_request: bool, source: str) -> float:

@@ -157,6 +157,7 @@ def advise(
     size: int = 1,
     work: float = 1.0,
     public: bool = False,
+    examples: int = 60_000,
 ) -> None:
     """Prints which model to train so that its forgetting is PROVED, by measured accuracies and the prices of requests.
 
@@ -167,9 +168,10 @@ def advise(
         size: the examples of each request.
         work: the largest share of a training that a request may repeat: 0 for seconds, 1 for retraining.
         public: there are public data of the same kind, for an extractor of features.
+        examples: the number of training examples, for the sizes of batches.
     """
-    advice = choose(epsilon=epsilon, delta=delta, requests=requests, size=size, work=work, public=public)
-    say(str(advice))
+    question = {"requests": requests, "size": size, "work": work, "public": public, "examples": examples}
+    say(str(choose(epsilon=epsilon, delta=delta, **question)))
 
 
 def plan(folder: Folder, /, topology: str | None = None, parameters: Literal["copied", "sharded"] = "copied") -> None:

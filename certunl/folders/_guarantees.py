@@ -5,6 +5,7 @@ from typing import Any
 
 from certunl.certificates.certificate import Certificate
 from certunl.certificates.guarantee import Guarantee
+from certunl.certificates.printing import ON_FEATURES
 from certunl.folders.decoding import decoded, word
 
 __all__ = ["certificate_of", "guarantee_of", "noted", "published"]
@@ -30,7 +31,7 @@ def published(certificate: Certificate, guarantee: Guarantee) -> dict[str, Any]:
     return {
         "verdict": certificate.verdict,
         "method": certificate.method,
-        "reference": certificate.guarantee.reference,
+        "reference": certificate.guarantee.reference + (f", {ON_FEATURES}" if certificate.guarantee.before else ""),
         "compared": certificate.guarantee.sense,
         "sigma": certificate.sigma,
         "epsilon": None if private else certificate.epsilon,

@@ -110,4 +110,6 @@ def extractor_of(facts: dict[str, Any], params: Params, slots: Any) -> Features:
     with noise."""
     apply = Headless(model_of(facts["model"], tuples(facts["model_settings"])))
     noisy = {} if slots is None else {"slots": SlotTable.made_of(slots, facts["slots"]), "rows": facts["rows"]}
-    return Features(apply=apply, params=params, origin=facts["origin"], inherited=tuple(facts["inherited"]), **noisy)
+    return Features(
+        apply=apply, params=params, origin=facts["origin"], inherited=tuple(facts["inherited"]), **noisy
+    ).restored()

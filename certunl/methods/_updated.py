@@ -42,8 +42,7 @@ def updated(
         guarantee = replace(guarantee, reference=AFRESH)
     unchecked = tuple(dict.fromkeys((*run.unchecked, *guarantee.unchecked)))
     guarantee = replace(guarantee, unchecked=unchecked, examples=int(np.sum(run.present)))
-    if request is not None and guarantee.says is not None:
-        guarantee = noisy_features(run, request, guarantee)
+    guarantee = noisy_features(run, request, guarantee)
     return Update(
         params=params,
         method=method,

@@ -8,8 +8,12 @@ from importlib import resources
 from typing import Any
 
 from certunl.certificates.gaussian import noise_ratio, read_epsilon
+from certunl.certificates.sharing import SHARE
 
 __all__ = ["Question", "Way", "measured"]
+
+_STATES, _MEASURED = 20, 0.075
+"""States that a training with noise keeps, and the least ratio of a release at which linear models were measured."""
 
 _REMOVAL = "--method certified_removal --set tolerance=5e-8"
 
@@ -54,6 +58,7 @@ class Question:
     size: int
     work: float
     facts: dict[str, Any]
+    examples: int
 
     @property
     def ratio(self) -> float:
@@ -64,7 +69,9 @@ class Question:
         return [*self._exact(), *self._noisy(), self._headed(), self._linear(), *([self._public()] if public else [])]
 
     def _way(self, name: str, train: str, forget: str, accuracy: Any, epsilon: float, work: float, **rest: Any) -> Way:
-        verdict = rest.pop("verdict", "PROVED")
+        verdict, each = rest.pop("verdict", "PROVED"), rest.pop("each", self.ratio)
+        budget = math.floor(1e4 * min(self.epsilon, read_epsilon(1 / each, self.delta)) + 1e-6) / 1e4
+        forget += f" --epsilon {budget:g} --delta {self.delta:g} --total {self.epsilon:g}"
         fits = verdict == "PROVED" and accuracy is not None and work <= self.work + 1e-9
         fits = fits and epsilon <= self.epsilon * (1 + 1e-9)
         both = (accuracy, accuracy) if isinstance(accuracy, float) else accuracy
@@ -85,18 +92,20 @@ class Question:
     def _noisy(self) -> list[Way]:
         unit, ways = self._slots(self.facts["noise"][0]), []
         for line in self.facts["noise"]:
-            ratio, epsilon, back = unit / line["noise"], self.epsilon, 0.0
-            if ratio > self.ratio:
-                back = 1 - (self.ratio / ratio) ** 2
+            ratio, epsilon, back, steps = unit / line["noise"], self.epsilon, 0.0, self._steps(line)
+            if ratio > self.ratio:  # all requests go back to one kept state, so that the last one counts for all
+                place = int((self.ratio / ratio) ** 2 * _STATES) * steps // _STATES
+                back = 1 - place / steps
             else:
                 epsilon = read_epsilon(1 / ratio, self.delta)
-            how = f" --set rewind_to={1 - back:.0%} of the steps" if back else ""
+            how = f" --set rewind_to={steps - round(back * steps)}" if back else ""
             name = f"noise {line['noise']:g}" + (", and going back" if back else ", as it is")
             forget = f"--method noisy_retrain{how}"
-            ways.append(self._way(name, _noise(line, line["noise"]), forget, line["accuracy"], epsilon, back))
+            train = self._noise(line, line["noise"]) + (f" --states {_STATES}" if back else "")
+            ways.append(self._way(name, train, forget, line["accuracy"], epsilon, back))
         needed = unit / self.ratio
         if accuracy := _between(self.facts["noise"], needed):  # less noise than was measured needs no row of its own
-            train = _noise(self.facts["noise"][0], needed)
+            train = self._noise(self.facts["noise"][0], needed)
             ways.append(
                 self._way(f"noise {needed:.3g}, as it is", train, "--method noisy_retrain", accuracy, self.epsilon, 0.0)
             )
@@ -104,38 +113,47 @@ class Question:
 
     def _headed(self) -> Way:
         lines = self.facts["heads"]
-        needed = self._slots(lines[0]) / (self.ratio * lines[0]["part"])
+        # the network counts once for all requests, and the noise of each release by itself
+        each = self.ratio / math.hypot(SHARE, math.sqrt((1 - SHARE**2) * self.requests))
+        needed = self._slots(lines[0]) / (SHARE * each)
         needed = max(needed, min(line["noise"] for line in lines))
-        train = _noise(lines[0], needed)
+        train = self._noise(lines[0], needed)
         head = "--model linear --features NETWORK --set bound=1 weight_decay=1e-5 learning_rate=4 epochs=40"
         name = f"noise {needed:.3g}, and a linear model on its features"
-        accuracy = _between(lines, needed)
+        accuracy = _between(lines, needed) if math.sqrt(1 - SHARE**2) * each >= _MEASURED else None
         note = "the network may be published with each release; who needs more than its noise gives trains both anew"
-        return self._way(name, head, _REMOVAL, accuracy, self.epsilon, 0.0, note=note, network=train)
+        return self._way(name, head, _REMOVAL, accuracy, self.epsilon, 0.0, note=note, network=train, each=each)
 
     def _linear(self) -> Way:
-        accuracy = self.facts["linear"]["accuracy"]
+        each = self.ratio / math.sqrt(self.requests)
+        accuracy = self.facts["linear"]["accuracy"] if each >= _MEASURED else None
         train = "--model linear --set bound=1 weight_decay=1e-5 learning_rate=4 epochs=40"
-        return self._way("linear model, no network", train, _REMOVAL, accuracy, self.epsilon, 0.0)
+        return self._way("linear model, no network", train, _REMOVAL, accuracy, self.epsilon, 0.0, each=each)
 
     def _public(self) -> Way:
-        accuracy = self.facts["public"]["accuracy"]
+        each = self.ratio / math.sqrt(self.requests)
+        accuracy = self.facts["public"]["accuracy"] if each >= 1 / noise_ratio(1.0, 1e-5) * (1 - 1e-9) else None
         note = "PROVED up to the assumption that the public data hold nothing of the private ones, which nobody checks"
         train = "--model linear --features NETWORK --set bound=1 weight_decay=1e-3 learning_rate=1 epochs=30"
         name, forget = "linear model on features of public data", "--method certified_removal"
-        way = self._way(name, train, forget, accuracy, self.epsilon, 0.0, verdict="CONDITIONAL", note=note)
-        way = replace(way, network="--model mlp")
-        return replace(way, fits=True)
+        rest = {"verdict": "CONDITIONAL", "note": note, "network": "--model mlp", "each": each}
+        way = self._way(name, train, forget, accuracy, self.epsilon, 0.0, **rest)
+        return replace(way, fits=accuracy is not None)
+
+    def _steps(self, line: dict[str, Any]) -> int:
+        return line["epochs"] * round(self.facts["examples"] / line["batch"])
+
+    def _noise(self, line: dict[str, Any], noise: float) -> str:
+        """The training with this noise, rounded up, in as many batches as were measured."""
+        batch = math.ceil(self.examples * line["batch"] / self.facts["examples"])
+        rates = "learning_rate=8 decay=0.99"
+        up = math.ceil(noise * 100) / 100
+        return f"--model mlp --set clip_each=1 noise={up:g} epochs={line['epochs']} batch_size={batch} {rates}"
 
     def _slots(self, line: dict[str, Any]) -> float:
         """√(E (k + k (k − 1) (b − 1)/(n − 1))), the ratio for noise 1."""
         k, n = self.requests * self.size, self.facts["examples"]
         return math.sqrt(line["epochs"] * (k + k * (k - 1) * (line["batch"] - 1) / (n - 1)))
-
-
-def _noise(line: dict[str, Any], noise: float) -> str:
-    batch = f"batch_size=N/{1 / line['part_of_data']:g}"
-    return f"--model mlp --set clip_each=1 noise={noise:.3g} epochs={line['epochs']} {batch} learning_rate=8 decay=0.99"
 
 
 def _between(lines: list[dict[str, Any]], noise: float) -> tuple[float, float] | None:

@@ -46,7 +46,7 @@ class Advice:
             f"take: {first.name}",
             *([f"  certunl train NETWORK --dataset DATA {first.network}"] if first.network else []),
             f"  certunl train RUN --dataset DATA {first.train}",
-            f"  certunl forget RUN {first.forget} --request ... --epsilon {self.epsilon:g} --delta {self.delta:g}",
+            f"  certunl forget RUN --request ... {first.forget}",
         ]
 
     def _notes(self) -> list[str]:
@@ -71,6 +71,7 @@ def advise(
     size: int = 1,
     work: float = 1.0,
     public: bool = False,
+    examples: int = 60_000,
 ) -> Advice:
     """The Advice for a model that must forget `requests` times, with certificates that are PROVED for any network.
 
@@ -86,21 +87,29 @@ def advise(
         size: the examples of each request.
         work: the largest share of a training that one request may repeat, from 0 to 1.
         public: there are public data of the same kind, on which an extractor of features can be trained.
+        examples: the number of training examples, for the sizes of batches.
 
     Raises: BadInput for numbers out of range.
     """
     positive(epsilon=epsilon)
     share(delta=delta)
-    whole(requests=requests, size=size)
+    whole(requests=requests, size=size, examples=examples)
     proportion(work=work)
-    return chosen(epsilon, delta, requests, size, work, public, measured())
+    return chosen(epsilon, delta, requests, size, work, public, measured(), examples)
 
 
 def chosen(
-    epsilon: float, delta: float, requests: int, size: int, work: float, public: bool, facts: dict[str, Any]
+    epsilon: float,
+    delta: float,
+    requests: int,
+    size: int,
+    work: float,
+    public: bool,
+    facts: dict[str, Any],
+    examples: int = 60_000,
 ) -> Advice:
     """`advise` by the accuracies of `facts`, which have the entries of measured.json."""
-    ways = Question(epsilon, delta, requests, size, work, facts).ways(public)
+    ways = Question(epsilon, delta, requests, size, work, facts, examples).ways(public)
     best = sorted(ways, key=lambda way: (not way.fits, -(way.accuracy or (0.0,))[0]))
     return Advice(
         ways=tuple(best),

@@ -52,6 +52,8 @@ def noise_prices(run: Run, request: Any = None, *, delta: float = 1e-5) -> Noise
     """
     if not run.recipe.noise:
         raise BadInput("this run was trained without noise; train with Recipe(clip_each=..., noise=...)")
+    if run.problem.data.slots is not None:
+        raise BadInput("the price of a network with noise on features of another one is not known; train it on inputs")
     places = (0, len(run.schedule)) if run.noise is None else tuple(run.noise.states)
     gone = None if request is None else ~np.asarray(run.retained(run.check(request)))
     return NoisePrices(

@@ -33,12 +33,14 @@ class NoiseRecord:
         secret: the digest of the secret that drew the noise.
         unchecked: open questions about this noise, in words.
         batches: `sealing.batches_of` batches that this secret drew; empty for those from elsewhere.
+        device: the kind of device that trained; empty for a CPU.
     """
 
     states: dict[int, list[jax.Array]]
     secret: str
     unchecked: tuple[str, ...] = ()
     batches: str = ""
+    device: str = ""
 
     # metadata of a pytree: a difference would compile programs again
     def __eq__(self, other: object) -> bool:
@@ -52,18 +54,25 @@ class NoiseRecord:
         return {str(step): {str(i): leaf for i, leaf in enumerate(leaves)} for step, leaves in self.states.items()}
 
     def facts(self) -> dict[str, Any]:
-        """What is no array, ready for JSON. `batches` is left out if it is empty."""
+        """What is no array, ready for JSON. `batches` and `device` are left out if they are empty."""
+        more = {"batches": self.batches, "device": self.device}
         return {
             "secret": self.secret,
             "unchecked": self.unchecked,
-            **({"batches": self.batches} if self.batches else {}),
+            **{name: word for name, word in more.items() if word},
         }
 
     @classmethod
     def of(cls, arrays: dict[str, Any], facts: dict[str, Any]) -> "NoiseRecord":
         """The record of its `arrays` and `facts`."""
         states = {int(s): [jnp.asarray(a[str(i)]) for i in range(len(a))] for s, a in arrays.items()}
-        return cls(dict(sorted(states.items())), facts["secret"], tuple(facts["unchecked"]), facts.get("batches", ""))
+        return cls(
+            dict(sorted(states.items())),
+            facts["secret"],
+            tuple(facts["unchecked"]),
+            facts.get("batches", ""),
+            facts.get("device", ""),
+        )
 
     def before(self, step: int) -> int:
         """The last step of which a state is kept, `step` or before it."""

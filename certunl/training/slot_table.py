@@ -1,12 +1,12 @@
 """The slots that examples took in a training with noise, and all else that their price depends on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
-from certunl.base import width
+from certunl.base import digest, width
 from certunl.errors import BadInput
 from certunl.training.noisy_gradient import microbatch, noise_grid
 from certunl.training.sealing import seal_of
@@ -34,7 +34,7 @@ class SlotTable:
         microbatch: m, the examples that are summed in float32.
         cell: g, the grid of the noise.
         width: d, the number of parameters.
-        seal: a digest of the training that nobody knows who has not its states.
+        seal: the digest of the training's states, recipe and data.
         unchecked: `open_questions` of the training.
         features: a digest of the features of all examples, if they came of it; empty for the training itself.
         condition: the sentence about these features in `Dataset.unchecked` that the price answers.
@@ -50,6 +50,7 @@ class SlotTable:
     unchecked: tuple[str, ...] = ()
     features: str = ""
     condition: str = ""
+    mark: str = field(default="", init=False)  # of a table that the code made: a digest of all the rest
 
     # metadata of a pytree: a difference would compile programs again
     def __eq__(self, other: object) -> bool:
@@ -77,12 +78,23 @@ class SlotTable:
 
     def facts(self) -> dict[str, Any]:
         """What is no array, ready for JSON."""
-        return {name: value for name, value in vars(self).items() if name != "indices"}
+        return {name: value for name, value in vars(self).items() if name not in ("indices", "mark")}
+
+    def marked(self, **changes: Any) -> "SlotTable":
+        """The table with `changes` by the code itself. Those of `dataclasses.replace` take the mark away."""
+        table = replace(self, **changes)
+        object.__setattr__(table, "mark", digest(table.facts(), table.indices))
+        return table
+
+    @property
+    def own(self) -> bool:
+        """Whether the table is as the code made it."""
+        return self.mark == digest(self.facts(), self.indices)
 
     @classmethod
     def made_of(cls, indices: Any, facts: dict[str, Any]) -> "SlotTable":
-        """The table of its slots and `facts`."""
-        return cls(indices=np.asarray(indices), **{**facts, "unchecked": tuple(facts["unchecked"])})
+        """The table of its slots and `facts`, as they were saved."""
+        return cls(indices=np.asarray(indices), **{**facts, "unchecked": tuple(facts["unchecked"])}).marked()
 
     def taken(self, gone: np.ndarray, until: int) -> tuple[np.ndarray, np.ndarray]:
         """(slots i64[until], microbatches i64[until]) that the examples `gone bool[n]` take in the first steps."""
@@ -97,5 +109,6 @@ def open_questions(run: "Run") -> tuple[str, ...]:
     """What nobody checked of a training with noise, its noise and this device, in words."""
     record = () if run.noise is None else run.noise.unchecked
     own = () if run.noise is not None and run.provenance.noise == seal_of(run) else (_FOREIGN,)
-    device = (DEVICE,) if jax.default_backend() != "cpu" else ()
+    there = "" if run.noise is None else run.noise.device
+    device = (DEVICE,) if there or jax.default_backend() != "cpu" else ()
     return (*record, *own, *device)

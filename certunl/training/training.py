@@ -111,7 +111,7 @@ def _fitted(
         check_noisy(problem, recipe, schedule, start, checkpoints, states)
         seed = seed or spent(secret)
         params, risks, places = trained_with_noise(problem, recipe, start, schedule, seed, states, progress)
-        record = NoiseRecord(places, digest_of(secret), unchecked(secret))
+        record = NoiseRecord(places, digest_of(secret), unchecked(secret), device=_device())
     elif noise_key is not None or states != 1:
         raise BadInput("noise_key and states are for a recipe with noise; set clip_each and noise, or leave them out")
     else:
@@ -191,3 +191,8 @@ def retrained(run: Run, request: Any) -> Params:
     params, risks = replay(run, run.retained(run.check(request)))
     check_finite(risks, params, run.recipe)
     return params if run.recipe.radius is None else projection_l2_ball(params, run.recipe.radius)
+
+
+def _device() -> str:
+    """The kind of the devices of this process; empty for CPUs, whose sums are those that the theory of rounding has."""
+    return "" if jax.default_backend() == "cpu" else jax.default_backend()

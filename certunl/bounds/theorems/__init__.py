@@ -14,8 +14,8 @@ fails, the guarantee says what is missing. A theorem does not know the method, s
     rewind         the last training steps, repeated without the request
     noisy_sgd      projected noisy steps on convex losses
     noisy_training training with noise, as it is or trained again from a step on
+    secret_batches training with noise on Poisson batches that the secret of the noise drew
     noisy_features a head on features of a network that was trained with noise
-    secret_batches the same on Poisson batches that the secret of the noise drew
     clipped_steps  noisy steps that clip gradients or models, for any loss
     assumed        the constants of one run, given or in closed form, or a text about the missing ones
 """
@@ -29,6 +29,7 @@ from certunl.bounds.theorems.noisy_sgd import noisy_sgd
 from certunl.bounds.theorems.noisy_training import noisy_training
 from certunl.bounds.theorems.residual import perturbed_objective, residual, tested_residual
 from certunl.bounds.theorems.rewind import rewind
+from certunl.bounds.theorems.secret_batches import secret_batches
 
 __all__ = [
     "clipped_gradients",
@@ -42,5 +43,6 @@ __all__ = [
     "perturbed_objective",
     "residual",
     "rewind",
+    "secret_batches",
     "tested_residual",
 ]

@@ -13,7 +13,10 @@ from certunl.training.run import Run
 
 __all__ = ["noisy_features"]
 
-_PAIRS = "a statement of Gaussian noise, because pairs are not composed with the training of the features' extractor"
+_PAIRS = (
+    "a statement of Gaussian noise that no other release holds, because pairs and noise of the head's own training are "
+    "not composed with the training of the features' extractor"
+)
 
 
 def noisy_features(run: Run, request: Any, guarantee: Guarantee) -> Guarantee:
@@ -21,32 +24,30 @@ def noisy_features(run: Run, request: Any, guarantee: Guarantee) -> Guarantee:
 
     The extractor is the mechanism of `noisy_training`, of ratio r_1 for everyone forgotten. Given its parameters, the
     features of all retained examples are the same with and without the forgotten. So the statement about the head
-    holds for each value of them, with the ratio r_2 at most. By adaptive composition both together have the ratio
-    √(r_1² + r_2²). The extractor may be published with every head that is released.
-
-    r_1 follows from the schedule and the ids of the forgotten, and not from the data. So neither does the noise that it
-    leaves for the head.
+    holds for each value of them. By adaptive composition both together have the ratio √(r_1² + r_2²), if r_2 is the
+    largest ratio of the head that the budget allows (`certificates.sharing`). The extractor may be published with every
+    head that is released.
 
     Args:
         run: a run on data from `Features.of(a run with noise)`. Any other run keeps its guarantee.
         request: the forgotten examples.
         guarantee: the statement about the head, with everything that the run leaves unchecked.
 
-    Returns: the guarantee with `common`. A statement of pairs becomes none. Data that are not the extractor's features
-    of its own training set, row by row, keep the condition that they name as unchecked.
+    Returns: the guarantee with `common`. A statement of pairs, or about noise of the head's own training, becomes none.
+    Data that are not the extractor's features of its own training set, row by row, keep the condition that they name as
+    unchecked.
 
     Source: Dong, Roth and Su 2022, theorem 3.2 and corollary 3.3.
     """
     table = run.problem.data.slots
-    if (
-        table is None
-        or table.condition not in guarantee.unchecked
-        or digest(None, run.problem.data.x) != table.features
-    ):
+    if table is None:
         return guarantee
+    if request is None or not (table.own and table.features and table.features == digest(None, run.problem.data.x)):
+        condition = table.condition or "these features are those of a network whose training is counted"
+        return replace(guarantee, unchecked=tuple(dict.fromkeys((*guarantee.unchecked, condition))))
     common = common_of(table, run.present, ~np.asarray(run.retained(run.check(request))), len(table.indices))
     says, missing = guarantee.says, guarantee.missing
-    if isinstance(says, Pairs):
+    if isinstance(says, Pairs) or guarantee.common is not None:
         says, missing = None, (*missing, _PAIRS)
     ratio = Assumption("r_1", common.ratio, "proved", "ratio of the request in the training of the extractor")
     unchecked = tuple(condition for condition in guarantee.unchecked if condition != table.condition)

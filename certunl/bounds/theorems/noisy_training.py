@@ -64,7 +64,7 @@ def common_of(table: SlotTable, present: Any, gone: np.ndarray, until: int) -> C
     """
     ratio = slot_ratio(*table.taken(gone, until), noise=table.noise, rounding=_rounding(table))
     start, end = (digest(table.seal, np.packbits(np.asarray(a, bool))) for a in (np.logical_not(present), gone))
-    return Common(ratio, start, end, whole=until == len(table.indices))
+    return Common(ratio, start, end, until)
 
 
 def settings_of(table: SlotTable, owners: Any) -> tuple[Assumption, ...]:
