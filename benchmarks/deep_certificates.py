@@ -24,6 +24,7 @@ from problems import images
 import certunl as cu
 from certunl.bounds.theorems.noisy_training import noisy_training
 from certunl.certificates.gaussian import read_epsilon
+from certunl.certificates.sharing import SHARE
 from certunl.planning import noise_prices, replays
 
 SEEDS = 5
@@ -32,7 +33,6 @@ REQUESTS = (1, 10, 100, 600)
 PLAIN = cu.Recipe(optimizer="momentum", learning_rate=0.05, epochs=20, batch_size=50)
 NOISY = cu.Recipe(learning_rate=8.0, decay=0.99, epochs=20, batch_size=10_000, clip_each=1.0, noise=16.85)
 HEAD = cu.Recipe(weight_decay=1e-5, learning_rate=4.0, epochs=40, batch_size=1000)
-BUDGET = cu.Budget(sigma=0.0665, delta=DELTA)  # a ratio of 0.075 for a release, which leaves 0.96 of epsilon 1's 0.268
 
 
 def ways_of(
@@ -150,15 +150,22 @@ def removal_of(run: cu.Run) -> cu.CertifiedRemoval:
 def released(run: cu.Run, key: Any) -> Any:
     """The release of a linear model that has forgotten one example."""
     update = removal_of(run).forget(run, None, cu.requests.random(key, run, size=1), key)
-    return cu.certify(update, BUDGET).params
+    return cu.certify(update, budget_of(update)).params
+
+
+def budget_of(update: cu.Update) -> cu.Budget:
+    """The least epsilon of a request on features of a network with noise. Without one, a noise of ratio 0.075."""
+    if not update.guarantee.before:
+        return cu.Budget(sigma=0.0665, delta=DELTA)
+    return cu.Budget(epsilon=read_epsilon(SHARE / update.guarantee.before, DELTA), delta=DELTA)
 
 
 def removal(run: cu.Run, size: int) -> dict[str, Any]:
-    """The same as `forgotten` for a linear model, with noise so small that a request adds little to the features."""
+    """The same as `forgotten` for a linear model."""
     update = removal_of(run).forget(
         run, None, cu.requests.random(jax.random.key(size), run, size=size), jax.random.key(0)
     )
-    certificate = cu.certify(update, BUDGET).certificate
+    certificate = cu.certify(update, budget_of(update)).certificate
     facts = {"epsilon": certificate.epsilon, "verdict": certificate.verdict, "seconds": update.cost["seconds"]}
     return facts | {"sigma": certificate.sigma, "expected_share": 0.0}
 
