@@ -8,8 +8,10 @@ import pytest
 import certunl as cu
 from certunl.certificates.noise import integers
 from certunl.certificates.secret import expanded, spent
+from certunl.training import noisy_gradient
 from certunl.training.clipping import clipped_sum, margin
 from certunl.training.noisy_gradient import noise_grid
+from certunl.training.programs import values
 from tests.cases import KEY, Dropping, classes, gap, network, vector
 from tests.noisy import clipped, gradients_of, run_of
 
@@ -129,3 +131,24 @@ def test_an_infinite_loss_decides_nothing():
         data=cu.Dataset(x, (np.arange(30) == 3).astype(float)),
     )
     assert np.isfinite(vector(run_of(problem).params)).all()
+
+
+@pytest.mark.parametrize("most", [40, 200])
+def test_a_microbatch_in_pieces_has_the_same_sum(most, monkeypatch):
+    problem = network(n=60, l2=0.1)
+    recipe = cu.Recipe(batch_size=24, clip_each=0.3, noise=2.0)
+    row = jax.tree.map(lambda a: jnp.asarray(a)[0], cu.Schedule([list(range(24))], np.ones((1, 24)), [1.0]))
+    params = problem.init(KEY)
+    zeros, cell = jax.tree.map(lambda p: jnp.zeros(p.shape, jnp.int32), params), noisy_gradient.noise_grid(recipe, 24)
+    whole = noisy_gradient.noisy_gradient(problem, recipe, params, row, zeros, cell)
+    program = jax.make_jaxpr(lambda p, b: problem.risk(p, b, row.weights[:1]))(params, problem.batch(row.indices[:1]))
+    inputs = len(program.jaxpr.invars) - len(jax.tree.leaves(params))
+    of_one = values(program.jaxpr, [False] * len(jax.tree.leaves(params)) + [True] * inputs)
+    assert 10 < of_one < most or most == 40  # parameters, and the regulariser of parameters alone, are not counted
+    monkeypatch.setattr(noisy_gradient, "_VALUES", most)
+    seen = []
+    monkeypatch.setattr(noisy_gradient, "clipped_sum", lambda *a: seen.append(len(a[3])) or clipped_sum(*a))
+    pieces = noisy_gradient.noisy_gradient(problem, recipe, params, row, zeros, cell)
+    assert seen and max(seen) < 24 and max(seen) <= max(1, most // of_one)
+    np.testing.assert_allclose(vector(whole[0]), vector(pieces[0]), atol=2 * cell)
+    assert float(whole[1]) == pytest.approx(float(pieces[1]))

@@ -89,7 +89,9 @@ def _pieces(problem: Problem, params: Params, row: Schedule, size: int) -> int:
     """The least divisor of `size` that cuts a microbatch into parts whose losses take few numbers; 1 off the CPU."""
     if jax.default_backend() != "cpu":
         return 1
-    weights = row.weights[:1]
-    program = jax.make_jaxpr(lambda p: problem.risk(p, problem.batch(row.indices[:1], row.numbers), weights))(params)
-    most = max(1, _VALUES // max(values(program.jaxpr), 1))
+    one = problem.batch(row.indices[:1], row.numbers), row.weights[:1]
+    program = jax.make_jaxpr(lambda params, one: problem.risk(params, *one))(params, one)
+    leaves = [len(jax.tree.leaves(part)) for part in (params, one)]
+    of_one = values(program.jaxpr, [False] * leaves[0] + [True] * leaves[1])
+    most = max(1, _VALUES // max(of_one, 1))
     return next(pieces for pieces in range(1, size + 1) if size % pieces == 0 and size // pieces <= most)

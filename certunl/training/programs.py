@@ -36,11 +36,20 @@ def is_one(variable: Any, marked: set[Any]) -> bool:
     return not isinstance(variable, Literal) and variable in marked
 
 
-def values(program: Any) -> int:
-    """How many numbers all equations of `program` give, with those of one iteration of a scan."""
-    parts = [(equation, inside(equation)) for equation in program.eqns]
-    own = sum(math.prod(v.aval.shape) for equation, part in parts if part is None for v in equation.outvars)
-    return own + sum(values(part) for _, part in parts if part is not None)
+def values(program: Any, marks: Sequence[bool]) -> int:
+    """How many numbers the equations of `program` give that depend on a marked input. A scan counts one iteration."""
+    marked, count = {v for v, mark in zip(program.invars, marks, strict=True) if mark}, 0
+    for equation in program.eqns:
+        own = [is_one(v, marked) for v in equation.invars]
+        if any(own):
+            marked |= set(equation.outvars)
+            part = inside(equation)
+            count += (
+                sum(math.prod(v.aval.shape) for v in equation.outvars)
+                if part is None
+                else values(part, of_inside(equation, own, carry=True))
+            )
+    return count
 
 
 def inside(equation: Any) -> Any:
