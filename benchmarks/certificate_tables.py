@@ -34,14 +34,14 @@ def advice(saved: Saved) -> str:
     facts, rows = json.loads(advice_numbers(saved)), []
     for requests, size in ((1, 1), (10, 1), (100, 1), (1, 100)):
         for epsilon in (1.0, 4.0):
-            row = [f"{requests:,} for {size:,} each", f"{epsilon:g}"]
+            row = [f"{requests:,}, {size:,}", f"{epsilon:g}"]
             for work in (0.0, 0.1, 0.25, 1.0):
                 asked = {"epsilon": epsilon, "delta": 1e-5, "requests": requests, "size": size, "work": work}
                 first = chosen(**asked, public=False, facts=facts).ways[0]
                 accuracy = "" if first.accuracy is None else f", {first.accuracy[0]:.3f}"
                 row.append(f"{first.name}{accuracy}" if first.fits else "none")
             rows.append(row)
-    return markdown(["requests", "epsilon", "work 0", "work 0.1", "work 0.25", "work 1"], rows)
+    return markdown(["requests, examples of each", "epsilon", "work 0", "work 0.1", "work 0.25", "work 1"], rows)
 
 
 def clipping(saved: Saved) -> str:
