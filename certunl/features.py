@@ -94,7 +94,7 @@ class Features:
                 raise BadInput(f"this run with noise has {what}; train it on inputs in memory")
             state = jax.tree.structure(begin(run.problem, run.recipe, run.start))
             params = run.problem.whole(state.unflatten(run.noise.states[len(run.schedule)])[0])
-            slots = SlotTable.of(run).marked(unchecked=open_questions(run))
+            slots = SlotTable.of(run).marked(unchecked=(*open_questions(run), *run.unchecked))
             noisy = {"slots": slots, "rows": rows_digest(digests, data)}
             how = "with noise"
         jax.eval_shape(apply, params, data[np.zeros(1, int)].x)

@@ -46,7 +46,7 @@ def test_the_price_of_noise_is_that_of_schedules(requests, size):
     ways = by_name(epsilon=wanted, requests=requests, size=size, work=0.0)
     way = ways[f"noise {line['noise']:g}, as it is"]
     assert way.fits and way.work == 0
-    assert noise_ratio(way.epsilon, 1e-5) == pytest.approx(1 / np.mean(ratios), rel=0.03)
+    assert noise_ratio(way.epsilon, 1e-5) == pytest.approx(1 / np.mean(ratios), rel=0.05)
     less = by_name(epsilon=wanted / 4, requests=requests, size=size)[f"noise {line['noise']:g}, and going back"]
     steps = round((1 - less.work) * len(indices))
     assert (
@@ -55,7 +55,7 @@ def test_the_price_of_noise_is_that_of_schedules(requests, size):
     )
     places = (steps, steps + len(indices) / 20)  # the state that is kept, and the next one
     least, more = (np.mean(ratios) * math.sqrt(place / len(indices)) for place in places)
-    assert least < 1.03 / noise_ratio(wanted / 4, 1e-5) and more > 0.97 / noise_ratio(wanted / 4, 1e-5)
+    assert least < 1.0 / noise_ratio(wanted / 4, 1e-5) and more > 0.95 / noise_ratio(wanted / 4, 1e-5)
 
 
 def test_the_work_of_shards_is_that_of_the_plan():

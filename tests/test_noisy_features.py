@@ -102,13 +102,26 @@ def test_noise_and_charge_are_the_same_whoever_asks():
             one, two = (certified(head, [i], method=method) for i in pair)
             assert (one.sigma, one.epsilon, one.mu) == (two.sigma, two.epsilon, two.mu)
             assert [c.ratio for c in one.account.common] == [c.ratio for c in two.account.common]
+        short = cu.train(problem, replace(recipe, epochs=1), KEY)  # some examples are in no batch
+        head, each = head_on(cu.Features.of(short)(data)), prices(short)
+        none, some = int(np.flatnonzero(each == 0)[0]), int(each.argmax())
+        for method in (METHOD, cu.Retrain()):
+            one, two = (certified(head, [i], method=method) for i in (none, some))
+            assert (one.sigma, one.epsilon, one.mu) == (two.sigma, two.epsilon, two.mu) and "on features" in str(one)
+        with pytest.raises(cu.BadInput, match="needs an epsilon"):
+            certified(head, [none], cu.Budget(sigma=0.1, delta=1e-5))
 
 
 def test_a_head_retrained_exactly_costs_what_its_extractor_costs(noisy, head):
     update = cu.Retrain().forget(head, None, [3], KEY)
     certificate = cu.certify(update, BUDGET, cu.secret_key()).certificate
     assert certificate.verdict == "PROVED" and certificate.sigma == 0 and not certificate.guarantee.restores
-    assert certificate.epsilon == BUDGET.epsilon and price(noisy, [3]) < certificate.mu == certificate.account.mu
+    whole = 1 / dp_accounting.get_sigma_gaussian(BUDGET.epsilon, 1e-5)
+    assert price(noisy, [3]) < certificate.mu == certificate.account.mu == pytest.approx(SHARE * whole)
+    assert certificate.epsilon == pytest.approx(dp_accounting.get_epsilon_gaussian(1 / certificate.mu, 1e-5))
+    total = cu.Account(total=cu.Budget(epsilon=1.0, delta=1e-5))
+    with pytest.raises(cu.BadInput, match="train the features' extractor and the head anew"):
+        cu.certify(update, BUDGET, account=total)
     with pytest.raises(cu.BadInput, match="more than the budget's"):
         cu.certify(update, cu.Budget(epsilon=0.1, delta=1e-5))
 
@@ -221,6 +234,15 @@ def test_noise_of_a_jax_key_and_statements_of_pairs_prove_nothing(noisy, head):
     assert certificate.verdict == "NOT CERTIFIED" and any(
         "are not composed with the training" in m for m in certificate.guarantee.missing
     )
+
+
+def test_conditions_of_the_networks_own_data_stay_with_its_features():
+    with jax.enable_x64(False):
+        data = jax.tree.map(jnp.float32, classes(60)).replace(y=classes(60).y, unchecked=("strange data",))
+        recipe = cu.Recipe(epochs=1, batch_size=20, clip_each=0.5, noise=4.0)
+        run = cu.train(cu.classification(cu.models.MLP(hidden=(6,), classes=3), data), recipe, KEY)
+        stripped = cu.Features.of(run)(data).replace(unchecked=())
+        assert certified(head_on(stripped), [3]).unchecked == ("strange data",)
 
 
 def test_a_saved_head_keeps_the_account(noisy, head, tmp_path):

@@ -148,10 +148,12 @@ class Account:
                 restored = "but restores nothing, because other lines still depend on the original training run"
             elif from_training:
                 restored = "but restores nothing to a method that depends on the original training run"
+            cure = f"exact retraining on the retained examples (method retrain, distance 0) spends nothing, {restored}"
+            if any(not part.own for part in charge.common):
+                cure = "train the features' extractor and the head anew on the retained examples"
             raise BadInput(
                 f"this release would exceed the total budget of epsilon {self.total.epsilon:g} at delta "
-                f"{self.total.delta:g}, because {reason}, and {spent:.4g} is spent already; exact retraining on the "
-                f"retained examples (method retrain, distance 0) spends nothing, {restored}"
+                f"{self.total.delta:g}, because {reason}, and {spent:.4g} is spent already; {cure}"
             )
         return after
 

@@ -88,7 +88,6 @@ def joint(parts: Sequence[Common]) -> float:
     """
     if all(b.start == a.end or (a.start, a.end) == (b.start, b.end) for a, b in pairwise(parts)):
         counted = [part for part in parts if not part.paired]
-        counted = [part for part in parts if not part.paired]
         later = [counted[i + 1 :] for i in range(len(counted))]
         return math.hypot(
             *(a.ratio for a, rest in zip(counted, later, strict=True) if all(b.steps < a.steps for b in rest))

@@ -137,9 +137,9 @@ class Guarantee:
         return self.exact and not self.unchecked and self.common is None
 
     @property
-    def before(self) -> float:
-        """The ratio of a training before the update, such as that of features' extractor; 0 without one."""
-        return 0.0 if self.common is None or self.common.own else self.common.ratio
+    def before(self) -> float | None:
+        """The ratio of a training before the update, such as that of features' extractor; None without one."""
+        return None if self.common is None or self.common.own else self.common.ratio
 
     @property
     def own_noise(self) -> float:
@@ -172,14 +172,14 @@ class Guarantee:
                     "distance; give the method constants (assumed=...), or use a budget without distance"
                 )
             claim = Claim(budget.sigma or 0.0, None, UNPROVED)
-        elif self.before:
+        elif self.before is not None:
             claim = shared_claim(self.says, self.before, budget, self.every_request, ceiling)
         else:
             claim = self.says.claim(budget, self.every_request, ceiling)
         charge = claim.charge._replace(failures=self.failure_probability)
         if self.common is not None and self.common.own and charge.ratios and math.isfinite(charge.ratios[0]):
             charge = charge._replace(common=(replace(self.common, ratio=charge.ratios[0]),), ratios=(0.0,))
-        elif self.common is not None and self.before and len(charge.ratios) == 2:
+        elif self.common is not None and self.before is not None and len(charge.ratios) == 2:
             charge = charge._replace(common=(replace(self.common, ratio=charge.ratios[1]),), ratios=charge.ratios[:1])
         elif self.common is not None:
             paired = self.common.own and bool(charge.pairs)

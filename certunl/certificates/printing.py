@@ -59,7 +59,7 @@ def printed(certificate: "Certificate") -> str:
         add("delta", f"at least 1/n for n = {g.examples}: a release of this delta may tell one example outright")
     same = ", plus the same noise" if c.sigma and not g.own_noise else ""
     add("compared with", g.reference + same)
-    if g.before:
+    if g.before is not None:
         add("", ON_FEATURES)
     if c.epsilon is not None:
         add("in the sense", "P(A in E) <= e^epsilon P(B in E) + delta, and the reverse, for every event E")
@@ -77,7 +77,7 @@ def printed(certificate: "Certificate") -> str:
     for condition in g.missing:
         add("missing", condition)
     noisy = _OF_NOISY_TRAINING if g.sense == "noisy training" else NOT_COVERED
-    add("not covered", _ON_NOISY_FEATURES if g.before else noisy)
+    add("not covered", noisy if g.before is None else _ON_NOISY_FEATURES)
     return "\n".join(line for line in lines if line.strip())
 
 

@@ -49,6 +49,8 @@ def shared_claim(
         own = min(says.bound, ceiling) / sigma
     elif isinstance(says, Distance):
         sigma *= whole / second
+        if not sigma:  # exact retraining, whoever asks
+            second, epsilon = 0.0, read_epsilon(1 / first, budget.delta)
     elif isinstance(says, OwnNoise) and says.apart is not None:
         own = says.apart / sigma
     else:

@@ -78,7 +78,9 @@ class Distance:
             return True
         if not claim.epsilon or math.isinf(ceiling):
             return False
-        return claim.sigma >= noise_ratio(claim.epsilon, budget.delta) * ceiling * (1 - 1e-9)
+        # after a training that has its part of the budget, the charge says what is left
+        ratio = claim.charge.ratios[0] if claim.charge.common else 1 / noise_ratio(claim.epsilon, budget.delta)
+        return claim.sigma * ratio >= ceiling * (1 - 1e-9)
 
     def line(self, ceiling: float) -> tuple[str, str]:
         """(name, text) in the printed certificate."""

@@ -31,7 +31,8 @@ def published(certificate: Certificate, guarantee: Guarantee) -> dict[str, Any]:
     return {
         "verdict": certificate.verdict,
         "method": certificate.method,
-        "reference": certificate.guarantee.reference + (f", {ON_FEATURES}" if certificate.guarantee.before else ""),
+        "reference": certificate.guarantee.reference
+        + ("" if certificate.guarantee.before is None else f", {ON_FEATURES}"),
         "compared": certificate.guarantee.sense,
         "sigma": certificate.sigma,
         "epsilon": None if private else certificate.epsilon,

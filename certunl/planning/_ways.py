@@ -70,10 +70,13 @@ class Question:
 
     def _way(self, name: str, train: str, forget: str, accuracy: Any, epsilon: float, work: float, **rest: Any) -> Way:
         verdict, each = rest.pop("verdict", "PROVED"), rest.pop("each", self.ratio)
-        budget = math.floor(1e4 * min(self.epsilon, read_epsilon(1 / each, self.delta)) + 1e-6) / 1e4
+        budget = min(self.epsilon, read_epsilon(1 / each, self.delta))
+        if budget:  # with four digits, rounded down; too little for an epsilon fits nothing
+            digits = 10.0 ** (3 - math.floor(math.log10(budget)))
+            budget = math.floor(budget * digits + 1e-6) / digits
         forget += f" --epsilon {budget:g} --delta {self.delta:g} --total {self.epsilon:g}"
         fits = verdict == "PROVED" and accuracy is not None and work <= self.work + 1e-9
-        fits = fits and epsilon <= self.epsilon * (1 + 1e-9)
+        fits = fits and budget > 0 and epsilon <= self.epsilon * (1 + 1e-9)
         both = (accuracy, accuracy) if isinstance(accuracy, float) else accuracy
         said = {"name": name, "train": train, "forget": forget, "accuracy": both, "epsilon": epsilon, "work": work}
         return Way(**said, verdict=verdict, fits=fits, **rest)
@@ -151,9 +154,9 @@ class Question:
         return f"--model mlp --set clip_each=1 noise={up:g} epochs={line['epochs']} batch_size={batch} {rates}"
 
     def _slots(self, line: dict[str, Any]) -> float:
-        """√(E (k + k (k − 1) (b − 1)/(n − 1))), the ratio for noise 1."""
+        """√(E (k + k (k − 1) (b − 1)/(n − 1))), the ratio for noise 1, with a fiftieth for the rounding of sums."""
         k, n = self.requests * self.size, self.facts["examples"]
-        return math.sqrt(line["epochs"] * (k + k * (k - 1) * (line["batch"] - 1) / (n - 1)))
+        return 1.02 * math.sqrt(line["epochs"] * (k + k * (k - 1) * (line["batch"] - 1) / (n - 1)))
 
 
 def _between(lines: list[dict[str, Any]], noise: float) -> tuple[float, float] | None:
