@@ -11,7 +11,7 @@ import pytest
 from flax import linen as nn
 
 import certunl as cu
-from certunl.audits.canaries import _trained
+from certunl.audits._canary_run import trained_with
 from certunl.training.loop import step
 from tests.cases import KEY, classes, gap, trained, vector
 
@@ -143,7 +143,7 @@ def test_every_way_to_train_or_differentiate_uses_the_same_keys():
 
 def test_an_audit_trains_with_the_numbers_of_the_steps():
     run = trained(augmented(), epochs=1)
-    absent = _trained(run.problem, run, np.array([3]), KEY)
+    absent = trained_with(run.problem, run, np.array([3]), KEY)
     np.testing.assert_array_equal(absent.schedule.numbers, np.arange(len(absent.schedule)))
 
 
