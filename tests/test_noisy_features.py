@@ -11,45 +11,25 @@ import pytest
 from dp_accounting.pld import privacy_loss_distribution as pld
 
 import certunl as cu
-from certunl.bounds.theorems.noisy_training import noisy_training, prices
-from certunl.certificates.budget import Common, joint
+from certunl.bounds.theorems.noisy_training import prices
 from certunl.certificates.sharing import SHARE
 from certunl.folders import RunFolder
 from certunl.planning import noise_prices
 from tests.cases import KEY, classes
+from tests.heads import BUDGET, METHOD, REST, certified, head_on, network_with_noise, price
 from tests.verbs import certunl, refused
-
-BUDGET = cu.Budget(epsilon=20.0, delta=1e-5)
-HEAD = cu.models.Linear(classes=3, bound=1.0)
-REST = math.sqrt(1 - SHARE**2)
-METHOD = cu.CertifiedRemoval(tolerance=1e-4)
 
 
 @pytest.fixture(scope="module")
 def noisy():
     with jax.enable_x64(False):
-        data = jax.tree.map(jnp.float32, classes(60)).replace(y=classes(60).y)
-        problem = cu.classification(cu.models.MLP(hidden=(6,), classes=3), data)
-        yield cu.train(problem, cu.Recipe(epochs=2, batch_size=20, clip_each=0.5, noise=4.0), KEY, states=2)
-
-
-def head_on(data, **settings):
-    recipe = cu.Recipe(**{"weight_decay": 0.05, "epochs": 5, "learning_rate": 0.5, "batch_size": 20} | settings)
-    return cu.train(cu.classification(HEAD, data), recipe, KEY)
+        yield network_with_noise()
 
 
 @pytest.fixture(scope="module")
 def head(noisy):
     with jax.enable_x64(False):
         yield head_on(cu.Features.of(noisy)(noisy.problem.data))
-
-
-def price(run, request):
-    return noisy_training(run, np.isin(np.arange(len(run.present)), request)).bound
-
-
-def certified(run, request, budget=BUDGET, method=METHOD, **rest):
-    return cu.certify(method.forget(run, None, request, KEY), budget, cu.secret_key(), **rest).certificate
 
 
 def test_a_head_is_proved_to_forget_with_its_extractor_in_one_account(noisy, head):
@@ -124,54 +104,6 @@ def test_a_head_retrained_exactly_costs_what_its_extractor_costs(noisy, head):
         cu.certify(update, BUDGET, account=total)
     with pytest.raises(cu.BadInput, match="more than the budget's"):
         cu.certify(update, cu.Budget(epsilon=0.1, delta=1e-5))
-
-
-def test_the_extractor_counts_once_for_all_heads_of_a_line(noisy, head):
-    account, run, gone, whole = None, head, [], 1 / dp_accounting.get_sigma_gaussian(20, 1e-5)
-    for count, request in enumerate(([3], [7, 9], [20]), 1):
-        update = METHOD.forget(run, None, request, KEY)
-        certificate = cu.certify(update, BUDGET, cu.secret_key(), account=account).certificate
-        run, account, gone = run.minus(request, update), certificate.account, gone + request
-        assert update.guarantee.common.ratio == pytest.approx(price(noisy, gone)) and price(noisy, gone) < SHARE * whole
-        assert account.mu == pytest.approx(whole * math.hypot(SHARE, REST * math.sqrt(count)))
-    strangers = certified(head, [3]).account
-    second = certified(head, [11], account=strangers).account  # of the original head, which still counts 3
-    assert second.mu == pytest.approx(whole * math.hypot(2 * SHARE, REST, REST))
-    assert price(noisy, [3]) + price(noisy, [11]) >= price(noisy, [3, 11])
-    folder_like = replace(account, common=(*account.common, *strangers.common))
-    assert folder_like.mu > account.mu and account.extends(strangers) is False
-
-
-def test_releases_of_one_noisy_training_add_by_their_slots(noisy):
-    first, run = cu.NoisyRetrain().forget(noisy, None, [3], KEY), noisy
-    release = cu.certify(first, cu.Budget(epsilon=20.0, delta=1e-5))
-    again = cu.NoisyRetrain().forget(run.minus([3], first), None, [7], KEY)
-    both = cu.certify(again, cu.Budget(epsilon=20.0, delta=1e-5), account=release.certificate.account)
-    assert both.certificate.account.mu == release.certificate.mu  # each states the budget's epsilon
-    assert [c.ratio for c in (first.guarantee.common, again.guarantee.common)] == [price(run, [3]), price(run, [3, 7])]
-    back = cu.NoisyRetrain(rewind_to=3).forget(run.minus([3], first), None, [7], cu.secret_key()).guarantee.common
-    assert back.steps == 3 and back.ratio < price(run, [3, 7])
-    parts = [first.guarantee.common, again.guarantee.common, back]
-    assert joint(parts[:2]) == parts[1].ratio and joint([parts[0], back]) == math.hypot(parts[0].ratio, back.ratio)
-    assert joint([parts[1], parts[0]]) == parts[0].ratio + parts[1].ratio  # in no order in which requests were made
-
-
-def test_the_ratio_of_several_releases_covers_every_step():
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        steps, count = 6, 3
-        slots = np.cumsum(rng.integers(0, 3, (count, steps)), axis=0)  # of everyone forgotten by each release
-        ends = rng.integers(1, steps + 1, count)
-        parts = [
-            Common(float(np.sqrt(np.sum(k[:s] ** 2))), str(j), str(j + 1), int(s))
-            for j, (k, s) in enumerate(zip(slots, ends, strict=True))
-        ]
-        exact = sum(
-            max((k[t] ** 2 for k, s in zip(slots, ends, strict=True) if s > t), default=0) for t in range(steps)
-        )
-        assert joint(parts) >= math.sqrt(exact) - 1e-9
-        apart = [replace(part, start="0") for part in parts]
-        assert joint(apart) == pytest.approx(sum(part.ratio for part in parts))
 
 
 def test_what_is_no_feature_of_its_own_training_set_stays_unchecked(noisy, head):
