@@ -34,6 +34,5 @@ def _accuracy(line: Line) -> float:
 
 def _noisy(line: Line) -> dict[str, Any]:
     recipe = dict(word.split("=") for word in line["recipe"].removeprefix("Recipe(").removesuffix(")").split(", "))
-    batch = int(recipe["batch_size"])
-    rest = {"epochs": int(recipe["epochs"]), "batch": batch, "part_of_data": batch / line["examples"]}
+    rest = {"epochs": int(recipe["epochs"]), "batch": int(recipe["batch_size"])}
     return {"noise": float(recipe["noise"]), "accuracy": _accuracy(line)} | rest

@@ -58,7 +58,7 @@ class Common:
     Args:
         ratio: that of the training for everyone forgotten so far, by their slots (`bounds.slot_ratio`).
         start: a digest of everyone forgotten before the request.
-        end: the same after the request. Both are bound to numbers of the run that nobody else has.
+        end: the same after the request. Both are bound to the seal of the training.
         steps: s, the number of first steps of the training whose noise the release holds.
         own: the guarantee's statement is about this noise and nothing else.
         paired: the release is charged by pairs. The ratio then counts only where requests did not know of each other.

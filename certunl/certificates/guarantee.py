@@ -172,18 +172,15 @@ class Guarantee:
                     "distance; give the method constants (assumed=...), or use a budget without distance"
                 )
             claim = Claim(budget.sigma or 0.0, None, UNPROVED)
-        elif self.before is not None:
-            claim = shared_claim(self.says, self.before, budget, self.every_request, ceiling)
+        elif self.common is not None and not self.common.own:
+            claim = shared_claim(self.says, self.common, budget, self.every_request, ceiling)
         else:
             claim = self.says.claim(budget, self.every_request, ceiling)
         charge = claim.charge._replace(failures=self.failure_probability)
-        if self.common is not None and self.common.own and charge.ratios and math.isfinite(charge.ratios[0]):
+        if self.common is not None and self.common.own and charge.pairs:
+            charge = charge._replace(common=(replace(self.common, paired=True),))
+        elif self.common is not None and self.common.own and math.isfinite(charge.ratios[0]):
             charge = charge._replace(common=(replace(self.common, ratio=charge.ratios[0]),), ratios=(0.0,))
-        elif self.common is not None and self.before is not None and len(charge.ratios) == 2:
-            charge = charge._replace(common=(replace(self.common, ratio=charge.ratios[1]),), ratios=charge.ratios[:1])
-        elif self.common is not None:
-            paired = self.common.own and bool(charge.pairs)
-            charge = charge._replace(common=(replace(self.common, paired=paired),))
         return claim._replace(charge=charge)
 
     def verdict(self, claim: Claim, budget: Budget, ceiling: float) -> str:

@@ -1,8 +1,9 @@
 """The budget of a release that shares it with a training before it, such as that of its features' extractor."""
 
 import math
+from dataclasses import replace
 
-from certunl.certificates.budget import Budget, Charge
+from certunl.certificates.budget import Budget, Charge, Common
 from certunl.certificates.gaussian import classical_ratio, noise_ratio, read_epsilon
 from certunl.certificates.statement import Claim, Distance, OwnNoise, Pairs
 from certunl.errors import BadInput
@@ -14,18 +15,18 @@ SHARE = 0.96
 
 
 def shared_claim(
-    says: Distance | OwnNoise | Pairs, before: float, budget: Budget, every_request: bool, ceiling: float
+    says: Distance | OwnNoise | Pairs, common: Common, budget: Budget, every_request: bool, ceiling: float
 ) -> Claim:
-    """The claim of a statement after a training of the ratio `before`, for one budget of both.
+    """The claim of a statement after the training whose noise is `common`, for one budget of both.
 
     Let R be the ratio of the budget's epsilon and delta. The training may take SHARE · R, and the release takes
     √(1 − SHARE²) R. Both together have the ratio R at most, by Gaussian composition. Neither part depends on the
     request. So noise, epsilon and charge tell nothing of it.
 
     Args:
-        before: the ratio of the training for everyone who is forgotten.
+        common: the noise of the training, with its ratio for everyone who is forgotten.
 
-    Returns: the claim, whose charge has the ratios of the release and of the training.
+    Returns: the claim. Its charge has the ratio of the release, and `common` with the ratio that the training may take.
 
     Raises: BadInput if a part is exceeded, for a budget without epsilon, and for pairs.
     """
@@ -37,8 +38,8 @@ def shared_claim(
     classical = budget.calibration == "classical"
     whole = 1 / (classical_ratio if classical else noise_ratio)(budget.epsilon, budget.delta)
     first, second = SHARE * whole, math.sqrt(1 - SHARE**2) * whole
-    if before > first * (1 + 1e-9):
-        least = read_epsilon(SHARE / before, budget.delta)
+    if common.ratio > first * (1 + 1e-9):
+        least = read_epsilon(SHARE / common.ratio, budget.delta)
         raise BadInput(
             f"the training of the features' extractor asks for epsilon {least:.4g} at delta {budget.delta:g}, more "
             f"than the budget's {budget.epsilon:g}; raise it, forget fewer, or train the extractor with more noise"
@@ -61,4 +62,4 @@ def shared_claim(
             f"the noise of the release asks for epsilon {least:.4g} at delta {budget.delta:g} on features of a network "
             f"with noise, more than the budget's {budget.epsilon:g}; raise sigma or the budget"
         )
-    return Claim(sigma, epsilon, Charge(ratios=(second, first)))
+    return Claim(sigma, epsilon, Charge(ratios=(second,), common=(replace(common, ratio=first),)))

@@ -76,9 +76,9 @@ def advise(
     """The Advice for a model that must forget `requests` times, with certificates that are PROVED for any network.
 
     With n examples, batches of b, E epochs, noise z and k forgotten examples in all, the ratio of training with noise
-    is expected to be r = √(E (k + k (k − 1) (b − 1)/(n − 1)))/z, over random batches. The epsilon of doing nothing is
-    `read_epsilon(1/r, delta)`. Going back to step s leaves the ratio r √(s/T). A request for m examples replays
-    1 − (1 − 1/S)^m of S shards.
+    is expected to be r = √(E (k + k (k − 1) (b − 1)/(n − 1)))/z, over random batches. A fiftieth of it is added for the
+    rounding of sums. The epsilon of doing nothing is `read_epsilon(1/r, delta)`. Going back to step s leaves the ratio
+    r √(s/T). A request for m examples replays 1 − (1 − 1/S)^m of S shards.
 
     Args:
         epsilon: the largest epsilon, of all requests together.
