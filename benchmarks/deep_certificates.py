@@ -32,6 +32,7 @@ DELTA = 1e-5
 REQUESTS = (1, 10, 100, 600)
 PLAIN = cu.Recipe(optimizer="momentum", learning_rate=0.05, epochs=20, batch_size=50)
 NOISY = cu.Recipe(learning_rate=8.0, decay=0.99, epochs=20, batch_size=10_000, clip_each=1.0, noise=16.85)
+SLICES = 5
 HEAD = cu.Recipe(weight_decay=1e-5, learning_rate=4.0, epochs=40, batch_size=1000)
 
 
@@ -43,6 +44,13 @@ def ways_of(
         "1 model": {"recipe": plain, "shards": 1},
         "5 shards": {"recipe": plain, "shards": 5},
         "20 shards": {"recipe": plain, "shards": 20},
+        **{
+            f"{shards} model{'s' * (shards > 1)}, {SLICES} slices": {
+                "recipe": replace(plain, slices=SLICES),
+                "shards": shards,
+            }
+            for shards in (1, 5, 20)
+        },
         **{f"noise {z:g}": {"recipe": replace(noisy, noise=z), "states": 20} for z in noises},
         **{f"noise {z:g} and a head": {"recipe": replace(noisy, noise=z), "head": HEAD} for z in of_heads},
         "linear model": {"recipe": HEAD, "linear": True},
@@ -62,6 +70,7 @@ IMAGES = {"mnist": 60_000, "cifar10": 12_000}
 TINY: dict[str, Any] = {"epochs": 1, "batch_size": 20}
 SMALL: dict[str, dict[str, Any]] = {
     "2 shards": {"recipe": cu.Recipe(**TINY), "shards": 2},
+    "1 model, 3 slices": {"recipe": cu.Recipe(**TINY | {"epochs": 4}, slices=3), "shards": 1},
     "noise 5": {"recipe": cu.Recipe(**TINY, clip_each=1.0, noise=5.0), "states": 2},
     "noise 9 and a head": {"recipe": cu.Recipe(**TINY, clip_each=1.0, noise=9.0), "head": cu.Recipe(weight_decay=1e-2)},
 }
@@ -178,7 +187,7 @@ def forgotten(run: cu.Run, size: int) -> dict[str, Any]:
     if run.noise is None:
         update = cu.Retrain().forget(run, None, request, jax.random.key(0))
         release = cu.certify(update, cu.Budget(epsilon=1.0, delta=DELTA), cu.secret_key())
-        expected = replays(run).share(size) if run.problem.sharded else 1.0
+        expected = replays(run).share(size) if run.problem.sharded or run.states is not None else 1.0
         facts = {"expected_share": expected, "share": update.cost.get("share_of_training", 1.0)}
         return facts | {"epsilon": 0.0, "seconds": update.cost["seconds"], "verdict": release.certificate.verdict}
     gone = np.isin(np.arange(len(run.present)), request)

@@ -22,7 +22,7 @@ from store import timed
 
 import certunl as cu
 from certunl.base import width
-from certunl.training.schedule import draw
+from certunl.training.drawing import draw
 
 Point = Mapping[str, int]
 """The sizes of one run: examples, width of the hidden layer, epochs and batch_size."""

@@ -15,7 +15,7 @@ import certunl as cu
 from certunl.base import width
 from certunl.planning import forecast
 from certunl.timing import Stopwatch
-from certunl.training.schedule import draw
+from certunl.training.drawing import draw
 
 TOPOLOGIES = ("v5e:2x4", "v5p:2x2x1")
 MNIST, CIFAR = (60_000, 28, 28, 1), (50_000, 32, 32, 3)

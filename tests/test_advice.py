@@ -16,7 +16,7 @@ from certunl.certificates.budget import Charge, Common
 from certunl.certificates.gaussian import noise_ratio, read_epsilon
 from certunl.certificates.sharing import SHARE
 from certunl.planning import Replays, advise
-from certunl.training.schedule import draw
+from certunl.training.drawing import draw
 from tests.verbs import certunl, refused
 
 FACTS = json.loads((ROOT / ADVICE).read_text())

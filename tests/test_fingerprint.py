@@ -20,7 +20,7 @@ import certunl
 import certunl as cu
 from certunl.base import digest
 from certunl.rows.origin import _described, fingerprint
-from certunl.training.schedule import draw
+from certunl.training.drawing import draw
 from tests.cases import classes, network
 
 ROOT = Path(__file__).parents[1]

@@ -15,7 +15,7 @@ import pytest
 
 import certunl as cu
 from certunl.folders import RunFolder
-from certunl.training.chunks import _chunks
+from certunl.training.stages import chunks
 from tests.cases import KEY, classes
 from tests.test_random_losses import Dropped
 from tests.verbs import certunl, refused
@@ -79,11 +79,11 @@ def test_random_losses_go_on_with_the_keys_of_their_steps(tmp_path):
 
 @pytest.mark.parametrize("total", [*range(1, 13), 99, 100, 101, 199, 201, 997, 1000, 12345])
 def test_chunks_cover_every_step_once_and_none_has_one_step(total):
-    chunks = list(_chunks(total))
-    assert [first for first, _ in chunks] == [0, *(end for _, end in chunks[:-1])] and chunks[-1][1] == total
-    sizes = [end - first for first, end in chunks]
+    parts = list(chunks(total))
+    assert [first for first, _ in parts] == [0, *(end for _, end in parts[:-1])] and parts[-1][1] == total
+    sizes = [end - first for first, end in parts]
     assert min(sizes) > 1 or total == 1
-    assert len(chunks) <= 115 and len(set(itertools.islice(sizes, len(sizes) - 1))) <= 1
+    assert len(parts) <= 115 and len(set(itertools.islice(sizes, len(sizes) - 1))) <= 1
 
 
 def test_states_of_another_training_and_damaged_ones_are_refused(tmp_path):
@@ -107,7 +107,6 @@ CODE = """
 import sys, os, time
 from certunl import cli
 from certunl.folders import _writing
-from certunl.training import chunks
 class Often(_writing.Checkpoints):
     def save(self, steps, arrays):
         self._last = -1e9

@@ -9,9 +9,9 @@ import pytest
 import certunl as cu
 from certunl.certificates.mixtures import mixture_epsilon
 from certunl.certificates.secret import spent
+from certunl.training.drawing import draw
 from certunl.training.loop import begin
 from certunl.training.noisy import noisy_steps
-from certunl.training.schedule import draw
 from tests.cases import KEY
 
 

@@ -15,7 +15,7 @@ from certunl.certificates.gaussian import read_epsilon
 from certunl.certificates.mixtures import mixture_epsilon
 from certunl.membership.relearning import relearnt
 from certunl.planning import noise_prices
-from certunl.training.schedule import draw
+from certunl.training.drawing import draw
 from certunl.training.secret_batches import MISSED, batch_slots, members_and_slots
 from tests.cases import KEY, classes, gap
 from tests.noisy import run_of

@@ -10,7 +10,7 @@ import pytest
 import certunl as cu
 from certunl.folders import RunFolder
 from certunl.planning import Replays, replays
-from certunl.training.schedule import draw
+from certunl.training.drawing import draw
 from certunl.training.sharding import holding
 from tests.cases import KEY, classes, gap, network
 from tests.shards import SETTINGS, model, run_of, shards_of

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 import certunl as cu
-from certunl.training.schedule import draw
+from certunl.training.drawing import draw
 from tests.cases import KEY, classes, gap, network, ridge, trained, vector
 
 

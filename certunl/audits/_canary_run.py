@@ -11,10 +11,11 @@ import optax
 from certunl.base import Key, Params
 from certunl.errors import BadInput
 from certunl.training.dataset import Dataset, end_to_end, rowwise
+from certunl.training.drawing import schedule_of
 from certunl.training.problem import Problem
 from certunl.training.recipe import Recipe
 from certunl.training.run import Run
-from certunl.training.schedule import Schedule, schedule_of
+from certunl.training.schedule import Schedule
 from certunl.training.supervised import wrong_labels
 from certunl.training.training import fit, retrained
 

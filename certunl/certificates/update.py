@@ -15,6 +15,7 @@ from certunl.errors import BadInput
 if TYPE_CHECKING:
     from certunl.training.chunks import Keeper
     from certunl.training.run import Run
+    from certunl.training.states import States
 
 
 __all__ = ["Unlearner", "Update", "declared"]
@@ -32,6 +33,7 @@ class Update:
             before the noise is added. If the method's own steps carry the noise, they begin in this ball, and nothing
             is projected afterwards.
         cost: the cost of forgetting: "seconds", "compile_seconds" and numbers of the solver.
+        states: the states of a replay, from which `Run.minus` lets the next one go on; None for other methods.
     """
 
     params: Params
@@ -39,6 +41,7 @@ class Update:
     guarantee: Guarantee = struct.field(pytree_node=False)
     radius: float | None = struct.field(pytree_node=False, default=None)
     cost: dict[str, float] = struct.field(default_factory=dict)
+    states: "States | None" = struct.field(pytree_node=False, default=None)
 
     def __repr__(self) -> str:
         bound, seconds = self.guarantee.bound, self.cost.get("seconds")

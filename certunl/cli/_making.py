@@ -68,6 +68,7 @@ def train(
         folder: the run folder to make.
         set: settings of the recipe, of the model, l2, randomness (a seed, which turns on dropout in training), or
             shards (the number of models, each with its part of the data, so that forgetting retrains few of them).
+            slices=R trains in stages, to which forgetting goes back.
             data.NAME=VALUE is a setting of the data set, such as data.label=bought data.owner=user data.plan=plan.json
             for a table.
         features: another run folder, trained on public data: the model sees its network's features, kept in a copy.
@@ -77,7 +78,7 @@ def train(
         data_dir: the folder of data sets, as their authors publish them or prepared by tensorflow-datasets (default:
             $TFDS_DATA_DIR, then ~/tensorflow_datasets).
         mislabel: the share of training labels to replace by wrong ones, for requests of "mislabelled".
-        states: with noise, how many states of the training are kept, to which noisy_retrain can go back.
+        states: how many states of the training are kept, to which retrain and noisy_retrain can go back.
         seed: decides the initial parameters, the batches, and the replaced labels.
     """
     limits: dict[str, Any] = {"train": train_size, "test": test_size, "train_from": train_from or None}
@@ -175,8 +176,9 @@ def advise(
 
 
 def plan(folder: Folder, /, topology: str | None = None, parameters: Literal["copied", "sharded"] = "copied") -> None:
-    """Prints what preparing, querying and retraining would cost here, and which is cheapest. For models on shards it
-    prints how much of a training a request replays, and for a training with noise the price of each example.
+    """Prints what preparing, querying and retraining would cost here, and which is cheapest. For models on shards
+    or in slices it prints how much of a training a request replays, and for a training with noise the price of each
+    example.
 
     Args:
         folder: the run folder.
@@ -191,7 +193,7 @@ def plan(folder: Folder, /, topology: str | None = None, parameters: Literal["co
     with progress("timing a few steps of each" if topology is None else f"compiling for {topology}"):
         if topology is None:
             of = replays if run.problem.sharded else noise_prices if run.noise is not None else make_plan
-            costs = of(run)
+            costs = of(run) if run.states is None or of is replays else f"{of(run)}\n\n{replays(run)}"
         else:
             costs = forecast(run, topology, parameters=rule)
     say(str(costs))

@@ -22,6 +22,7 @@ from certunl.training.run import Run
 from certunl.training.schedule import Schedule
 from certunl.training.slot_table import SlotTable
 from certunl.training.starting import fitting
+from certunl.training.states import States
 
 __all__ = ["listed", "of_run", "run_of"]
 
@@ -38,6 +39,8 @@ def of_run(run: Run, data: bool) -> tuple[Params, dict[str, Any]]:
         arrays["losses"] = run.losses
     if run.noise is not None:
         arrays["states"] = run.noise.arrays()
+    if run.states is not None:
+        arrays["stages"] = run.states.arrays()
     if data and model is not None and not run.problem.data.on_host:
         whole = run.problem.data
         arrays["data"] = {name: a for name in ("x", "y", "owners") if (a := getattr(whole, name)) is not None}
@@ -95,6 +98,7 @@ def run_of(place: Path, facts: Any, arrays: Any, problem: Problem | None, recipe
         provenance=Provenance(**facts["provenance"]),
         losses=jnp.asarray(arrays["losses"]) if "losses" in arrays else None,
         noise=NoiseRecord.of(arrays["states"], facts["noise"]) if "noise" in facts else None,
+        states=States.of(arrays["stages"]) if "stages" in arrays else None,
     )
     _check_first_losses(run, place)
     return run

@@ -140,6 +140,8 @@ def write_run(path: Path, run: Run, settings: dict[str, Any], built: Built) -> N
         more: dict[str, Any] = {} if run.losses is None else {"losses": run.losses}
         if run.noise is not None:
             more["states"], facts["noise"] = run.noise.arrays(), run.noise.facts()
+        if run.states is not None:
+            more["stages"] = run.states.arrays()
         schedule = {"start": run.start, "schedule": run.schedule.arrays()}
         for name, arrays in (("arrays", schedule), ("model", {"params": run.params} | more)):
             facts[name] = save_arrays(partial / name, arrays)

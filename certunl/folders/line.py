@@ -24,6 +24,7 @@ from certunl.folders.resuming import Checkpoints
 from certunl.folders.spending import Spent
 from certunl.rows.store import Store
 from certunl.training.run import Run
+from certunl.training.states import States
 
 if TYPE_CHECKING:
     from certunl.folders.run import RunFolder
@@ -71,7 +72,8 @@ class Line:
 
         Raises: BadInput if there is no room on the disk for the answer; nothing is recorded then.
         """
-        disk.check_room(self.folder.path, 4 * nbytes(self.run.params) + 2**20)
+        states = 0 if self.run.states is None else nbytes(self.run.states.places)
+        disk.check_room(self.folder.path, 4 * nbytes(self.run.params) + states + 2**20)
         return self.folder.ledger.ask(orders, nameless=nameless)
 
     def answer(
@@ -154,7 +156,8 @@ class Line:
             "before": digest((), self.run.params),
             "params": digest((), update.params),
         }
-        facts = self.folder.releases.updates.save(name, update.params, facts, release.params)
+        states = None if update.states is None else update.states.arrays()
+        facts = self.folder.releases.updates.save(name, update.params, facts, release.params, states)
         entries = self.folder.releases.applied(entries, facts)
         entries = self.folder.releases.finished(entries, rows)
         run = self.run.minus(ids, update)
@@ -199,9 +202,10 @@ def begin(folder: "RunFolder", name: str, maker: dict[str, Any]) -> Line:
         params = updates.arrays(parts[-1], facts["arrays"])
         every = folder.purged and _retrains(maker)  # only what is left may be trained on
         run = folder.untrained
-        if run.recipe.noise and not folder.purged:
-            run = replace(run, noise=folder.run.noise)
-        last = Update(params=params, method=facts["method"], guarantee=guarantee_of(facts))
+        if (run.recipe.noise or run.provenance.states) and not folder.purged:
+            run = replace(run, noise=folder.run.noise, states=folder.run.states)
+        states = States.of(updates.states(parts[-1], facts["states"])) if "states" in facts else None
+        last = Update(params=params, method=facts["method"], guarantee=guarantee_of(facts), states=states)
         run = run.minus(ledger.forgotten(None if every else name), params if every else last)
     return Line(
         folder=folder,

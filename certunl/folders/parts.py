@@ -35,7 +35,9 @@ class Parts:
     place: Path
     public: bool = False
 
-    def save(self, name: str, arrays: Params, facts: dict[str, Any], release: Params = None) -> dict[str, Any]:
+    def save(
+        self, name: str, arrays: Params, facts: dict[str, Any], release: Params = None, states: Params = None
+    ) -> dict[str, Any]:
         """Writes a part whole, with digests of its name, facts and arrays. Returns the facts that were written.
 
         Args:
@@ -43,16 +45,20 @@ class Parts:
             arrays: a pytree of arrays.
             facts: what is known of it, ready for JSON.
             release: the arrays of a release that waits in the part to be published. Default: none.
+            states: the states of a replay, as nested dictionaries. Default: none.
 
         Raises: BadInput if the name is taken.
         """
         self._make()
-        arrays, release = (jax.tree.map(np.asarray, tree) for tree in (arrays, release))  # faster than from a device
+        # faster than from a device
+        arrays, release, states = (jax.tree.map(np.asarray, tree) for tree in (arrays, release, states))
         with whole(self.place / name, private=not self.public) as partial:
             facts = facts | {"part": name, "arrays": save_arrays(partial / "arrays", arrays)}
             if release is not None:
                 (partial / "release").mkdir()
                 facts["release"] = save_arrays(partial / "release" / "arrays", release)
+            if states is not None:
+                facts["states"] = save_arrays(partial / "states", states)
             facts = as_json(facts)
             write_json(partial / "facts.json", facts | {"digest": digest(facts, ())})
         return facts
@@ -77,12 +83,18 @@ class Parts:
         """The arrays of a part, whose files must have the `digest`. Raises: BadInput if they have not."""
         return load_arrays(self.place / name / "arrays", digest)
 
+    def states(self, name: str, digest: str) -> Params:
+        """The states of a part, whose files must have the `digest`. Raises: BadInput if they have not."""
+        return load_arrays(self.place / name / "states", digest)
+
     def compared(self, name: str, expected: dict[str, Any]) -> None:
         """Raises BadInput if the facts or the arrays of a part are not those that the ledger has."""
         facts = self.facts(name)
         if wrong := [key for key, value in expected.items() if facts.get(key) != value]:
             raise BadInput(f"{self.place.name}/{name} has another {wrong[0]!r} than the ledger; {RESTORE}")
         self.arrays(name, expected["arrays"])
+        if "states" in expected:
+            self.states(name, expected["states"])
 
     def facts(self, name: str, *, part: str | None = None) -> dict[str, Any]:
         """The facts of a part, without its arrays. `part` is the name that it was written under (default: `name`).

@@ -32,6 +32,7 @@ from certunl.folders.settling import Build, settled
 from certunl.rows.store import Store
 from certunl.training.noisy import NoiseRecord
 from certunl.training.run import Run
+from certunl.training.states import States
 
 __all__ = ["RunFolder"]
 
@@ -41,7 +42,7 @@ class RunFolder:
     """A run on disk. Each part is written beside its place and renamed into it, so a part is whole or absent.
 
         RUN/run.json, arrays/          settings, versions and fingerprint; start and schedule (arrays: secret)
-        RUN/model/                     the trained parameters and the losses of training (secret)
+        RUN/model/                     the trained parameters, and losses and states of the training (secret)
         RUN/.certunl-training/         states of a training that goes on or was killed (secret); gone when it is done
         RUN/plan.json                  what was understood of the data: columns, categories, classes, scales (secret)
         RUN/owners.json                the number of each owner by name (secret)
@@ -130,7 +131,8 @@ class RunFolder:
             )
         model = load_arrays(self.path / "model", self.facts["model"])
         noise = NoiseRecord.of(model["states"], self.facts["noise"]) if "noise" in self.facts else None
-        return replace(self.untrained, params=model["params"], losses=model.get("losses"), noise=noise)
+        states = States.of(model["stages"]) if "stages" in model else None
+        return replace(self.untrained, params=model["params"], losses=model.get("losses"), noise=noise, states=states)
 
     @property
     def purged(self) -> bool:

@@ -7,10 +7,10 @@ import jax
 import numpy as np
 
 from certunl.base import Key, Params
+from certunl.training.drawing import schedule_of
 from certunl.training.loop import follow
 from certunl.training.problem import Dataset
 from certunl.training.run import Run
-from certunl.training.schedule import schedule_of
 
 __all__ = ["relearn_epochs", "relearnt"]
 
@@ -23,7 +23,7 @@ def relearnt(run: Run, params: Params, data: Dataset, key: Key, epochs: int, sto
     """
     batches = "poisson" if run.recipe.batches == "secret" else run.recipe.batches
     plain = replace(run.recipe, clip_each=None, noise=0.0, batches=batches)
-    recipe = replace(plain, epochs=1, decay=1.0, learning_rate=run.rates[0])
+    recipe = replace(plain, epochs=1, decay=1.0, learning_rate=run.rates[0], slices=1)
     problem = replace(run.problem, data=jax.tree.map(jax.numpy.asarray, data))
     losses = [np.asarray(problem.scores(params, problem.data).losses, np.float64)]
     for epoch in range(epochs):

@@ -16,10 +16,11 @@ from certunl.certificates.noise import STEP_BITS, cells, grid, integers, step_gr
 from certunl.certificates.secret import Secret, digest_of, expanded, jax_key, spent, unchecked
 from certunl.certificates.statement import OwnNoise, Pairs
 from certunl.errors import BadInput, Diverged, positive
+from certunl.training.drawing import draw
 from certunl.training.problem import Problem
 from certunl.training.recipe import Recipe
 from certunl.training.run import Run
-from certunl.training.schedule import Schedule, draw
+from certunl.training.schedule import Schedule
 
 __all__ = ["Drawn", "clip", "draw_steps", "steps_recipe", "walk"]
 

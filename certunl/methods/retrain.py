@@ -6,19 +6,18 @@ from typing import Any
 import jax
 import numpy as np
 
-from certunl.base import Key, Params
+from certunl.base import Key
 from certunl.certificates.guarantee import AFRESH, REPLAY, Guarantee
 from certunl.certificates.statement import Distance
 from certunl.certificates.update import Unlearner, Update
 from certunl.errors import BadInput
 from certunl.methods._updated import updated
 from certunl.timing import Stopwatch
-from certunl.training.chunks import Keeper, followed, foreign_states
-from certunl.training.loop import check_finite, replay
-from certunl.training.placing import like, spread_run
+from certunl.training.chunks import Keeper, foreign_states
+from certunl.training.placing import spread_run
 from certunl.training.recipe import Recipe
+from certunl.training.replaying import replayed
 from certunl.training.run import Run
-from certunl.training.sharding import holding, only, put_back
 from certunl.training.training import train
 
 __all__ = ["Retrain"]
@@ -36,7 +35,10 @@ class Retrain(Unlearner):
 
     Of a run with shards (`train(..., shards=S)`) it replays only the models whose shards hold some of the request. The
     others stay as they are in the run, if its parameters are known to be those of training or of an earlier replay.
-    Otherwise all models are replayed.
+    Otherwise all models are replayed. Of a run with states (`Recipe(slices=R)`, or `train(..., states=K)`) it replays
+    the steps after the last state before the first slot of anyone forgotten. The update has the states of the replay,
+    and `Run.minus` hands them to the next request. Results are the same to the bit as those of a replay from the start
+    by the same stages, on one device and version.
 
     Args:
         afresh: the recipe of training afresh. Default: a replay, which needs the history of the run.
@@ -68,40 +70,16 @@ class Retrain(Unlearner):
                 "this run was adopted without the steps of its training, so nothing can be replayed; train afresh with "
                 "Retrain(afresh=Recipe(...)), also as the reference of evaluate"
             )
-        run, retained, cost = spread_run(run), run.retained(request), {}
+        run, retained = spread_run(run), run.retained(request)
         with Stopwatch() as watch:
-            if run.problem.sharded:
-                params, cost = self._of_shards(run, request, retained)
-            else:
-                params = self._replayed(run, retained)
-        params = like(params, run.start)
-        cost = self._cost(watch) | cost
-        return updated(run, params, watch, "retrain", self._exact(REPLAY), request=request, cost=cost)
-
-    def _of_shards(self, run: Run, request: np.ndarray, retained: jax.Array) -> tuple[Params, dict[str, float]]:
-        """(the parameters of all models, of which those are replayed that may have changed; the cost)."""
-        shards = run.problem.shards
-        touched = np.arange(shards)
-        if run.known_end:
-            touched = holding(run.schedule, shards, np.isin(np.arange(len(retained)), request))
-        params = run.params
-        if len(touched):
-            schedule = run.schedule.masked(~retained[run.schedule.indices])
-            parts = only(run.problem, run.start, schedule, touched)
-            part, risks = followed(parts[0], run.recipe, *parts[1:], None, self.checkpoints)
-            check_finite(risks, part, run.recipe)
-            params = put_back(params, part, touched)
-        return params, {"shards": float(len(touched)), "share_of_training": len(touched) / shards}
-
-    def _replayed(self, run: Run, retained: jax.Array) -> Params:
-        """The parameters at the end of a replay. Raises: Diverged if they are not finite."""
-        if self.checkpoints is None:
-            params, risks = jax.block_until_ready(replay(run, retained))
-        else:
-            schedule = run.schedule.masked(~retained[run.schedule.indices])
-            params, risks = followed(run.problem, run.recipe, run.start, schedule, None, self.checkpoints)
-        check_finite(risks, params, run.recipe)
-        return params
+            end = replayed(run, request, retained, self.checkpoints)
+        cost = self._cost(watch)
+        if run.problem.sharded:
+            cost |= {"shards": float(end.shards)}
+        if run.problem.sharded or end.states is not None:
+            cost |= {"share_of_training": end.share}
+        update = updated(run, end.params, watch, "retrain", self._exact(REPLAY), request=request, cost=cost)
+        return update.replace(states=end.states)
 
     def _afresh(self, run: Run, request: np.ndarray, recipe: Recipe, key: Key) -> Update:
         """The update of training on the retained examples alone."""

@@ -1,9 +1,9 @@
-"""The work of forgetting from models on shards: how much of a training a request replays."""
+"""The work of exact forgetting from shards and from states: how much of a training a request replays."""
 
 import bisect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -14,6 +14,7 @@ from certunl.planning.costs import seconds_of
 from certunl.training.chunks import followed
 from certunl.training.run import Run
 from certunl.training.sharding import members, only
+from certunl.training.states import States
 
 __all__ = ["Replays", "replays"]
 
@@ -24,17 +25,20 @@ _STEPS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Replays:
-    """The work of retraining the shards of a request. `print` shows it as a table.
+    """The work of replaying a training without a request. `print` shows it as a table.
 
     Args:
         sizes: the number of units in each shard: examples, or owners if the data have them.
         seconds: the time of a replay of one shard, and of all shards, without compilation.
         owners: whether the units are owners.
+        stages: the steps between two states as a share of all steps, and the number of units in each shard whose
+            request repeats them. Default: a request repeats all steps of its shards.
     """
 
     sizes: tuple[int, ...]
     seconds: tuple[float, float]
     owners: bool
+    stages: tuple[tuple[float, tuple[int, ...]], ...] = ()
 
     def shards(self, units: int) -> float:
         """The expected number of shards that hold some of a request for `units` units, drawn at random.
@@ -44,27 +48,44 @@ class Replays:
         >>> round(Replays(sizes=(2, 2), seconds=(1.0, 2.0), owners=False).shards(2), 3)  # 5/3
         1.667
         """
-        n = sum(self.sizes)
-        whole(least=1, most=n, units=units)
-        return sum(1 - _none_of(size, units, n) for size in self.sizes)
+        return self._some(self.sizes, units)
 
     def share(self, units: int) -> float:
-        """The expected share of the shards, and so of the arithmetic of a training, that such a request replays."""
-        return self.shards(units) / len(self.sizes)
+        """The expected share of a training, over all shards and steps, that such a request repeats.
+
+        >>> halves = Replays(sizes=(4,), seconds=(1.0, 1.0), owners=False, stages=((1 / 3, (2,)), (2 / 3, (4,))))
+        >>> round(halves.share(1), 3)  # half of the units repeat all, half of them the second stage
+        0.833
+        """
+        stages = self.stages or ((1.0, self.sizes),)
+        return sum(steps * self._some(sizes, units) for steps, sizes in stages) / len(self.sizes)
 
     def seconds_for(self, units: int) -> float:
-        """The expected time of such a request."""
+        """The expected time of such a request, by its share of a training."""
         one, every = self.seconds
-        return one + (self.shards(units) - 1) / max(len(self.sizes) - 1, 1) * (every - one)
+        shards = self.share(units) * len(self.sizes)
+        return one * min(shards, 1.0) + max(shards - 1, 0.0) / max(len(self.sizes) - 1, 1) * (every - one)
+
+    def _some(self, sizes: tuple[int, ...], units: int) -> float:
+        """The expected number of sets of these sizes, one of each shard, with some of `units` units."""
+        n = sum(self.sizes)
+        whole(least=1, most=n, units=units)
+        return sum(1 - _none_of(size, units, n) for size in sizes)
 
     def __str__(self) -> str:
         unit, n = "owners" if self.owners else "examples", sum(self.sizes)
         lines = [f"{unit + ' at random':<22}{'shards':>10}{'of a training':>16}{'seconds':>10}"]
         for k in (k for k in _REQUESTS if k < n):
             lines.append(f"{k:<22,}{self.shards(k):>10.2f}{self.share(k):>16.3f}{self.seconds_for(k):>10.3g}")
-        lines.append(f"{len(self.sizes)} shards of {min(self.sizes):,} to {max(self.sizes):,} {unit}")
+        if len(self.sizes) > 1:
+            lines.append(f"{len(self.sizes)} shards of {min(self.sizes):,} to {max(self.sizes):,} {unit}")
+        if len(self.stages) > 1:
+            lines.append(
+                f"{len(self.stages)} stages, of which a request repeats the first with its {unit} and all later"
+            )
         most = bisect.bisect_left(range(1, n), 0.9, key=self.share) + 1
-        lines.append(f"from {most:,} {unit} on, more than nine tenths are replayed; a model without shards, which is")
+        plain = "shards or stages" if len(self.stages) > 1 else "shards"
+        lines.append(f"from {most:,} {unit} on, more than nine tenths are replayed; a model without {plain}, which is")
         lines.append("retrained as a whole, costs about as much then and has seen all the data")
         return "\n".join(lines)
 
@@ -78,24 +99,41 @@ def _none_of(size: int, units: int, n: int) -> float:
 
 
 def replays(run: Run) -> Replays:
-    """The Replays of a run with shards, timed for about half a second.
+    """The Replays of a run with shards or with states of its training, timed for about half a second.
 
     Seconds are a linear extrapolation of 8 timed steps of one shard and of all.
-    Raises: BadInput for a run without shards or without a history.
+    Raises: BadInput for a run without either, or without a history.
     """
     run.need_history("a plan")
-    if not run.problem.sharded:
-        raise BadInput("this run has no shards; train with shards=, or ask plan for the costs of rows")
-    owners = run.problem.data.owners
-    units = np.arange(len(run.present)) if owners is None else np.asarray(owners)
-    sizes = tuple(len(np.unique(units[part])) for part in members(run.schedule, run.problem.shards))
+    states = run.known_states
+    if not run.problem.sharded and states is None:
+        raise BadInput("this run has neither shards nor slices; train with them, or ask plan for the costs of rows")
+    owners, present = run.problem.data.owners, np.asarray(run.present)
+    units = np.arange(len(present)) if owners is None else np.asarray(owners)
+    parts = [part[present[part]] for part in members(run.schedule, run.problem.shards)]
     few = min(len(run.schedule), _STEPS)
-    short = replace(run, schedule=jax.tree.map(lambda a: a[:few], run.schedule))
+    short = run.problem, run.start, jax.tree.map(lambda a: a[:few], run.schedule)
 
     def work(shards: np.ndarray) -> Callable[[], Any]:
-        parts = only(short.problem, short.start, short.schedule, shards)
-        return lambda: followed(parts[0], run.recipe, *parts[1:])
+        problem, start, schedule = only(*short, shards) if run.problem.sharded else short
+        return lambda: followed(problem, run.recipe, start, schedule)
 
     every = np.arange(run.problem.shards)
     seconds = [seconds_of(work(some)) / few * len(run.schedule) for some in (every[:1], every)]
-    return Replays(sizes=sizes, seconds=(seconds[0], seconds[1]), owners=owners is not None)
+    return Replays(
+        sizes=tuple(len(np.unique(units[part])) for part in parts),
+        seconds=(seconds[0], seconds[1]),
+        owners=owners is not None,
+        stages=() if states is None else _stages(run, states, units, parts),
+    )
+
+
+def _stages(run: Run, states: States, units: np.ndarray, parts: list[np.ndarray]) -> Any:
+    """`Replays.stages`: a unit repeats the steps after the last state before the first slot of its examples."""
+    steps, starts = len(run.schedule), np.array([0, *states.places])
+    indices = np.asarray(run.schedule.indices)
+    first = np.full(len(units), steps)
+    np.minimum.at(first, indices, np.broadcast_to(np.arange(steps)[:, None], indices.shape))
+    shares = np.diff([*starts, steps]) / steps
+    sizes = [tuple(len(np.unique(units[part[first[part] < end]])) for part in parts) for end in [*starts[1:], steps]]
+    return tuple(zip(shares.tolist(), sizes, strict=True))

@@ -1,6 +1,5 @@
 """Training by chunks of its schedule: progress is reported between them, and a killed training goes on from one."""
 
-from collections.abc import Iterator
 from functools import partial
 from operator import itemgetter
 from typing import Any, Protocol
@@ -16,8 +15,10 @@ from certunl.training.problem import Problem
 from certunl.training.recipe import Recipe
 from certunl.training.schedule import Schedule
 from certunl.training.sharding import only
+from certunl.training.stages import chunks
+from certunl.training.states import States
 
-__all__ = ["Keeper", "followed", "foreign_states", "identity"]
+__all__ = ["Keeper", "followed", "foreign_states", "identity", "staged"]
 
 
 class Keeper(Protocol):
@@ -75,56 +76,113 @@ def followed(
             loss of the last batch if it has a third parameter.
         checkpoints: what keeps the state between chunks. Default: nothing does.
     """
-    if problem.shards > 1 and platform() == "cpu":
-        return _shard_by_shard(problem, recipe, start, schedule, progress, checkpoints)
-    if progress is None and checkpoints is None:
+    if progress is None and checkpoints is None and not _apart(problem):
         return follow(problem, recipe, start, schedule)
-    schedule = jax.tree.map(np.asarray, problem.numbered(schedule))
-    done, state, risks = 0, begin(problem, recipe, start), np.zeros(0)
+    return staged(problem, recipe, start, schedule, progress=progress, checkpoints=checkpoints)[:2]
+
+
+def staged(
+    problem: Problem,
+    recipe: Recipe,
+    start: Params,
+    schedule: Schedule,
+    places: tuple[int, ...] = (),
+    states: States | None = None,
+    firsts: np.ndarray | None = None,
+    progress: Progress | None = None,
+    checkpoints: Keeper | None = None,
+) -> tuple[Params, jax.Array, dict[int, list[jax.Array]]]:
+    """(final parameters, risks, {step: the leaves of the state before it}), by chunks, in the states of some steps.
+
+    Args:
+        problem, recipe, start, schedule, progress, checkpoints: as in `followed`.
+        places: the steps whose states are wanted. They lie between chunks (`stages`).
+        states: those of an earlier training, from which this one goes on. Default: none.
+        firsts: i32[s], the first step of each shard, `States.firsts`. Steps before it have the risk of that step.
+            Devices that train shards together begin at the least. Default: the start.
+    """
+    firsts = np.zeros(problem.shards, int) if firsts is None else firsts
+    if _apart(problem):
+        return _shard_by_shard(problem, recipe, start, schedule, places, states, firsts, progress, checkpoints)
+    schedule, done = jax.tree.map(np.asarray, problem.numbered(schedule)), int(firsts.min())
+    state, risks = begin(problem, recipe, start), np.zeros(0)
+    like, structure = jax.tree.flatten(state)
+    passed: dict[int, list[jax.Array]] = {}
+    if states is not None and done:
+        passed = {place: states.places[place] for place in places if place <= done}
+        state = jax.tree.unflatten(structure, list(map(_as, like, states.places[done])))
     if checkpoints is not None:
-        done, arrays = checkpoints.begin(identity(problem, recipe, start, schedule, state))
-        if done:
-            leaves, structure = jax.tree.flatten(state)
-            state = jax.tree.unflatten(structure, list(map(_as, leaves, arrays[1:])))
-            risks = np.asarray(arrays[0])
+        resumed, arrays = checkpoints.begin(identity(problem, recipe, start, schedule, state, done))
+        if resumed:
+            risks, *blocks = (arrays[0], *(arrays[i : i + len(like)] for i in range(1, len(arrays), len(like))))
+            state = jax.tree.unflatten(structure, list(map(_as, like, blocks[0])))
+            passed = dict(zip(places, [list(map(jnp.asarray, block)) for block in blocks[1:]], strict=False))
+            done = resumed
     report = None if progress is None else reporter(progress)
-    for first, end in _chunks(len(schedule)):
+    for first, end in chunks(len(schedule)):
         if end > done:
             rows = jax.tree.map(itemgetter(slice(first, end)), schedule)
             state, part = _follow(problem, recipe, state, rows)
-            risks = np.concatenate([risks, part]) if done else np.asarray(part)
+            risks = np.concatenate([risks if len(risks) else np.full(first, part[0]), part])
             done = end
+            if end in places:
+                passed[end] = list(map(_plain, jax.tree.leaves(state)))
             if checkpoints is not None:
-                checkpoints.save(done, [risks, *map(_plain, jax.tree.leaves(state))])
+                blocks = [*map(_plain, jax.tree.leaves(state)), *(leaf for place in passed.values() for leaf in place)]
+                checkpoints.save(done, [risks, *blocks])
             for at in range(first + 1, end + 1):
                 if report is not None and at % max(1, len(schedule) // 100) == 0:
                     report(at, len(schedule), float(risks[at - 1]))
-    return state[0], jnp.asarray(risks)
+    return state[0], jnp.asarray(risks), passed
+
+
+def _apart(problem: Problem) -> bool:
+    """Whether each shard has a program of its own."""
+    return problem.shards > 1 and platform() == "cpu"
 
 
 def _shard_by_shard(
-    problem: Problem, recipe: Recipe, start: Params, schedule: Schedule, progress: Any, checkpoints: Any
-) -> tuple[Params, jax.Array]:
-    """`followed` for each shard alone: (all parameters, the mean risk of each step)."""
-    ends, risks, report = [], [], None if progress is None else reporter(progress)
+    problem: Problem,
+    recipe: Recipe,
+    start: Params,
+    schedule: Schedule,
+    places: tuple[int, ...],
+    states: States | None,
+    firsts: np.ndarray,
+    progress: Any,
+    checkpoints: Any,
+) -> tuple[Params, jax.Array, dict[int, list[jax.Array]]]:
+    """`staged` for each shard alone: (all parameters, the mean risk of each step, all states)."""
+    every, report = [], None if progress is None else reporter(progress)
     for shard in range(problem.shards):
 
         def tick(done: int, total: int, loss: float, before: int = shard * len(schedule)) -> None:
             assert report is not None
             report(before + done, problem.shards * total, loss)
 
-        part, first, slots = only(problem, start, schedule, np.array([shard]))
+        alone, ticks = np.array([shard]), None if report is None else tick
+        part, first, slots = only(problem, start, schedule, alone)
         keeper = None if checkpoints is None else checkpoints.within(f"shard {shard}")
-        params, losses = followed(part, recipe, first, slots, None if report is None else tick, keeper)
-        ends.append(params)
-        risks.append(losses)
-    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *ends), jnp.mean(jnp.stack(risks), axis=0)
+        if not places and ticks is None and keeper is None:
+            every.append((*follow(part, recipe, first, slots), {}))
+        else:
+            earlier = None if states is None else states.of_shards(alone)
+            every.append(staged(part, recipe, first, slots, places, earlier, firsts[alone], ticks, keeper))
+    ends, risks, passed = zip(*every, strict=True)
+    params, passed = (jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *trees) for trees in (ends, passed))
+    return params, jnp.mean(jnp.stack(risks), axis=0), passed
 
 
-def identity(problem: Problem, recipe: Recipe, start: Params, schedule: Schedule, state: Any) -> str:
-    """A digest of what fixes a training. Of a foreign optimizer it has the structure of the state alone."""
-    own = {name: value for name, value in vars(recipe).items() if isinstance(value, int | float | str | None)}
-    return digest([own, str(jax.tree.structure(state))], (start, vars(schedule), problem.data.y))
+def identity(problem: Problem, recipe: Recipe, start: Params, schedule: Schedule, state: Any, first: int = 0) -> str:
+    """A digest of what fixes a training. Of a foreign optimizer it has the structure of the state alone.
+
+    `state` is that before step `first`.
+    """
+    after = (list(map(_plain, jax.tree.leaves(state))),) if first else ()
+    return digest(
+        [recipe.settings, str(jax.tree.structure(state)), *([first] if first else [])],
+        (start, vars(schedule), problem.data.y, *after),
+    )
 
 
 def _plain(leaf: jax.Array) -> jax.Array:
@@ -147,14 +205,3 @@ def _follow(problem: Problem, recipe: Recipe, state: Any, schedule: Schedule) ->
         return step(problem, recipe, state, row, jnp.ones_like(row.weights))
 
     return jax.lax.scan(body, state, schedule)
-
-
-def _chunks(total: int) -> Iterator[tuple[int, int]]:
-    """(first, end) of each chunk: about a hundred of one size, and a last one of at least two steps.
-
-    XLA compiles a loop of one step in another way. Two sizes are compiled twice, so one that divides all is taken.
-    """
-    least = max(2, total // 100)
-    size = next((size for size in range(least, 2 * least) if total % size == 0), least)
-    ends = [*range(size, total - 1, size), total]
-    yield from zip([0, *ends[:-1]], ends, strict=True)

@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from certunl.base import Key
+from certunl.training.drawing import draw
 from certunl.training.loop import check_finite, follow
 from certunl.training.provenance import Provenance
 from certunl.training.recipe import Recipe
 from certunl.training.run import Run
-from certunl.training.schedule import Schedule, draw
+from certunl.training.schedule import Schedule
 
 __all__ = ["continuation", "continued", "mean_rate"]
 
@@ -25,7 +26,7 @@ def continuation(
     """
     run.need_one_model("further training")
     rate = run.rates[1] if learning_rate is None else learning_rate
-    recipe = replace(run.recipe, epochs=epochs, learning_rate=rate, decay=1.0)
+    recipe = replace(run.recipe, epochs=epochs, learning_rate=rate, decay=1.0, slices=1)
     schedule = draw(key, recipe, len(rows))
     schedule = run.problem.numbered(schedule, len(run.schedule))
     return recipe, replace(schedule, indices=jnp.asarray(rows, "int32")[schedule.indices])

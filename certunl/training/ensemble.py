@@ -13,12 +13,13 @@ from certunl.base import Key, Params, Progress, digest, outputs_first, outputs_l
 from certunl.errors import BadInput, Diverged, typed_key, whole
 from certunl.training.chunks import Keeper, identity
 from certunl.training.coupling import coupled
+from certunl.training.drawing import schedule_of
 from certunl.training.kernels import kernels_first
 from certunl.training.loop import begin, step
 from certunl.training.mesh import Worker, check_on_device, fetched, home_of
 from certunl.training.recipe import Recipe
 from certunl.training.run import Run
-from certunl.training.schedule import Schedule, schedule_of
+from certunl.training.schedule import Schedule
 from certunl.training.workers import chunk_size, spread, workers
 
 __all__ = ["ensemble", "retrainings", "seeds"]

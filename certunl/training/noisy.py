@@ -17,6 +17,7 @@ from certunl.training.noisy_gradient import noise_grid, noisy_gradient
 from certunl.training.problem import Problem
 from certunl.training.recipe import Recipe
 from certunl.training.schedule import Schedule
+from certunl.training.states import nested, unnested
 
 __all__ = ["NoiseRecord", "check_noisy", "check_params", "noisy_steps", "trained_with_noise"]
 
@@ -51,7 +52,7 @@ class NoiseRecord:
 
     def arrays(self) -> dict[str, dict[str, jax.Array]]:
         """The states as nested dictionaries."""
-        return {str(step): {str(i): leaf for i, leaf in enumerate(leaves)} for step, leaves in self.states.items()}
+        return nested(self.states)
 
     def facts(self) -> dict[str, Any]:
         """What is no array, ready for JSON. `batches` and `device` are left out if they are empty."""
@@ -65,9 +66,8 @@ class NoiseRecord:
     @classmethod
     def of(cls, arrays: dict[str, Any], facts: dict[str, Any]) -> "NoiseRecord":
         """The record of its `arrays` and `facts`."""
-        states = {int(s): [jnp.asarray(a[str(i)]) for i in range(len(a))] for s, a in arrays.items()}
         return cls(
-            dict(sorted(states.items())),
+            unnested(arrays),
             facts["secret"],
             tuple(facts["unchecked"]),
             facts.get("batches", ""),

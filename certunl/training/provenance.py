@@ -40,12 +40,14 @@ class Provenance:
         seal: the digest of the arrays that the code drew; empty if they were given.
         end: `sealing.end_of` the training of shards, or of its replay; empty if it is not known.
         noise: `sealing.seal_of` a training with noise; empty without noise.
+        states: `sealing.states_of` a training that kept states, or of its replay; empty without them.
     """
 
     origin: str = ""
     seal: str = ""
     end: str = ""
     noise: str = ""
+    states: str = ""
     _same: tuple[Any, ...] = ()  # weak references to arrays of the right digest, which need not be computed again
 
     # Compiled programs do not depend on it. It is metadata of a pytree, so a difference would compile them again.
@@ -56,12 +58,12 @@ class Provenance:
         return 0
 
     def facts(self) -> dict[str, str]:
-        """The fields by name, for JSON. `end` and `noise` are left out if they are empty."""
-        more = {"end": self.end, "noise": self.noise}
+        """The fields by name, for JSON. Those without a meaning for the run are left out."""
+        more = {"end": self.end, "noise": self.noise, "states": self.states}
         return {"origin": self.origin, "seal": self.seal, **{name: value for name, value in more.items() if value}}
 
     def __reduce__(self) -> Any:
-        return Provenance, (self.origin, self.seal, self.end, self.noise)
+        return Provenance, (self.origin, self.seal, self.end, self.noise, self.states)
 
     @classmethod
     def drawn(cls, start: Params, schedule: Schedule) -> "Provenance":

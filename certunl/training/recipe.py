@@ -10,6 +10,7 @@ import optax
 from certunl.base import Params
 from certunl.errors import BadInput, measurable, nonnegative, one_of, plain_numbers, positive, whole
 from certunl.training.direction import foreign, sign_of
+from certunl.training.stages import MOST
 
 __all__ = ["Recipe"]
 
@@ -44,7 +45,10 @@ class Recipe:
         denominator: the divisor of a batch that lost some of its examples. "batch" keeps the schedule's divisor,
             "retained" divides by the number of examples left, whatever the schedule's divisor.
         batches: how batches are drawn: "equal", "fixed", "poisson", or "secret" for training with noise, see
-            `schedule.draw`.
+            `drawing.draw`.
+        slices: R, the parts of the data that are learnt one after another (`stages.stage_ends`). Stage j trains on the
+            parts 1 to j, in batches drawn by `batches`, and the run keeps the state between stages. So `Retrain` goes
+            back to the last stage without the request. 1 learns from all the data at once.
     """
 
     optimizer: Any = "sgd"
@@ -59,6 +63,7 @@ class Recipe:
     noise: float = 0.0
     denominator: str = "batch"
     batches: str = "equal"
+    slices: int = 1
 
     def __post_init__(self) -> None:
         plain_numbers(self)
@@ -77,6 +82,12 @@ class Recipe:
         if self.noise and self.denominator != "batch":
             raise BadInput('training with noise keeps the divisor of a batch, so denominator must be "batch"')
         whole(epochs=self.epochs, batch_size=self.batch_size, most=10**7 - 1)
+        whole(most=MOST, slices=self.slices)
+        if self.slices > 2 * self.epochs - 1:
+            least = self.slices // 2 + 1
+            raise BadInput(f"{self.slices} slices need at least {least} epochs, so that the last one is learnt in full")
+        if self.slices > 1 and self.noise:
+            raise BadInput("slices are for exact retraining; training with noise goes back to states= of train instead")
         one_of(("batch", "retained"), denominator=self.denominator)
         one_of(("equal", "fixed", "poisson", "secret"), batches=self.batches)
         if self.batches == "secret" and not self.noise:
@@ -93,8 +104,16 @@ class Recipe:
 
     def __repr__(self) -> str:
         # kept lines and reports name recipes by these words, so settings of noise stand there only where there is some
-        names = [field.name for field in fields(self) if self.noise or field.name not in ("clip_each", "noise")]
+        left_out = {"clip_each", "noise"} if not self.noise else set()
+        left_out |= {"slices"} if self.slices == 1 else set()
+        names = [field.name for field in fields(self) if field.name not in left_out]
         return f"Recipe({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings that are numbers or words, without `slices` for none. Digests of a training have them."""
+        plain = {name: value for name, value in vars(self).items() if isinstance(value, int | float | str | None)}
+        return {name: value for name, value in plain.items() if (name, value) != ("slices", 1)}
 
     def direction(self, params: Params) -> tuple[optax.GradientTransformation, float]:
         """(the optax transformation, the sign with which its output is added to parameters like `params`).

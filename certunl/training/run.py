@@ -17,7 +17,8 @@ from certunl.training.problem import Problem
 from certunl.training.provenance import Provenance, of_parts
 from certunl.training.recipe import Recipe
 from certunl.training.schedule import Schedule
-from certunl.training.sealing import end_of
+from certunl.training.sealing import end_of, states_of
+from certunl.training.states import States
 
 __all__ = ["Run"]
 
@@ -37,6 +38,7 @@ class Run:
         losses: f[t], the risk of each batch before its step, as training computed it, without noise; None if it is not
             known.
         noise: the states that a training with noise kept; None for a training without noise.
+        states: the states that a training without noise kept; None if it kept none.
     """
 
     problem: Problem
@@ -48,6 +50,7 @@ class Run:
     provenance: Provenance = struct.field(pytree_node=False, default=Provenance())
     losses: jax.Array | None = None
     noise: NoiseRecord | None = struct.field(pytree_node=False, default=None)
+    states: States | None = struct.field(pytree_node=False, default=None)
 
     def __repr__(self) -> str:
         return described(self)
@@ -87,14 +90,27 @@ class Run:
         """The run after the deletion of `request`, with the un-noised parameters `params`. The next request uses it.
 
         They may be given by their Update. If that is of `Retrain`, and leaves nothing unchecked but what the run does,
-        the next retraining of shards goes on from it.
+        the next retraining goes on from its shards and its states.
         """
         present, update = self.retained(self.check(request)), params if isinstance(params, Update) else None
         after = replace(self, params=params if update is None else update.params, present=present)
         exact = update is not None and update.guarantee.replayed and {*update.unchecked} <= {*self.unchecked}
-        if not (exact and self.problem.sharded):
+        if not (exact and update is not None):
             return after
-        return replace(after, provenance=replace(self.provenance, end=end_of(after)))
+        if self.problem.sharded:
+            after = replace(after, provenance=replace(after.provenance, end=end_of(after)))
+        return after if update.states is None else after.with_states(update.states)
+
+    def with_states(self, states: States | None) -> "Run":
+        """The run with states of its training, sealed. They must be so, because nothing else is compared."""
+        run = replace(self, states=states)
+        return replace(run, provenance=replace(run.provenance, states="" if states is None else states_of(run)))
+
+    @property
+    def known_states(self) -> States | None:
+        """The states, if they are known to be those of this training on their `present` examples; None otherwise."""
+        own = self.states is not None and self.provenance.states and self.provenance.states == states_of(self)
+        return self.states if own else None
 
     @property
     def known_end(self) -> bool:

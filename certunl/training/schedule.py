@@ -1,23 +1,16 @@
 """The mini-batch, example weights and step size of every training step."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from certunl.base import Key
-from certunl.certificates.secret import spent
 from certunl.errors import BadInput
-from certunl.training.recipe import Recipe
-from certunl.training.secret_batches import members_and_slots
 
-if TYPE_CHECKING:
-    from certunl.training.problem import Problem
-
-__all__ = ["Schedule", "draw", "schedule_of"]
+__all__ = ["Schedule"]
 
 
 @struct.dataclass
@@ -131,83 +124,3 @@ class Schedule:
             )
         if not (np.isfinite(self.rates).all() and np.isfinite(self.weights).all()):
             raise BadInput("the rates and weights of a schedule must be finite, got NaN or infinity")
-
-
-def schedule_of(problem: "Problem", recipe: Recipe, key: Key | bytes) -> Schedule:
-    """The schedule that training draws from `key` for the examples of `problem`, in shards if it has some."""
-    data, shards = problem.data, problem.shards if problem.sharded else 0
-    return problem.numbered(draw(key, recipe, len(data), shards=shards, owners=data.owners))
-
-
-def draw(key: Key | bytes, recipe: Recipe, examples: int, *, shards: int = 0, owners: Any = None) -> Schedule:
-    """A schedule of ceil(n/b) steps an epoch, drawn in one of four ways (`recipe.batches`).
-
-    * "equal": a fresh permutation each epoch, cut into batches whose sizes differ by at most one. The shorter ones are
-      padded with weight 0. A small last batch would multiply every bound on its step.
-    * "fixed": a fresh permutation each epoch, cut into batches of exactly b. A shorter last batch is padded.
-    * "poisson": each example is in each batch independently with probability b/n, and the divisor is b. Removing
-      examples commutes with this sampling. So a replay without some examples has the distribution of a fresh run
-      without them at the same sampling rate, divisor and number of steps.
-    * "secret": Poisson batches of the bits of a secret, as `secret_batches.members_and_slots` draws them.
-
-    Args:
-        key: a JAX key, or the bytes of a secret for secret batches.
-        shards: S. The units, which are owners or examples without owners, are dealt in random order to S shards. Each
-            shard has batches of its own in every step. 0: there are no shards.
-        owners: i32[n], the owner of each example, for shards.
-    """
-    most = -(-examples // max(shards, 1))
-    b = min(recipe.batch_size, most)
-    per_epoch = -(-most // b)
-    rates = recipe.learning_rate * recipe.decay ** np.arange(per_epoch * recipe.epochs)
-    if recipe.batches == "secret":
-        if shards:
-            raise BadInput("shards are retrained exactly and need no noise; leave noise or shards out")
-        seed = key if isinstance(key, bytes) else spent(key)
-        indices, weights = members_and_slots(seed, examples, b, len(rates))
-        return Schedule(*map(jnp.asarray, (indices, weights, rates, np.full(len(rates), float(b)))))
-    assert not isinstance(key, bytes)  # a secret draws secret batches alone
-    generator = np.random.default_rng(np.asarray(jax.random.key_data(key)).tolist())
-    if not shards:
-        indices, weights, divisors = _slots(*_batches(generator, recipe, np.arange(examples), b, per_epoch), b)
-        return Schedule(*map(jnp.asarray, (indices, weights, rates, divisors)))
-    if owners is not None and recipe.batches == "fixed":
-        raise BadInput('owners make shards of different sizes, so their batches cannot be "fixed"; use "equal"')
-    units = np.arange(examples) if owners is None else np.unique(np.asarray(owners), return_inverse=True)[1].ravel()
-    place = np.empty(units.max() + 1, int)
-    place[generator.permutation(len(place))] = np.arange(len(place)) % shards
-    members = [np.flatnonzero(place[units] == shard) for shard in range(shards)]
-    batches = [_batches(generator, recipe, rows, min(b, len(rows)), per_epoch) for rows in members]
-    width = max(len(row) for rows, _ in batches for row in rows)
-    parts = [_slots(*batch, width, of[0] if len(of) else 0) for batch, of in zip(batches, members, strict=True)]
-    indices, weights = (np.concatenate([part[i] for part in parts], axis=1) for i in (0, 1))
-    return Schedule(*map(jnp.asarray, (indices, weights, rates, np.stack([part[2] for part in parts], axis=1))))
-
-
-def _batches(
-    generator: np.random.Generator, recipe: Recipe, members: np.ndarray, b: int, per_epoch: int
-) -> tuple[list[np.ndarray], np.ndarray]:
-    """(the examples of each batch, the divisors), for batches of `members`."""
-    n, steps = len(members), per_epoch * recipe.epochs
-    if not n:  # more shards than units
-        return [members] * steps, np.zeros(steps)
-    if recipe.batches == "poisson":
-        sizes = generator.binomial(n, b / n, size=steps)
-        rows = [generator.choice(n, size=size, replace=False, shuffle=False) for size in sizes]
-        return [members[row] for row in rows], np.full(steps, b)
-    cuts = np.linspace(0, n, per_epoch + 1).round().astype(int)
-    if recipe.batches == "fixed":
-        cuts = np.minimum(np.arange(per_epoch + 1) * b, n)
-    rows = [row for _ in range(recipe.epochs) for row in np.split(generator.permutation(n), cuts[1:-1])]
-    return [members[row] for row in rows], np.array([len(row) for row in rows])
-
-
-def _slots(
-    rows: list[np.ndarray], divisors: np.ndarray, width: int = 0, fill: int = 0
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(indices i32[t, b], weights f[t, b], divisors f[t]), with at least `width` slots. Empty ones hold `fill`."""
-    sizes = np.array([len(row) for row in rows])
-    weighted = np.arange(max(width, sizes.max())) < sizes[:, None]
-    indices = np.full(weighted.shape, fill, np.int32)
-    indices[weighted] = np.concatenate(rows)
-    return indices, weighted.astype(float), divisors.astype(float)

@@ -11,7 +11,7 @@ from certunl.training.modules import Supervised
 if TYPE_CHECKING:
     from certunl.training.run import Run
 
-__all__ = ["batches_of", "end_of", "seal_of"]
+__all__ = ["batches_of", "end_of", "seal_of", "states_of"]
 
 
 def end_of(run: "Run") -> str:
@@ -32,15 +32,21 @@ def seal_of(run: "Run") -> str:
     return digest([*_settings(run), list(states), run.noise.facts()], (leaves, *_data(run)))
 
 
+def states_of(run: "Run") -> str:
+    """The digest of the states that a training without noise kept, with all that determines them."""
+    assert run.states is not None
+    arrays = jax.tree.leaves((run.start, run.schedule, run.states.arrays()))
+    return digest([*_settings(run), list(run.states.places)], (arrays, *_data(run)))
+
+
 def _settings(run: "Run") -> list[Any]:
     """Recipe and losses in words. Objects from outside have none, and what is unchecked names them."""
-    recipe = {name: value for name, value in vars(run.recipe).items() if isinstance(value, int | float | str | None)}
     losses, problem = run.problem.one.losses, run.problem
     words = []
     if isinstance(losses, Supervised):
         own = [i for i, output_loss in enumerate(LOSSES) if output_loss is losses.output_loss]
         words = [" ".join(repr(losses.model).split()), own, losses.l2]
-    return [recipe, words, problem.kind, problem.randomness, problem.shards]
+    return [run.recipe.settings, words, problem.kind, problem.randomness, problem.shards]
 
 
 def _data(run: "Run") -> tuple[Any, ...]:

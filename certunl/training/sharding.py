@@ -23,7 +23,8 @@ def sharded(problem: Problem, shards: int) -> Problem:
 
     Training draws the shards from its key and from nothing in the data. All examples of an owner go into one shard.
     Every step takes a batch of `batch_size` from each shard. `Retrain` trains the models anew whose shards hold some of
-    the request, and no others. So k examples drawn at random cost 1 − (1 − 1/S)^k of a training on average.
+    the request, and no others. So k examples drawn at random cost 1 − (1 − 1/S)^k of a training on average. With
+    `Recipe(slices=R)` each of these goes back to its last stage without them.
 
     Parameters have a leading axis of length S, and so has the optimizer's memory. A clipped gradient is that of one
     model. The outputs of a regression, and those of a problem without a kind, are the mean of the models' outputs.
@@ -34,7 +35,7 @@ def sharded(problem: Problem, shards: int) -> Problem:
 
     Raises: BadInput for a problem that is sharded already or has frozen parameters, and for more shards than units.
 
-    Source: Bourtoule et al. 2021 (SISA).  Differs: no slices within a shard.
+    Source: Bourtoule et al. 2021 (SISA).
 
     >>> import jax, certunl as cu
     >>> data = cu.datasets.load("wine").train

@@ -6,15 +6,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from optax.projections import projection_l2_ball
 
 from certunl.base import Key, Params, Progress
 from certunl.certificates.secret import Secret, digest_of, secret_key, spent, unchecked
 from certunl.errors import BadInput, Diverged, typed_key, whole
-from certunl.training.chunks import Keeper, followed, foreign_states
+from certunl.training.chunks import Keeper, followed, foreign_states, staged
 from certunl.training.dataset import automatic, placed
 from certunl.training.direction import warn_of_two_rates
+from certunl.training.drawing import schedule_of
 from certunl.training.loop import check_finite, replay
 from certunl.training.noisy import NoiseRecord, check_noisy, check_params, trained_with_noise
 from certunl.training.placing import beside, initial, like, spread_out
@@ -22,10 +24,12 @@ from certunl.training.problem import Problem
 from certunl.training.provenance import Provenance, own
 from certunl.training.recipe import Recipe
 from certunl.training.run import Run
-from certunl.training.schedule import Schedule, schedule_of
-from certunl.training.sealing import batches_of, end_of, seal_of
+from certunl.training.schedule import Schedule
+from certunl.training.sealing import batches_of, end_of, seal_of, states_of
 from certunl.training.sharding import check_shards, sharded
+from certunl.training.stages import even_places, stage_ends
 from certunl.training.starting import check_parts, explained, fitting
+from certunl.training.states import States
 
 __all__ = ["fit", "retrained", "train"]
 
@@ -52,8 +56,8 @@ def fit(
 
     Args:
         problem: the losses and the data.
-        recipe: the settings of a step. Its settings of a schedule (learning_rate, decay, epochs, batch_size, batches)
-            do not change this training.
+        recipe: the settings of a step. Its settings of a schedule (learning_rate, decay, epochs, batch_size, batches,
+            slices) do not change this training.
         start: the initial parameters, a pytree of arrays.
         schedule: the mini-batches, their weights and step sizes.
         origin: where start and schedule come from, in words, such as "weights learnt on public data, batches in random
@@ -81,9 +85,10 @@ def _fitted(
     origin: str | None,
     noise_key: Key | Secret | None,
     states: int,
+    stages: tuple[int, ...] = (),
 ) -> Run:
     """`fit`, where None for `origin` says that the code has drawn start and schedule. `batches` is the schedule; None
-    draws it from the secret of the noise."""
+    draws it from the secret of the noise. The run keeps the states after `stages` as well."""
     secret, seed = secret_key() if noise_key is None else noise_key, b""
     if batches is None:
         seed = spent(secret)
@@ -106,14 +111,18 @@ def _fitted(
             norm,
             recipe.radius,
         )
-    record = None
+    record, passed = None, dict[int, list[jax.Array]]()
     if recipe.noise:
         check_noisy(problem, recipe, schedule, start, checkpoints, states)
         seed = seed or spent(secret)
         params, risks, places = trained_with_noise(problem, recipe, start, schedule, seed, states, progress)
         record = NoiseRecord(places, digest_of(secret), unchecked(secret), device=_device())
-    elif noise_key is not None or states != 1:
-        raise BadInput("noise_key and states are for a recipe with noise; set clip_each and noise, or leave them out")
+    elif noise_key is not None:
+        raise BadInput("noise_key is for a recipe with noise; set clip_each and noise, or leave it out")
+    elif places := tuple(sorted({*stages, *even_places(states, len(schedule))})):
+        params, risks, passed = staged(
+            problem, recipe, start, schedule, places, progress=progress, checkpoints=checkpoints
+        )
     else:
         params, risks = followed(problem, recipe, start, schedule, progress, checkpoints)
     params = like(params, start)
@@ -129,6 +138,9 @@ def _fitted(
     run = Run(problem, recipe, start, schedule, params, present, provenance, risks, record)
     if problem.sharded:
         provenance = replace(provenance, end=end_of(run))
+    if passed:
+        run = replace(run, states=States(passed, np.asarray(present)))
+        provenance = replace(provenance, states=states_of(run))
     if record is not None and batches is None:
         run = replace(run, noise=replace(record, batches=batches_of(run)))
     if record is not None:
@@ -150,7 +162,8 @@ def train(
     """The run that training gives with initial parameters and a schedule drawn from `key`.
 
     With `shards`, several models are trained together and are one model from then on (`sharding.sharded`). Forgetting
-    by `Retrain` trains the few of them anew that have learnt from the request.
+    by `Retrain` trains the few of them anew that have learnt from the request. With `Recipe(slices=R)` each is trained
+    in R stages on a growing part of its data, and goes back to the last stage without the request.
 
     Args:
         problem: the initializer, the losses and the data.
@@ -159,7 +172,9 @@ def train(
         shards: the number of models. Each is trained on examples of its own, with a batch of `batch_size` in each step.
         noise_key: the secret of the noise and of secret batches, for a recipe with `noise`. A JAX key is for tests.
             Default: `secret_key()`.
-        states: with noise, the number of states that the run keeps, evenly over the steps, for `NoisyRetrain`.
+        states: the number of states that the run keeps, evenly over the steps and with the start. `NoisyRetrain` goes
+            back to them, and without noise `Retrain` does, if nobody who is forgotten had a slot before. They lie in
+            memory beside the parameters. `Recipe(slices=R)` keeps the states between its stages without being asked.
         progress: called with (steps done, steps in all) about a hundred times, and with the loss of the last batch if
             it has a third parameter; None reports nothing.
         checkpoints: `Checkpoints(folder)`, so that the same call goes on after a kill, with the same result to the bit.
@@ -178,7 +193,8 @@ def train(
     start_key, schedule_key = jax.random.split(key)
     schedule = None if recipe.batches == "secret" else schedule_of(problem, recipe, schedule_key)
     start = initial(problem.init, start_key)
-    return _fitted(problem, recipe, start, schedule, progress, checkpoints, origin, noise_key, states)
+    stages = () if schedule is None else stage_ends(recipe.slices, len(schedule))
+    return _fitted(problem, recipe, start, schedule, progress, checkpoints, origin, noise_key, states, stages)
 
 
 def retrained(run: Run, request: Any) -> Params:

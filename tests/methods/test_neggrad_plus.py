@@ -8,7 +8,7 @@ import pytest
 
 import certunl as cu
 from certunl.methods.neggrad_plus import _opposed
-from certunl.training.schedule import draw
+from certunl.training.drawing import draw
 from tests.cases import KEY, gap, ridge, trained
 
 IDS = [2, 5, 11]

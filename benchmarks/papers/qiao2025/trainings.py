@@ -10,7 +10,7 @@ import numpy as np
 
 import certunl as cu
 from benchmarks.papers.grounds import initialised, load, subset
-from certunl.training.schedule import draw
+from certunl.training.drawing import draw
 
 __all__ = ["CNN", "LR", "ORIGIN", "SEEDS", "TARGETS", "WINE", "Training", "asked", "schedule", "smooth", "trained"]
 
