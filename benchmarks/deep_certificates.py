@@ -45,11 +45,8 @@ def ways_of(
         "5 shards": {"recipe": plain, "shards": 5},
         "20 shards": {"recipe": plain, "shards": 20},
         **{
-            f"{shards} model{'s' * (shards > 1)}, {SLICES} slices": {
-                "recipe": replace(plain, slices=SLICES),
-                "shards": shards,
-            }
-            for shards in (1, 5, 20)
+            f"{name}, {SLICES} slices": {"recipe": replace(plain, slices=SLICES), "shards": shards}
+            for name, shards in (("1 model", 1), ("5 shards", 5), ("20 shards", 20))
         },
         **{f"noise {z:g}": {"recipe": replace(noisy, noise=z), "states": 20} for z in noises},
         **{f"noise {z:g} and a head": {"recipe": replace(noisy, noise=z), "head": HEAD} for z in of_heads},

@@ -79,7 +79,7 @@ class Retrain(Unlearner):
         if run.problem.sharded or end.states is not None:
             cost |= {"share_of_training": end.share}
         update = updated(run, end.params, watch, "retrain", self._exact(REPLAY), request=request, cost=cost)
-        return update.replace(states=end.states)
+        return replace(update, states=end.states)
 
     def _afresh(self, run: Run, request: np.ndarray, recipe: Recipe, key: Key) -> Update:
         """The update of training on the retained examples alone."""

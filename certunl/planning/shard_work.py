@@ -80,9 +80,7 @@ class Replays:
         if len(self.sizes) > 1:
             lines.append(f"{len(self.sizes)} shards of {min(self.sizes):,} to {max(self.sizes):,} {unit}")
         if len(self.stages) > 1:
-            lines.append(
-                f"{len(self.stages)} stages, of which a request repeats the first with its {unit} and all later"
-            )
+            lines.append(f"{len(self.stages)} stages; a request repeats the first with its {unit} and all after it")
         most = bisect.bisect_left(range(1, n), 0.9, key=self.share) + 1
         plain = "shards or stages" if len(self.stages) > 1 else "shards"
         lines.append(f"from {most:,} {unit} on, more than nine tenths are replayed; a model without {plain}, which is")
@@ -107,7 +105,9 @@ def replays(run: Run) -> Replays:
     run.need_history("a plan")
     states = run.known_states
     if not run.problem.sharded and states is None:
-        raise BadInput("this run has neither shards nor slices; train with them, or ask plan for the costs of rows")
+        raise BadInput(
+            "this run has no shards and keeps no states; train with shards= or slices, or ask plan for the costs of rows"
+        )
     owners, present = run.problem.data.owners, np.asarray(run.present)
     units = np.arange(len(present)) if owners is None else np.asarray(owners)
     parts = [part[present[part]] for part in members(run.schedule, run.problem.shards)]

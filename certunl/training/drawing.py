@@ -78,7 +78,7 @@ def draw(key: Key | bytes, recipe: Recipe, examples: int, *, shards: int = 0, ow
         batches.append(([row for rows, _ in stages for row in rows], np.concatenate([of for _, of in stages])))
         fills.append(np.concatenate(fill))
     width = max(len(row) for rows, _ in batches for row in rows)
-    parts = [_slots(*batch, width, fill) for batch, fill in zip(batches, fills, strict=True)]
+    parts = [_slots(rows, of, width, fill) for (rows, of), fill in zip(batches, fills, strict=True)]
     indices, weights = (np.concatenate([of[i] for of in parts], axis=1) for i in (0, 1))
     divisors = np.stack([of[2] for of in parts], axis=1) if shards else parts[0][2]
     return Schedule(*map(jnp.asarray, (indices, weights, rates, divisors)))
