@@ -19,7 +19,7 @@ def advice_numbers(saved: Saved) -> str:
     facts = {
         "source": f"MNIST ({plain['examples']:,} images), the network an MLP 784-128-10",
         "examples": plain["examples"],
-        "shards": [{"shards": line["shards"], "accuracy": _accuracy(line)} for line in lines if "shards" in line],
+        "shards": [_exact(line) for line in lines if "shards" in line],
         "noise": [_noisy(line) for line in lines if "noise=" in line["recipe"] and "head" not in line],
         "heads": [_noisy(line) for line in lines if "head" in line],
         "linear": {"accuracy": _accuracy(saved.last("deep_certificates", data="mnist", way="linear model"))},
@@ -32,7 +32,21 @@ def _accuracy(line: Line) -> float:
     return round(line["accuracy"]["mean"], 4)
 
 
+def _exact(line: Line) -> dict[str, Any]:
+    recipe = _recipe(line)
+    parts = {"shards": line["shards"], "slices": int(recipe.get("slices", 1)), "accuracy": _accuracy(line)}
+    return parts | _schedule(recipe)
+
+
 def _noisy(line: Line) -> dict[str, Any]:
-    recipe = dict(word.split("=") for word in line["recipe"].removeprefix("Recipe(").removesuffix(")").split(", "))
-    rest = {"epochs": int(recipe["epochs"]), "batch": int(recipe["batch_size"])}
-    return {"noise": float(recipe["noise"]), "accuracy": _accuracy(line)} | rest
+    recipe = _recipe(line)
+    return {"noise": float(recipe["noise"]), "accuracy": _accuracy(line)} | _schedule(recipe)
+
+
+def _schedule(recipe: dict[str, str]) -> dict[str, int]:
+    return {"epochs": int(recipe["epochs"]), "batch": int(recipe["batch_size"])}
+
+
+def _recipe(line: Line) -> dict[str, str]:
+    """The settings in the repr of a line's recipe."""
+    return dict(word.split("=") for word in line["recipe"].removeprefix("Recipe(").removesuffix(")").split(", "))

@@ -60,9 +60,15 @@ def test_the_price_of_noise_is_that_of_schedules(requests, size):
 
 def test_the_work_of_shards_is_that_of_the_plan():
     for size in (1, 10, 100):
-        for way in (way for name, way in by_name(size=size).items() if name.endswith("shards")):
-            shards = int(way.name.split()[0])
-            plan = Replays(sizes=(6000,) * shards, seconds=(1.0, 1.0), owners=False)
+        ways = [way for name, way in by_name(size=size).items() if name.endswith(("shards", "slices", "retrained"))]
+        assert len(ways) == 6
+        for way in ways:
+            parts = dict(word.split("=") for word in way.train.split() if "=" in word)
+            shards, slices = (int(parts.get(name, 1)) for name in ("shards", "slices"))
+            n, stages = 60_000 // shards, []
+            for j in range(1, slices + 1):
+                stages.append((2 * j / (slices * (slices + 1)), (n * j // slices,) * shards))
+            plan = Replays(sizes=(n,) * shards, seconds=(1.0, 1.0), owners=False, stages=tuple(stages))
             assert way.work == pytest.approx(plan.share(size), rel=2e-3) and way.epsilon == 0
 
 
@@ -109,10 +115,8 @@ def test_all_requests_together_stay_within_epsilon(requests):
 
 
 def test_the_commands_run_as_they_stand(tmp_path, capsys):
-    ways = advise(epsilon=6.0, work=1.0, examples=142, public=True).ways
-    chosen = {
-        way.name.split(",")[0].split(" ")[0] + str(bool(way.network)): way for way in ways if "model" not in way.name
-    }
+    ways = advise(epsilon=6.0, work=1.0, examples=142).ways
+    chosen = {way.name.split(" ")[0] + way.name[-6:] + str(bool(way.network)): way for way in ways if way.accuracy}
     back = next(way for way in advise(epsilon=1.0, examples=142).ways if "going back" in way.name)
     linear = next(way for way in ways if way.name.startswith("linear model, no"))
     for number, way in enumerate([*chosen.values(), back, linear]):

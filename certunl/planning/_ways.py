@@ -84,12 +84,17 @@ class Question:
     def _exact(self) -> list[Way]:
         ways = []
         for line in self.facts["shards"]:
-            shards = line["shards"]
-            name, words = (
-                ("one model, retrained", "") if shards == 1 else (f"{shards} shards", f" --set shards={shards}")
-            )
-            work = 1 - (1 - 1 / shards) ** self.size
-            ways.append(self._way(name, f"--model mlp{words}", "--method retrain", line["accuracy"], 0.0, work))
+            shards, slices = line["shards"], line["slices"]
+            name = "one model, retrained" if shards == 1 else f"{shards} shards"
+            words = "--model mlp --set optimizer=momentum learning_rate=0.05"
+            words += f" epochs={line['epochs']} batch_size={min(line['batch'], self._batch(line))}"
+            words += "".join(f" {name}={line[name]}" for name in ("shards", "slices") if line[name] > 1)
+            # stage j of a shard is repeated if one of its first j slices holds some of the request
+            steps = [2 * j / (slices * (slices + 1)) for j in range(1, slices + 1)]
+            chances = [1 - (1 - j / (slices * shards)) ** self.size for j in range(1, slices + 1)]
+            work = sum(share * chance for share, chance in zip(steps, chances, strict=True))
+            name += f", {slices} slices" if slices > 1 else ""
+            ways.append(self._way(name, words, "--method retrain", line["accuracy"], 0.0, work))
         return ways
 
     def _noisy(self) -> list[Way]:
@@ -148,10 +153,12 @@ class Question:
 
     def _noise(self, line: dict[str, Any], noise: float) -> str:
         """The training with this noise, rounded up, in as many batches as were measured."""
-        batch = math.ceil(self.examples * line["batch"] / self.facts["examples"])
         rates = "learning_rate=8 decay=0.99"
-        up = math.ceil(noise * 100) / 100
+        up, batch = math.ceil(noise * 100) / 100, self._batch(line)
         return f"--model mlp --set clip_each=1 noise={up:g} epochs={line['epochs']} batch_size={batch} {rates}"
+
+    def _batch(self, line: dict[str, Any]) -> int:
+        return math.ceil(self.examples * line["batch"] / self.facts["examples"])
 
     def _slots(self, line: dict[str, Any]) -> float:
         """√(E (k + k (k − 1) (b − 1)/(n − 1))), the ratio for noise 1, with a fiftieth for the rounding of sums."""

@@ -105,9 +105,7 @@ def replays(run: Run) -> Replays:
     run.need_history("a plan")
     states = run.known_states
     if not run.problem.sharded and states is None:
-        raise BadInput(
-            "this run has no shards and keeps no states; train with shards= or slices, or ask plan for the costs of rows"
-        )
+        raise BadInput("this run has no shards and keeps no states; train with shards= or slices, or ask plan for rows")
     owners, present = run.problem.data.owners, np.asarray(run.present)
     units = np.arange(len(present)) if owners is None else np.asarray(owners)
     parts = [part[present[part]] for part in members(run.schedule, run.problem.shards)]
