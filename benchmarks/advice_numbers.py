@@ -20,7 +20,11 @@ def advice_numbers(saved: Saved) -> str:
         "source": f"MNIST ({plain['examples']:,} images), the network an MLP 784-128-10",
         "examples": plain["examples"],
         "shards": [_exact(line) for line in lines if "shards" in line],
-        "noise": [_noisy(line) for line in lines if "noise=" in line["recipe"] and "head" not in line],
+        "noise": [
+            _noisy(line)
+            for line in lines
+            if "noise=" in line["recipe"] and "states" in line and "'secret'" not in line["recipe"]
+        ],
         "heads": [_noisy(line) for line in lines if "head" in line],
         "linear": {"accuracy": _accuracy(saved.last("deep_certificates", data="mnist", way="linear model"))},
         "public": {"accuracy": round(public["network_test_accuracy"], 4)},

@@ -22,7 +22,7 @@ from harness import arguments, made, tell
 from problems import images
 
 import certunl as cu
-from certunl.bounds.theorems.noisy_training import noisy_training
+from certunl.bounds.theorems.noisy_training import request_epsilon
 from certunl.certificates.gaussian import read_epsilon
 from certunl.certificates.sharing import SHARE
 from certunl.planning import noise_prices, replays
@@ -32,12 +32,18 @@ DELTA = 1e-5
 REQUESTS = (1, 10, 100, 600)
 PLAIN = cu.Recipe(optimizer="momentum", learning_rate=0.05, epochs=20, batch_size=50)
 NOISY = cu.Recipe(learning_rate=8.0, decay=0.99, epochs=20, batch_size=10_000, clip_each=1.0, noise=16.85)
+SECRET = replace(NOISY, batch_size=2_000, decay=0.996, batches="secret")
 SLICES = 5
 HEAD = cu.Recipe(weight_decay=1e-5, learning_rate=4.0, epochs=40, batch_size=1000)
 
 
 def ways_of(
-    plain: cu.Recipe, noisy: cu.Recipe, noises: tuple[float, ...], of_heads: tuple[float, ...]
+    plain: cu.Recipe,
+    noisy: cu.Recipe,
+    noises: tuple[float, ...],
+    of_heads: tuple[float, ...],
+    secret: cu.Recipe,
+    hidden: tuple[float, ...],
 ) -> dict[str, dict[str, Any]]:
     """How a network is trained, by name."""
     return {
@@ -49,18 +55,21 @@ def ways_of(
             for name, shards in (("1 model", 1), ("5 shards", 5), ("20 shards", 20))
         },
         **{f"noise {z:g}": {"recipe": replace(noisy, noise=z), "states": 20} for z in noises},
+        **{f"noise {z:g}, secret batches": {"recipe": replace(secret, noise=z), "states": 20} for z in hidden},
         **{f"noise {z:g} and a head": {"recipe": replace(noisy, noise=z), "head": HEAD} for z in of_heads},
         "linear model": {"recipe": HEAD, "linear": True},
     }
 
 
 WAYS = {
-    "mnist": ways_of(PLAIN, NOISY, (5.0, 8.4, 16.85, 33.7), (5.2, 8.75, 17.5, 35.0)),
+    "mnist": ways_of(PLAIN, NOISY, (5.0, 8.4, 16.85, 33.7), (5.2, 8.75, 17.5, 35.0), SECRET, (1.3, 2.0, 3.3, 6.5)),
     "cifar10": ways_of(
         cu.Recipe(optimizer="momentum", learning_rate=0.02, epochs=10, batch_size=50),
         replace(NOISY, learning_rate=2.0, batch_size=6_000),
         (16.85,),
         (17.5,),
+        replace(SECRET, learning_rate=2.0, batch_size=600),
+        (4.0,),
     ),
 }
 IMAGES = {"mnist": 60_000, "cifar10": 12_000}
@@ -69,6 +78,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "2 shards": {"recipe": cu.Recipe(**TINY), "shards": 2},
     "1 model, 3 slices": {"recipe": cu.Recipe(**TINY | {"epochs": 4}, slices=3), "shards": 1},
     "noise 5": {"recipe": cu.Recipe(**TINY, clip_each=1.0, noise=5.0), "states": 2},
+    "noise 9, secret batches": {"recipe": cu.Recipe(**TINY, clip_each=1.0, noise=9.0, batches="secret"), "states": 2},
     "noise 9 and a head": {"recipe": cu.Recipe(**TINY, clip_each=1.0, noise=9.0), "head": cu.Recipe(weight_decay=1e-2)},
 }
 
@@ -188,14 +198,13 @@ def forgotten(run: cu.Run, size: int) -> dict[str, Any]:
         facts = {"expected_share": expected, "share": update.cost.get("share_of_training", 1.0)}
         return facts | {"epsilon": 0.0, "seconds": update.cost["seconds"], "verdict": release.certificate.verdict}
     gone = np.isin(np.arange(len(run.present)), request)
-    ratios = {place: noisy_training(run, gone, until=place).bound or 0.0 for place in run.noise.states}
-    epsilons = {place: read_epsilon(1 / ratio, DELTA) if ratio else 0.0 for place, ratio in ratios.items()}
+    epsilons = {place: request_epsilon(run, gone, DELTA, place) for place in run.noise.states}
     steps = len(run.schedule)
     place = max(place for place, epsilon in epsilons.items() if epsilon <= 1)
     update = cu.NoisyRetrain(rewind_to=place).forget(run, None, request, cu.secret_key())
     release = cu.certify(update, cu.Budget(epsilon=1.0, delta=DELTA))
     return {
-        "epsilon": epsilons[steps],
+        "epsilon": epsilons[steps] if np.isfinite(epsilons[steps]) else None,
         "share_for_1": 1 - place / steps,
         "seconds_for_1": update.cost["seconds"],
         "verdict": release.certificate.verdict,

@@ -99,12 +99,15 @@ def test_frozen_features_tell_accuracy_and_verdict_and_only_drawn_ones_are_prove
 
 
 def test_deep_networks_tell_accuracy_epsilon_work_and_a_proved_verdict(questions: Any) -> None:
-    shards, noise, head = questions("deep_certificates").main(["--small"])
-    for line in (shards, noise, head):
+    shards, slices, noise, secret, head = questions("deep_certificates").main(["--small"])
+    for line in (shards, slices, noise, secret, head):
         assert 0 < line["accuracy"]["mean"] <= 1
         assert {facts["verdict"] for facts in line["requests"].values()} == {"PROVED"}
     assert shards["requests"]["1"]["expected_share"] == pytest.approx(0.5) and shards["requests"]["10"]["share"] == 1
-    assert noise["requests"]["1"]["epsilon"] < noise["requests"]["10"]["epsilon"]
+    assert slices["requests"]["1"]["expected_share"] == pytest.approx(7 / 9, abs=0.03)
+    assert 0 < slices["requests"]["1"]["share"] <= 1 and secret["worst_epsilon"] < noise["worst_epsilon"]
+    for line in (noise, secret):
+        assert line["requests"]["1"]["epsilon"] < line["requests"]["10"]["epsilon"]
     assert 0 <= noise["requests"]["10"]["share_for_1"] <= 1 and noise["worst_epsilon"] > 0
     assert head["requests"]["1"]["epsilon"] < head["requests"]["10"]["epsilon"] and head["requests"]["1"]["sigma"] > 0
 
