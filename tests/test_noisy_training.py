@@ -162,7 +162,6 @@ def test_what_training_with_noise_does_not_cover_is_refused():
         (lambda: cu.Recipe(clip_each=1.0, noise=1.0, denominator="retained"), 'must be "batch"'),
         (lambda: cu.Recipe(clip_each=1.0, noise=-1.0), "noise must"),
         (lambda: cu.train(network(), cu.Recipe(), KEY, noise_key=KEY), "for a recipe with noise"),
-        (lambda: cu.train(network(), cu.Recipe(), KEY, states=3), "for a recipe with noise"),
         (lambda: cu.train(network(), run.recipe, KEY, shards=2), "leave noise or shards out"),
         (lambda: cu.train(network(), run.recipe, KEY, states=99), "states must"),
         (lambda: cu.NoisyRetrain(rewind_to=99).forget(run, None, [1], KEY), "the training has 6 steps"),

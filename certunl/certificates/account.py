@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from certunl.certificates.budget import UNPROVED, Budget, Charge, Common, joint
+from certunl.certificates.budget import UNPROVED, Budget, Charge, Common, counted, joint
 from certunl.certificates.gaussian import read_epsilon, zcdp_epsilon
 from certunl.errors import BadInput
 
@@ -16,7 +16,8 @@ class Account:
     """The releases of a run since training or since the last exact retraining, and their spending.
 
     Gaussian mechanisms of ratios r_i are together exactly as distinguishable as one of ratio √(sum r_i²). That holds
-    for the joint releases against the joint references. The (epsilon, delta) of other releases are added.
+    for the joint releases against the joint references. The (epsilon, delta) of other releases are added, but for
+    those of one training as it is, which the last of them covers (`budget.counted`).
 
     An exact retraining spends nothing. Whoever goes on from the retrained model begins a new account (`restarted`):
     releases made from it do not depend on the examples forgotten before. A release that depends on the original
@@ -57,7 +58,7 @@ class Account:
     @property
     def least_delta(self) -> float:
         """The least delta of a statement about all releases: the sum of `failures` and the pairs' deltas."""
-        return self.failures + sum(delta for _, delta in self.pairs)
+        return self.failures + sum(delta for _, delta in counted(self.pairs, self.common))
 
     @property
     def mu(self) -> float | None:
@@ -103,7 +104,7 @@ class Account:
 
     def _composed(self, delta: float, gaussian: Callable[[float, float], float]) -> float:
         """The pairs' epsilons plus gaussian(joint ratio, the delta that failures and pairs leave)."""
-        ratio, added = self._ratio(), sum(epsilon for epsilon, _ in self.pairs)
+        ratio, added = self._ratio(), sum(epsilon for epsilon, _ in counted(self.pairs, self.common))
         left = delta - self.least_delta
         if math.isinf(ratio) or left < 0 or (left == 0 and (ratio or not self.pairs)):
             return math.inf

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from certunl.errors import BadInput, one_of, plain_numbers, positive, share
 
-__all__ = ["UNPROVED", "Budget", "Charge", "Common", "joint"]
+__all__ = ["UNPROVED", "Budget", "Charge", "Common", "counted", "joint"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,10 @@ class Common:
         end: the same after the request. Both are bound to the seal of the training.
         steps: s, the number of first steps of the training whose noise the release holds.
         own: the guarantee's statement is about this noise and nothing else.
-        paired: the release is charged by pairs. The ratio then counts only where requests did not know of each other.
+        paired: the release is charged by pairs, for batches that nobody knows. The ratio then counts only where
+            requests did not know of each other, or where others may know the batches.
+        whole: the release holds all steps, so that it is the training as it is.
+        pair: the (epsilon, delta) of a release by pairs.
     """
 
     ratio: float
@@ -70,6 +73,8 @@ class Common:
     steps: int = 0
     own: bool = False
     paired: bool = False
+    whole: bool = False
+    pair: tuple[float, float] | None = None
 
 
 def joint(parts: Sequence[Common]) -> float:
@@ -81,18 +86,45 @@ def joint(parts: Sequence[Common]) -> float:
     release that holds no more steps than a later one adds nothing to it, and the squares of the others bound it.
     Otherwise the slots of several requests may add up in a step. By Minkowski's inequality the ratios then add.
 
+    Releases by pairs hide who is in which batch, and have pairs of their own. After a release that was trained again
+    from a step on, its later steps may tell the batches of those who are forgotten after it. So a later release that
+    holds such steps of the training counts by its slots as well.
+
     >>> joint([Common(0.2, "", "a"), Common(0.3, "a", "b")])
     0.3
     >>> joint([Common(0.2, "", "a"), Common(0.3, "", "b")])  # the second request knew nothing of the first
     0.5
     """
-    if all(b.start == a.end or (a.start, a.end) == (b.start, b.end) for a, b in pairwise(parts)):
-        counted = [part for part in parts if not part.paired]
-        later = [counted[i + 1 :] for i in range(len(counted))]
-        return math.hypot(
-            *(a.ratio for a, rest in zip(counted, later, strict=True) if all(b.steps < a.steps for b in rest))
-        )
-    return sum(part.ratio for part in parts)
+    if not _one_after_another(parts):
+        return sum(part.ratio for part in parts)
+    earlier = [parts[:i] for i in range(len(parts))]
+    shown = [any(a.steps < b.steps for a in before) for b, before in zip(parts, earlier, strict=True)]
+    by_slots = [part for part, known in zip(parts, shown, strict=True) if known or not part.paired]
+    later = [by_slots[i + 1 :] for i in range(len(by_slots))]
+    return math.hypot(
+        *(a.ratio for a, rest in zip(by_slots, later, strict=True) if all(b.steps < a.steps for b in rest))
+    )
+
+
+def counted(pairs: Sequence[tuple[float, float]], common: Sequence[Common]) -> tuple[tuple[float, float], ...]:
+    """The pairs that count: without those of earlier releases of one training as it is.
+
+    Where each request was made at the end of the one before it, the last of these releases has forgotten everyone whom
+    an earlier one has. All of them are the same model, so its pair is that of all together. Other pairs add.
+
+    >>> counted([(0.1, 1e-6), (0.2, 1e-6)], [Common(1.0, "", "a", 9, True, True, True, (0.1, 1e-6))])
+    ((0.1, 1e-06), (0.2, 1e-06))
+    """
+    remaining = list(pairs)
+    whole = [part.pair for part in common if part.whole and part.pair is not None]
+    for pair in whole[:-1] if _one_after_another(common) else ():
+        remaining.remove(pair)
+    return tuple(remaining)
+
+
+def _one_after_another(parts: Sequence[Common]) -> bool:
+    """Whether each request was made where the one before it ended, or is the same again."""
+    return all(b.start == a.end or (a.start, a.end) == (b.start, b.end) for a, b in pairwise(parts))
 
 
 class Charge(NamedTuple):

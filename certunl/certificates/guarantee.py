@@ -178,7 +178,7 @@ class Guarantee:
             claim = self.says.claim(budget, self.every_request, ceiling)
         charge = claim.charge._replace(failures=self.failure_probability)
         if self.common is not None and self.common.own and charge.pairs:
-            charge = charge._replace(common=(replace(self.common, paired=True),))
+            charge = charge._replace(common=(replace(self.common, paired=True, pair=charge.pairs[0]),))
         elif self.common is not None and self.common.own and math.isfinite(charge.ratios[0]):
             charge = charge._replace(common=(replace(self.common, ratio=charge.ratios[0]),), ratios=(0.0,))
         return claim._replace(charge=charge)

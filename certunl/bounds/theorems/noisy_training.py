@@ -42,7 +42,7 @@ def noisy_training(run: Run, gone: np.ndarray, *, until: int | None = None, secr
     if batches_are_secret(run):
         forgotten, rounding = int(np.sum(gone)), _rounding(table)
         of_size = secret_batches(run, forgotten, until=until, rounding=rounding, secret=secret, unchecked=unchecked)
-        return replace(of_size, common=replace(common, own=True) if until else None)
+        return replace(of_size, common=replace(common, own=True))  # also at 0: its steps may tell batches
     s = Assumption("s", float(until), "proved", "first step without the forgotten; T where no step is trained again")
     return Guarantee(
         says=OwnNoise(common.ratio, 1.0, secret),
@@ -64,7 +64,7 @@ def common_of(table: SlotTable, present: Any, gone: np.ndarray, until: int) -> C
     """
     ratio = slot_ratio(*table.taken(gone, until), noise=table.noise, rounding=_rounding(table))
     start, end = (digest(table.seal, np.packbits(np.asarray(a, bool))) for a in (np.logical_not(present), gone))
-    return Common(ratio, start, end, until)
+    return Common(ratio, start, end, until, whole=until == len(table.indices))
 
 
 def settings_of(table: SlotTable, owners: Any) -> tuple[Assumption, ...]:
