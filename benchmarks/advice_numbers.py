@@ -25,6 +25,7 @@ def advice_numbers(saved: Saved) -> str:
             for line in lines
             if "noise=" in line["recipe"] and "states" in line and "'secret'" not in line["recipe"]
         ],
+        "secret": [_noisy(line) for line in lines if "'secret'" in line["recipe"]],
         "heads": [_noisy(line) for line in lines if "head" in line],
         "linear": {"accuracy": _accuracy(saved.last("deep_certificates", data="mnist", way="linear model"))},
         "public": {"accuracy": round(public["network_test_accuracy"], 4)},

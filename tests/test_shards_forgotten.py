@@ -110,7 +110,7 @@ def test_the_expected_share_of_a_training_is_that_of_many_requests():
     assert plan.shards(1) == pytest.approx(1) and plan.shards(8) == 3 and plan.share(10) == 1
     equal = Replays(sizes=(12000,) * 5, seconds=(1.0, 5.0), owners=False)
     assert equal.share(10) == pytest.approx(1 - 0.8**10, abs=1e-4) and equal.seconds_for(1) == pytest.approx(1)
-    assert "from 11 examples on" in str(equal)
+    assert "from a request for 11 on" in str(equal)
 
 
 @pytest.mark.parametrize("name", cu.registry.names("methods"))

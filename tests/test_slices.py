@@ -28,7 +28,7 @@ def sliced(problem=None, shards=1, key=KEY, **settings):
 
 def whole(run):
     """The same run, which nobody knows any state of."""
-    return run.with_states(None)
+    return replace(run, states=None)
 
 
 def retrained(run, request):
@@ -136,7 +136,7 @@ def test_no_bit_of_the_result_depends_on_the_forgotten(shards):
         for i in (11, 3, 20):  # one after another
             update = retrained(run, [i])
             run = run.minus([i], update)
-        ends.append((run.params, run.states.places))
+        ends.append((run.params, run.states.parts))
     assert gap(*ends) == 0
 
 
@@ -145,7 +145,7 @@ def test_nothing_goes_on_from_states_of_another_training():
     request = [int(i) for i in range(30) if retrained(run, [i]).cost["share_of_training"] < 1][:1]
     data = run.problem.data
     others = (
-        replace(run, states=States(jax.tree.map(lambda a: a + 1.0, run.states.places), run.states.present)),
+        replace(run, states=States(jax.tree.map(lambda a: a + 1.0, run.states.parts), run.states.present)),
         replace(run, problem=replace(run.problem, data=replace(data, x=data.x[np.r_[1, 0, 2:30]]))),
         replace(run, recipe=replace(run.recipe, weight_decay=0.5)),
         replace(run, start=jax.tree.map(lambda a: a + 1.0, run.start)),
@@ -218,5 +218,5 @@ def test_checkpoints_of_a_killed_training_have_its_states(tmp_path):
             with pytest.raises(KeyboardInterrupt):
                 cu.train(network(), exact.recipe, KEY, shards=shards, progress=stop, checkpoints=kept)
             again = cu.train(network(), exact.recipe, KEY, shards=shards, checkpoints=kept)
-            assert same(exact, again) and gap(again.states.places, exact.states.places) == 0
+            assert same(exact, again) and gap(again.states.parts, exact.states.parts) == 0
             assert again.known_states is not None

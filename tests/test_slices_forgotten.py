@@ -48,7 +48,7 @@ def test_the_expected_share_of_equal_slices_is_that_of_the_formula():
         stages = tuple((share, (100 * (j + 1),)) for j, share in enumerate(steps))
         plan = Replays(sizes=(100 * slices,), seconds=(1.0, 1.0), owners=False, stages=stages)
         assert plan.share(1) == pytest.approx((2 * slices + 1) / (3 * slices))
-        assert plan.seconds_for(1) == pytest.approx(plan.share(1)) and f"{slices} stages" in str(plan)
+        assert plan.seconds_for(1) == pytest.approx(plan.share(1)) and f"{slices - 1} states" in str(plan)
 
 
 def test_wrong_slices_are_refused():
@@ -90,7 +90,7 @@ def test_a_folder_goes_back_to_the_last_stage_for_each_request(tmp_path, capsys)
     capsys.readouterr()
     certunl("plan", place)
     said = capsys.readouterr().out
-    assert "3 stages" in said and "rows of 142" in said  # rows work on one model in slices as well
+    assert "2 states" in said and "rows of 142" in said  # rows work on one model in slices as well
     folder = RunFolder(place)
     order = [one for one in range(20) if share_of(folder.run, one) < 1][:3]
     for number, i in enumerate(order, 1):

@@ -34,6 +34,8 @@ class Update:
             is projected afterwards.
         cost: the cost of forgetting: "seconds", "compile_seconds" and numbers of the solver.
         states: the states of a replay, from which `Run.minus` lets the next one go on; None for other methods.
+        end, seal: of `Retrain` the digests of the end of the replay and of its states, with all that fixes it; empty
+            without. By them the run after the request knows its parameters and states.
     """
 
     params: Params
@@ -42,6 +44,8 @@ class Update:
     radius: float | None = struct.field(pytree_node=False, default=None)
     cost: dict[str, float] = struct.field(default_factory=dict)
     states: "States | None" = struct.field(pytree_node=False, default=None)
+    end: str = struct.field(pytree_node=False, default="")
+    seal: str = struct.field(pytree_node=False, default="")
 
     def __repr__(self) -> str:
         bound, seconds = self.guarantee.bound, self.cost.get("seconds")

@@ -193,7 +193,7 @@ def plan(folder: Folder, /, topology: str | None = None, parameters: Literal["co
     with progress("timing a few steps of each" if topology is None else f"compiling for {topology}"):
         if topology is None:
             of = replays if run.problem.sharded else noise_prices if run.noise is not None else make_plan
-            costs = of(run) if run.states is None or of is replays else f"{of(run)}\n\n{replays(run)}"
+            costs = of(run) if run.known_states is None or of is replays else f"{of(run)}\n\n{replays(run)}"
         else:
             costs = forecast(run, topology, parameters=rule)
     say(str(costs))

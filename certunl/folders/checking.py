@@ -126,14 +126,17 @@ def residue(folder: "RunFolder") -> list[str]:
         return []
     sentences = []
     if (path / "model").exists():
-        sentences.append("model/ is the trained model before any request; purge --model removes it")
+        sentences.append(
+            "model/ is the trained model before any request, with states of its training if it kept some; "
+            "purge --model removes it"
+        )
     lines = {name.rpartition("-")[0]: name for name in ledger.parts()}
     updates = [name for name in releases.updates.names() if name not in lines.values()]
     if updates:
         more = f" and {len(updates) - 1} more" if len(updates) > 1 else ""
         sentences.append(
-            f"updates/{updates[0]}{more}: earlier un-noised states, whose differences tell of examples forgotten in "
-            "between; purge removes them"
+            f"updates/{updates[0]}{more}: earlier un-noised results, and states of their replays, whose differences "
+            "tell of examples forgotten in between; purge removes them"
         )
     for line, name in lines.items():
         others = np.setdiff1d(every, ledger.forgotten(line))

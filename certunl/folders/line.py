@@ -72,7 +72,7 @@ class Line:
 
         Raises: BadInput if there is no room on the disk for the answer; nothing is recorded then.
         """
-        states = 0 if self.run.states is None else nbytes(self.run.states.places)
+        states = 0 if self.run.states is None else nbytes(self.run.states.parts)
         disk.check_room(self.folder.path, 4 * nbytes(self.run.params) + states + 2**20)
         return self.folder.ledger.ask(orders, nameless=nameless)
 
@@ -155,6 +155,7 @@ class Line:
             "spent": asdict(Spent.by(certificate, self.account)),
             "before": digest((), self.run.params),
             "params": digest((), update.params),
+            **({"sealed": {"end": update.end, "seal": update.seal}} if update.end or update.seal else {}),
         }
         states = None if update.states is None else update.states.arrays()
         facts = self.folder.releases.updates.save(name, update.params, facts, release.params, states)
@@ -205,8 +206,9 @@ def begin(folder: "RunFolder", name: str, maker: dict[str, Any]) -> Line:
         if (run.recipe.noise or run.provenance.states) and not folder.purged:
             run = replace(run, noise=folder.run.noise, states=folder.run.states)
         states = States.of(updates.states(parts[-1], facts["states"])) if "states" in facts else None
-        last = Update(params=params, method=facts["method"], guarantee=guarantee_of(facts), states=states)
-        run = run.minus(ledger.forgotten(None if every else name), params if every else last)
+        sealed = facts.get("sealed", {})
+        last = Update(params=params, method=facts["method"], guarantee=guarantee_of(facts), states=states, **sealed)
+        run = run.minus(ledger.forgotten(None if every else name), last)
     return Line(
         folder=folder,
         name=name,

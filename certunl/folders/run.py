@@ -50,7 +50,7 @@ class RunFolder:
         RUN/slots/                     the batches of its training, if it was trained with noise
         RUN/prepared/METHOD_FORM/      stored rows, see `rows.Store` (personal data, secret)
         RUN/ledger.sqlite              every request, its state, and what its release spent (secret)
-        RUN/updates/LINE-K/            the un-noised result of the K-th release of a line (secret)
+        RUN/updates/LINE-K/            the K-th un-noised result of a line, states of its replay (secret)
         RUN/releases/LINE-K/           what may be published: noised parameters, verdict, epsilon, delta, sigma
         RUN/*.json, report*, ...       evaluations, audits and pages for the owner; they describe un-noised models
 

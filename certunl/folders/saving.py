@@ -32,10 +32,10 @@ _AGAIN = "it is half-written or damaged; save it again"
 def save(thing: Run | Release, place: Any, *, data: bool = True) -> None:
     """Writes a run or a release to a new folder, readable by the owner alone. `load` reads it back.
 
-    The folder of a run holds its start, schedule, parameters, losses and recipe, and its training data if the model and
-    the losses are of this library. Functions of the user's are not saved, so `load` then needs the problem again, and
-    an optimizer that is no name of `Recipe` needs the recipe again. The folder of a release holds its whole
-    certificate and the un-noised update. Both are secret.
+    The folder of a run holds its start, schedule, parameters, losses, states and recipe, and its training data if the
+    model and the losses are of this library. Functions of the user's are not saved, so `load` then needs the problem
+    again, and an optimizer that is no name of `Recipe` needs the recipe again. The folder of a release holds its whole
+    certificate and the un-noised update, without the states of a replay. Both are secret.
 
     A release at a `place` that ends in .safetensors is exported for the public: the parameters with noise, and the part
     of the certificate that may be published as metadata "certunl". `read_params` reads the parameters.

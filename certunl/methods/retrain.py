@@ -18,6 +18,7 @@ from certunl.training.placing import spread_run
 from certunl.training.recipe import Recipe
 from certunl.training.replaying import replayed
 from certunl.training.run import Run
+from certunl.training.sealing import end_of, states_of
 from certunl.training.training import train
 
 __all__ = ["Retrain"]
@@ -79,7 +80,11 @@ class Retrain(Unlearner):
         if run.problem.sharded or end.states is not None:
             cost |= {"share_of_training": end.share}
         update = updated(run, end.params, watch, "retrain", self._exact(REPLAY), request=request, cost=cost)
-        return replace(update, states=end.states)
+        if foreign_states(self.checkpoints):
+            return update
+        after = replace(run, params=end.params, present=retained, states=end.states)
+        seal = "" if end.states is None else states_of(after)
+        return replace(update, states=end.states, end=end_of(after) if run.problem.sharded else "", seal=seal)
 
     def _afresh(self, run: Run, request: np.ndarray, recipe: Recipe, key: Key) -> Update:
         """The update of training on the retained examples alone."""

@@ -8,7 +8,9 @@ from importlib import resources
 from typing import Any
 
 from certunl.certificates.gaussian import noise_ratio, read_epsilon
+from certunl.certificates.mixtures import mixture_epsilon
 from certunl.certificates.sharing import SHARE
+from certunl.training.secret_batches import MISSED
 
 __all__ = ["Question", "Way", "measured"]
 
@@ -66,7 +68,8 @@ class Question:
         return 1 / noise_ratio(self.epsilon, self.delta)
 
     def ways(self, public: bool) -> list[Way]:
-        return [*self._exact(), *self._noisy(), self._headed(), self._linear(), *([self._public()] if public else [])]
+        private = [*self._exact(), *self._noisy(), *self._secret(), self._headed(), self._linear()]
+        return [*private, *([self._public()] if public else [])]
 
     def _way(self, name: str, train: str, forget: str, accuracy: Any, epsilon: float, work: float, **rest: Any) -> Way:
         verdict, each = rest.pop("verdict", "PROVED"), rest.pop("each", self.ratio)
@@ -85,10 +88,12 @@ class Question:
         ways = []
         for line in self.facts["shards"]:
             shards, slices = line["shards"], line["slices"]
+            if shards * slices > self.examples:
+                continue
             name = "one model, retrained" if shards == 1 else f"{shards} shards"
             words = "--model mlp --set optimizer=momentum learning_rate=0.05"
             words += f" epochs={line['epochs']} batch_size={min(line['batch'], self._batch(line))}"
-            words += "".join(f" {name}={line[name]}" for name in ("shards", "slices") if line[name] > 1)
+            words += "".join(f" {part}={line[part]}" for part in ("shards", "slices") if line[part] > 1)
             # stage j of a shard is repeated if one of its first j slices holds some of the request
             steps = [2 * j / (slices * (slices + 1)) for j in range(1, slices + 1)]
             chances = [1 - (1 - j / (slices * shards)) ** self.size for j in range(1, slices + 1)]
@@ -117,6 +122,20 @@ class Question:
             ways.append(
                 self._way(f"noise {needed:.3g}, as it is", train, "--method noisy_retrain", accuracy, self.epsilon, 0.0)
             )
+        return ways
+
+    def _secret(self) -> list[Way]:
+        ways, k = [], self.requests * self.size
+        for line in self.facts["secret"]:
+            batch = self._batch(line)
+            steps = line["epochs"] * math.ceil(self.examples / batch)
+            ask = {"group": k, "rate": batch / self.examples, "steps": steps, "rounding": 0.02, "missed": 2 * MISSED}
+            epsilon = mixture_epsilon(self.delta, noise=line["noise"], **ask) if self.delta >= 1e-9 else math.inf
+            name = f"noise {line['noise']:g}, secret batches"
+            train = self._noise(line, line["noise"], decay=0.996) + " batches=secret"
+            note = "for those who see neither the batches nor the run folder"
+            forget = "--method noisy_retrain"
+            ways.append(self._way(name, train, forget, line["accuracy"], epsilon, 0.0, note=note))
         return ways
 
     def _headed(self) -> Way:
@@ -151,9 +170,9 @@ class Question:
     def _steps(self, line: dict[str, Any]) -> int:
         return line["epochs"] * round(self.facts["examples"] / line["batch"])
 
-    def _noise(self, line: dict[str, Any], noise: float) -> str:
+    def _noise(self, line: dict[str, Any], noise: float, decay: float = 0.99) -> str:
         """The training with this noise, rounded up, in as many batches as were measured."""
-        rates = "learning_rate=8 decay=0.99"
+        rates = f"learning_rate=8 decay={decay:g}"
         up, batch = math.ceil(noise * 100) / 100, self._batch(line)
         return f"--model mlp --set clip_each=1 noise={up:g} epochs={line['epochs']} batch_size={batch} {rates}"
 

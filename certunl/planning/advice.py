@@ -77,9 +77,12 @@ def advise(
 
     With n examples, batches of b, E epochs, noise z and k forgotten examples in all, the ratio of training with noise
     is expected to be r = √(E (k + k (k − 1) (b − 1)/(n − 1)))/z, over random batches. A fiftieth of it is added for the
-    rounding of sums. The epsilon of doing nothing is `read_epsilon(1/r, delta)`. Going back to step s leaves the ratio
-    r √(s/T). A request for m examples replays 1 − (1 − 1/S)^m of S shards, and sum_j 2 j/(R (R + 1)) (1 − (1 − j/(R
-    S))^m) of a training if each shard has R slices.
+    rounding of sums. The epsilon of doing nothing is `read_epsilon(1/r, delta)`, and that of `theorems.secret_batches`
+    for secret ones. Going back to step s leaves the ratio r √(s/T).
+
+    A request for m examples replays 1 − (1 − 1/S)^m of S shards. If each shard has R slices, it replays
+
+        sum_j 2 j/(R (R + 1)) (1 − (1 − j/(R S))^m)
 
     Args:
         epsilon: the largest epsilon, of all requests together.

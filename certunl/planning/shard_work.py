@@ -4,11 +4,14 @@ import bisect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from certunl.base import platform
 from certunl.errors import BadInput, whole
 from certunl.planning.costs import seconds_of
 from certunl.training.chunks import followed
@@ -32,13 +35,16 @@ class Replays:
         seconds: the time of a replay of one shard, and of all shards, without compilation.
         owners: whether the units are owners.
         stages: the steps between two states as a share of all steps, and the number of units in each shard whose
-            request repeats them. Default: a request repeats all steps of its shards.
+            request repeats them. All units of all shards: every request does. Default: a request repeats all steps of
+            its shards.
+        together: the shards are trained by one program, which goes back to the earliest state that one of them needs.
     """
 
     sizes: tuple[int, ...]
     seconds: tuple[float, float]
     owners: bool
     stages: tuple[tuple[float, tuple[int, ...]], ...] = ()
+    together: bool = False
 
     def shards(self, units: int) -> float:
         """The expected number of shards that hold some of a request for `units` units, drawn at random.
@@ -57,8 +63,16 @@ class Replays:
         >>> round(halves.share(1), 3)  # half of the units repeat all, half of them the second stage
         0.833
         """
-        stages = self.stages or ((1.0, self.sizes),)
-        return sum(steps * self._some(sizes, units) for steps, sizes in stages) / len(self.sizes)
+        shards = 0.0
+        for steps, sizes in self.stages or ((1.0, self.sizes),):
+            if self.together:  # a shard with some of the request repeats the stages of the earliest one of all
+                early, n = sum(sizes), sum(self.sizes)
+                both = [early + size - part for size, part in zip(self.sizes, sizes, strict=True)]
+                none = [_none_of(size, units, n) + _none_of(early, units, n) for size in self.sizes]
+                shards += steps * sum(1 - one + _none_of(all_, units, n) for one, all_ in zip(none, both, strict=True))
+            else:
+                shards += steps * self._some(sizes, units)
+        return shards / len(self.sizes)
 
     def seconds_for(self, units: int) -> float:
         """The expected time of such a request, by its share of a training."""
@@ -80,11 +94,13 @@ class Replays:
         if len(self.sizes) > 1:
             lines.append(f"{len(self.sizes)} shards of {min(self.sizes):,} to {max(self.sizes):,} {unit}")
         if len(self.stages) > 1:
-            lines.append(f"{len(self.stages)} stages; a request repeats the first with its {unit} and all after it")
+            lines.append(f"{len(self.stages) - 1} states, to which a replay can go back, beside the start")
         most = bisect.bisect_left(range(1, n), 0.9, key=self.share) + 1
-        plain = "shards or stages" if len(self.stages) > 1 else "shards"
-        lines.append(f"from {most:,} {unit} on, more than nine tenths are replayed; a model without {plain}, which is")
-        lines.append("retrained as a whole, costs about as much then and has seen all the data")
+        lines.append(
+            f"from a request for {most:,} on, more than nine tenths are replayed; a model that is retrained as"
+        )
+        lines.append("a whole, without shards or slices, costs about as much then")
+        lines.append("seconds are those of the steps; digests of the data and of new states come on top")
         return "\n".join(lines)
 
 
@@ -103,35 +119,49 @@ def replays(run: Run) -> Replays:
     Raises: BadInput for a run without either, or without a history.
     """
     run.need_history("a plan")
-    states = run.known_states
-    if not run.problem.sharded and states is None:
-        raise BadInput("this run has no shards and keeps no states; train with shards= or slices, or ask plan for rows")
-    owners, present = run.problem.data.owners, np.asarray(run.present)
+    states, problem = run.known_states, run.problem
+    if not problem.sharded and states is None:
+        raise BadInput(
+            "this run has no shards and no states that are known to be its own; train with shards= or slices, or ask "
+            "plan for rows"
+        )
+    owners, present = problem.data.owners, np.asarray(run.present)
     units = np.arange(len(present)) if owners is None else np.asarray(owners)
-    parts = [part[present[part]] for part in members(run.schedule, run.problem.shards)]
+    parts = [part[present[part]] for part in members(run.schedule, problem.shards)]
     few = min(len(run.schedule), _STEPS)
-    short = run.problem, run.start, jax.tree.map(lambda a: a[:few], run.schedule)
+    short = problem, run.start, jax.tree.map(lambda a: a[:few], run.schedule)
 
     def work(shards: np.ndarray) -> Callable[[], Any]:
-        problem, start, schedule = only(*short, shards) if run.problem.sharded else short
-        return lambda: followed(problem, run.recipe, start, schedule)
+        one, start, schedule = only(*short, shards) if problem.sharded else short
+        return lambda: followed(one, run.recipe, start, schedule)
 
-    every = np.arange(run.problem.shards)
+    every = np.arange(problem.shards)
     seconds = [seconds_of(work(some)) / few * len(run.schedule) for some in (every[:1], every)]
     return Replays(
         sizes=tuple(len(np.unique(units[part])) for part in parts),
         seconds=(seconds[0], seconds[1]),
         owners=owners is not None,
-        stages=() if states is None else _stages(run, states, units, parts),
+        stages=_stages(run, states, units, parts),
+        together=platform() != "cpu",
     )
 
 
-def _stages(run: Run, states: States, units: np.ndarray, parts: list[np.ndarray]) -> Any:
-    """`Replays.stages`: a unit repeats the steps after the last state before the first slot of its examples."""
-    steps, starts = len(run.schedule), np.array([0, *states.places])
-    indices = np.asarray(run.schedule.indices)
+def _stages(run: Run, states: States | None, units: np.ndarray, parts: list[np.ndarray]) -> Any:
+    """`Replays.stages`: a unit repeats the steps after the last state before the first slot of its examples.
+
+    Where the run does not know that its parameters are the end of the training without everyone forgotten, every shard
+    is replayed, at least from the last state without them.
+    """
+    steps, starts = len(run.schedule), np.array([0, *(() if states is None else states.places)])
+    indices = np.asarray(jnp.arange(len(units))[run.schedule.indices])
     first = np.full(len(units), steps)
     np.minimum.at(first, indices, np.broadcast_to(np.arange(steps)[:, None], indices.shape))
-    shares = np.diff([*starts, steps]) / steps
-    sizes = [tuple(len(np.unique(units[part[first[part] < end]])) for part in parts) for end in [*starts[1:], steps]]
-    return tuple(zip(shares.tolist(), sizes, strict=True))
+    again = np.full(len(parts), steps)
+    if not (run.problem.sharded and run.known_end):
+        again[:] = 0 if states is None else states.firsts(run.schedule, np.asarray(run.present))
+    everyone, stages = sum(len(np.unique(units[part])) for part in parts), []
+    for begin, end in pairwise([*starts.tolist(), steps]):
+        of = [len(np.unique(units[part[first[part] < end]])) for part in parts]
+        sizes = [everyone if place <= begin else size for place, size in zip(again.tolist(), of, strict=True)]
+        stages.append(((end - begin) / steps, tuple(sizes)))
+    return tuple(stages)

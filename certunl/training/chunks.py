@@ -16,7 +16,7 @@ from certunl.training.recipe import Recipe
 from certunl.training.schedule import Schedule
 from certunl.training.sharding import only
 from certunl.training.stages import chunks
-from certunl.training.states import States
+from certunl.training.states import Parts, States, apart
 
 __all__ = ["Keeper", "followed", "foreign_states", "identity", "staged"]
 
@@ -91,8 +91,8 @@ def staged(
     firsts: np.ndarray | None = None,
     progress: Progress | None = None,
     checkpoints: Keeper | None = None,
-) -> tuple[Params, jax.Array, dict[int, list[jax.Array]]]:
-    """(final parameters, risks, {step: the leaves of the state before it}), by chunks, in the states of some steps.
+) -> tuple[Params, jax.Array, Parts]:
+    """(final parameters, risks, the states before some steps), by chunks.
 
     Args:
         problem, recipe, start, schedule, progress, checkpoints: as in `followed`.
@@ -104,20 +104,21 @@ def staged(
     firsts = np.zeros(problem.shards, int) if firsts is None else firsts
     if _apart(problem):
         return _shard_by_shard(problem, recipe, start, schedule, places, states, firsts, progress, checkpoints)
+    # they agree about all steps before the first of any
     schedule, done = jax.tree.map(np.asarray, problem.numbered(schedule)), int(firsts.min())
     state, risks = begin(problem, recipe, start), np.zeros(0)
     like, structure = jax.tree.flatten(state)
     passed: dict[int, list[jax.Array]] = {}
     if states is not None and done:
-        passed = {place: states.places[place] for place in places if place <= done}
-        state = jax.tree.unflatten(structure, list(map(_as, like, states.places[done])))
+        passed = {place: _whole([part[place] for part in states.parts]) for place in places if place <= done}
+        state = jax.tree.unflatten(structure, list(map(_as, like, passed[done])))
     if checkpoints is not None:
-        resumed, arrays = checkpoints.begin(identity(problem, recipe, start, schedule, state, done))
+        resumed, arrays = checkpoints.begin(identity(problem, recipe, start, schedule, state, done, places))
         if resumed:
             risks, *blocks = (arrays[0], *(arrays[i : i + len(like)] for i in range(1, len(arrays), len(like))))
             state = jax.tree.unflatten(structure, list(map(_as, like, blocks[0])))
-            passed = dict(zip(places, [list(map(jnp.asarray, block)) for block in blocks[1:]], strict=False))
-            done = resumed
+            done, before = resumed, [place for place in places if place <= resumed]
+            passed = {place: list(map(jnp.asarray, of)) for place, of in zip(before, blocks[1:], strict=True)}
     report = None if progress is None else reporter(progress)
     for first, end in chunks(len(schedule)):
         if end > done:
@@ -128,12 +129,17 @@ def staged(
             if end in places:
                 passed[end] = list(map(_plain, jax.tree.leaves(state)))
             if checkpoints is not None:
-                blocks = [*map(_plain, jax.tree.leaves(state)), *(leaf for place in passed.values() for leaf in place)]
-                checkpoints.save(done, [risks, *blocks])
+                earlier = [leaf for leaves in passed.values() for leaf in leaves]
+                checkpoints.save(done, [risks, *map(_plain, jax.tree.leaves(state)), *earlier])
             for at in range(first + 1, end + 1):
                 if report is not None and at % max(1, len(schedule) // 100) == 0:
                     report(at, len(schedule), float(risks[at - 1]))
-    return state[0], jnp.asarray(risks), passed
+    return state[0], jnp.asarray(risks), apart(passed, problem.shards)
+
+
+def _whole(parts: list[list[jax.Array]]) -> list[jax.Array]:
+    """The leaves of a state, of those of each shard."""
+    return parts[0] if len(parts) == 1 else list(map(jnp.concatenate, zip(*parts, strict=True)))
 
 
 def _apart(problem: Problem) -> bool:
@@ -151,7 +157,7 @@ def _shard_by_shard(
     firsts: np.ndarray,
     progress: Any,
     checkpoints: Any,
-) -> tuple[Params, jax.Array, dict[int, list[jax.Array]]]:
+) -> tuple[Params, jax.Array, Parts]:
     """`staged` for each shard alone: (all parameters, the mean risk of each step, all states)."""
     every, report = [], None if progress is None else reporter(progress)
     for shard in range(problem.shards):
@@ -164,23 +170,31 @@ def _shard_by_shard(
         part, first, slots = only(problem, start, schedule, alone)
         keeper = None if checkpoints is None else checkpoints.within(f"shard {shard}")
         if not places and ticks is None and keeper is None:
-            every.append((*follow(part, recipe, first, slots), {}))
+            every.append((*follow(part, recipe, first, slots), ({},)))
         else:
             earlier = None if states is None else states.of_shards(alone)
             every.append(staged(part, recipe, first, slots, places, earlier, firsts[alone], ticks, keeper))
     ends, risks, passed = zip(*every, strict=True)
-    params, passed = (jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *trees) for trees in (ends, passed))
-    return params, jnp.mean(jnp.stack(risks), axis=0), passed
+    params = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *ends)
+    return params, jnp.mean(jnp.stack(risks), axis=0), tuple(of[0] for of in passed)
 
 
-def identity(problem: Problem, recipe: Recipe, start: Params, schedule: Schedule, state: Any, first: int = 0) -> str:
+def identity(
+    problem: Problem,
+    recipe: Recipe,
+    start: Params,
+    schedule: Schedule,
+    state: Any,
+    first: int = 0,
+    places: tuple[int, ...] = (),
+) -> str:
     """A digest of what fixes a training. Of a foreign optimizer it has the structure of the state alone.
 
-    `state` is that before step `first`.
+    `state` is that before step `first`, and the states before `places` are wanted.
     """
     after = (list(map(_plain, jax.tree.leaves(state))),) if first else ()
     return digest(
-        [recipe.settings, str(jax.tree.structure(state)), *([first] if first else [])],
+        [recipe.settings, str(jax.tree.structure(state)), *([first, places] if first or places else [])],
         (start, vars(schedule), problem.data.y, *after),
     )
 

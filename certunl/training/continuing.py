@@ -47,9 +47,9 @@ def continued(run: Run, epochs: int, learning_rate: float | None, key: Key) -> t
     recipe, schedule = continuation(run, np.flatnonzero(run.present), epochs, learning_rate, key)
     params, risks = jax.block_until_ready(follow(run.problem, recipe, run.params, schedule))
     check_finite(risks, params, recipe)
-    longer, provenance = run.schedule.then(schedule), run.provenance
+    longer, provenance = run.schedule.then(schedule), replace(run.provenance, states="")
     losses = None if run.losses is None else jnp.concatenate([run.losses, risks])
     if not provenance.unchecked(run.start, run.schedule):
         provenance = Provenance.drawn(run.start, longer)
-    along = replace(run, recipe=recipe, start=run.params, schedule=schedule, losses=risks)
-    return replace(run, schedule=longer, params=params, provenance=provenance, losses=losses), along
+    along = replace(run, recipe=recipe, start=run.params, schedule=schedule, losses=risks, states=None)
+    return replace(run, schedule=longer, params=params, provenance=provenance, losses=losses, states=None), along

@@ -64,24 +64,41 @@ def draw(key: Key | bytes, recipe: Recipe, examples: int, *, shards: int = 0, ow
     if owners is not None and recipe.batches == "fixed":
         raise BadInput('owners make shards of different sizes, so their batches cannot be "fixed"; use "equal"')
     units = np.arange(examples) if owners is None else np.unique(np.asarray(owners), return_inverse=True)[1].ravel()
-    place, part = _dealt(generator, units.max() + 1, max(shards, 1), recipe.slices)
-    ends = np.array([0, *stage_ends(recipe.slices, len(rates)), len(rates)])
-    batches, fills = [], []
-    for shard in range(max(shards, 1)):
-        stages, fill = [], []
-        for last, steps in enumerate(np.diff(ends)):
-            rows = np.flatnonzero((place[units] == shard) & (part[units] <= last))
-            mean = -(-int(np.sum(part[units] <= last)) // max(shards, 1))
-            size = min(recipe.batch_size, mean)
-            stages.append(_batches(generator, recipe, rows, min(size, len(rows)), -(-mean // size), steps))
-            fill.append(np.full(steps, rows[0] if len(rows) else 0))
-        batches.append(([row for rows, _ in stages for row in rows], np.concatenate([of for _, of in stages])))
-        fills.append(np.concatenate(fill))
-    width = max(len(row) for rows, _ in batches for row in rows)
-    parts = [_slots(rows, of, width, fill) for (rows, of), fill in zip(batches, fills, strict=True)]
-    indices, weights = (np.concatenate([of[i] for of in parts], axis=1) for i in (0, 1))
-    divisors = np.stack([of[2] for of in parts], axis=1) if shards else parts[0][2]
+    shard_of, slice_of = (place[units] for place in _dealt(generator, units.max() + 1, max(shards, 1), recipe.slices))
+    steps = np.diff([0, *stage_ends(recipe.slices, len(rates)), len(rates)])
+    each = [_staged(generator, recipe, shard_of == i, slice_of, steps, max(shards, 1)) for i in range(max(shards, 1))]
+    width = max(len(batch) for batches, _, _ in each for batch in batches)
+    slots = [_slots(*one[:2], width, one[2]) for one in each]
+    indices, weights = (np.concatenate([shard[i] for shard in slots], axis=1) for i in (0, 1))
+    divisors = np.stack([shard[2] for shard in slots], axis=1) if shards else slots[0][2]
     return Schedule(*map(jnp.asarray, (indices, weights, rates, divisors)))
+
+
+def _staged(
+    generator: np.random.Generator,
+    recipe: Recipe,
+    shard: np.ndarray,
+    slice_of: np.ndarray,
+    steps: np.ndarray,
+    shards: int,
+) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """(the examples of each batch, the divisors, an example of the stage for empty slots), for one shard of `shards`.
+
+    Args:
+        shard: bool[n], the examples of the shard.
+        slice_of: i32[n], the slice of each example within its shard.
+        steps: i32[r], the steps of each stage.
+    """
+    batches, divisors, fill = [], [], []
+    for last, count in enumerate(steps):
+        members = np.flatnonzero(shard & (slice_of <= last))
+        mean = -(-int(np.sum(slice_of <= last)) // shards)
+        size = min(recipe.batch_size, mean)
+        rows, sums = _batches(generator, recipe, members, min(size, len(members)), -(-mean // size), count)
+        batches += rows
+        divisors.append(sums)
+        fill.append(np.full(count, members[0] if len(members) else 0))
+    return batches, np.concatenate(divisors), np.concatenate(fill)
 
 
 def _dealt(generator: np.random.Generator, units: int, shards: int, slices: int) -> tuple[np.ndarray, np.ndarray]:

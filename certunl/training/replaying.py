@@ -1,6 +1,6 @@
 """The replay of a run without some examples, from the last states that hold nothing of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import jax
@@ -49,28 +49,28 @@ def replayed(run: "Run", request: np.ndarray, retained: jax.Array, checkpoints: 
     states, shards, steps = run.known_states, problem.shards, len(run.schedule)
     if states is not None and (stays & ~states.present).any():
         states = None
-    known = problem.sharded and run.known_end
-    touched = holding(schedule, shards, np.isin(np.arange(len(stays)), request)) if known else np.arange(shards)
+    touched = np.arange(shards)
+    if problem.sharded and run.known_end:
+        gone = np.isin(np.arange(len(stays)), request)
+        touched = holding(schedule, shards, gone if states is None else gone | (states.present & ~stays))
     if not len(touched):
-        return Replay(run.params, None if states is None else States(states.places, stays), 0, 0.0)
+        return Replay(run.params, None if states is None else replace(states, present=stays), 0, 0.0)
     if not problem.sharded and states is None and checkpoints is None:
         params, risks = jax.block_until_ready(replay(run, retained))
         check_finite(risks, params, run.recipe)
         return Replay(like(params, run.start), None, 1, 1.0)
     firsts = np.zeros(len(touched), int)
     if states is not None:
-        firsts = states.firsts(schedule, shards, stays)[touched]
+        firsts = states.firsts(schedule, stays)[touched]
         if platform() != "cpu":  # where the shards are trained together
             firsts = np.full(len(touched), firsts.min())
     parts = problem, run.start, schedule.masked(~retained[schedule.indices])
     if problem.sharded:
         parts = only(*parts, touched)
-    places = () if states is None else tuple(states.places)
-    earlier = states.of_shards(touched) if states is not None and problem.sharded else states
+    places = () if states is None else states.places
+    earlier = None if states is None else states.of_shards(touched)
     part, risks, passed = staged(parts[0], run.recipe, *parts[1:], places, earlier, firsts, checkpoints=checkpoints)
     check_finite(risks, part, run.recipe)
     params = like(put_back(run.params, part, touched) if problem.sharded else part, run.start)
-    after = None
-    if states is not None:
-        after = states.put_back(passed, touched, stays) if problem.sharded else States(passed, stays)
+    after = None if states is None else states.put_back(passed, touched, stays)
     return Replay(params, after, len(touched), float(np.sum(steps - firsts)) / (shards * steps))

@@ -92,19 +92,16 @@ class Run:
         They may be given by their Update. If that is of `Retrain`, and leaves nothing unchecked but what the run does,
         the next retraining goes on from its shards and its states.
         """
-        present, update = self.retained(self.check(request)), params if isinstance(params, Update) else None
-        after = replace(self, params=params if update is None else update.params, present=present)
-        exact = update is not None and update.guarantee.replayed and {*update.unchecked} <= {*self.unchecked}
-        if not (exact and update is not None):
-            return after
-        if self.problem.sharded:
-            after = replace(after, provenance=replace(after.provenance, end=end_of(after)))
-        return after if update.states is None else after.with_states(update.states)
-
-    def with_states(self, states: States | None) -> "Run":
-        """The run with states of its training, sealed. They must be so, because nothing else is compared."""
-        run = replace(self, states=states)
-        return replace(run, provenance=replace(run.provenance, states="" if states is None else states_of(run)))
+        present = self.retained(self.check(request))
+        if not isinstance(params, Update):
+            return replace(self, params=params, present=present)
+        update, provenance, states = params, self.provenance, self.states
+        if update.guarantee.replayed and {*update.unchecked} <= {*self.unchecked}:
+            # digests that `Retrain` computed: of another run or request they fit nothing here
+            provenance = replace(provenance, end=update.end or provenance.end)
+            if update.seal:
+                states, provenance = update.states, replace(provenance, states=update.seal)
+        return replace(self, params=update.params, present=present, states=states, provenance=provenance)
 
     @property
     def known_states(self) -> States | None:

@@ -1,10 +1,13 @@
 """Digests that bind what a training left to the training itself, so that nothing else is taken for it."""
 
+import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
 
 from certunl.base import digest
+from certunl.training.loop import begin
 from certunl.training.losses import LOSSES
 from certunl.training.modules import Supervised
 
@@ -15,8 +18,8 @@ __all__ = ["batches_of", "end_of", "seal_of", "states_of"]
 
 
 def end_of(run: "Run") -> str:
-    """The digest of the end of a training: parameters, the examples that it had, recipe, losses and data."""
-    return digest(_settings(run), (run.params, run.present, *_data(run)))
+    """The digest of the end of a training: its parameters and the examples that it had, with all that fixes it."""
+    return digest([*_fixed(run), *_marks((run.params, run.present))], ())
 
 
 def batches_of(run: "Run") -> str:
@@ -33,10 +36,34 @@ def seal_of(run: "Run") -> str:
 
 
 def states_of(run: "Run") -> str:
-    """The digest of the states that a training without noise kept, with all that determines them."""
+    """The digest of the states that a training without noise kept and of its examples, with all that fixes it."""
     assert run.states is not None
-    arrays = jax.tree.leaves((run.start, run.schedule, run.states.arrays()))
-    return digest([*_settings(run), list(run.states.places)], (arrays, *_data(run)))
+    structure = jax.tree.structure(jax.eval_shape(partial(begin, run.problem, run.recipe), run.start))
+    states = [list(run.states.places), *_marks((run.states.parts, run.states.present))]
+    return digest([*_fixed(run), str(structure), *states], ())
+
+
+def _fixed(run: "Run") -> list[Any]:
+    """What fixes a training: settings, start, schedule and data."""
+    return [*_settings(run), *_marks((run.start, run.schedule, *_data(run)))]
+
+
+_KNOWN: dict[int, tuple[Any, str]] = {}
+"""Digests of arrays that are alive, by their id, so that data are not read again for each request."""
+
+
+def _marks(tree: Any) -> list[str]:
+    """The digest of each leaf."""
+    return [_mark(leaf) for leaf in jax.tree.leaves(tree)]
+
+
+def _mark(leaf: Any) -> str:
+    if not isinstance(leaf, jax.Array):  # an array of NumPy may be written over
+        return digest(None, [leaf])
+    place = id(leaf)
+    if place not in _KNOWN or _KNOWN[place][0]() is not leaf:
+        _KNOWN[place] = weakref.ref(leaf, lambda _: _KNOWN.pop(place, None)), digest(None, [leaf])
+    return _KNOWN[place][1]
 
 
 def _settings(run: "Run") -> list[Any]:

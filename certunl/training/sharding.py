@@ -13,7 +13,7 @@ from certunl.training.recipe import Recipe
 from certunl.training.schedule import Schedule
 from certunl.training.shards import ShardInit, ShardLosses
 
-__all__ = ["check_shards", "holding", "members", "only", "put_back", "sharded"]
+__all__ = ["check_shards", "holding", "members", "only", "put_back", "sharded", "slots_of"]
 
 
 def sharded(problem: Problem, shards: int) -> Problem:
@@ -71,8 +71,15 @@ def check_shards(problem: Problem, recipe: Recipe, schedule: Schedule) -> None:
 
 def holding(schedule: Schedule, shards: int, gone: np.ndarray) -> np.ndarray:
     """i32[c]: the shards with a slot, of any weight, for an example of `gone bool[n]`."""
-    slots = gone[np.asarray(schedule.indices)].reshape(len(schedule), shards, -1)
-    return np.flatnonzero(slots.any(axis=(0, 2))).astype(np.int32)
+    return np.flatnonzero(slots_of(gone, schedule, shards).any(axis=(0, 2))).astype(np.int32)
+
+
+def slots_of(marks: np.ndarray, schedule: Schedule, shards: int) -> np.ndarray:
+    """bool[t, s, b]: the slots of the examples that `marks bool[n]` marks.
+
+    Slots of weight 0 may hold any number. It then means the example that JAX takes for it.
+    """
+    return np.asarray(jnp.asarray(marks)[schedule.indices]).reshape(len(schedule), shards, -1)
 
 
 def members(schedule: Schedule, shards: int) -> list[np.ndarray]:

@@ -7,7 +7,8 @@ from certunl.errors import BadInput, whole
 __all__ = ["MOST", "chunks", "even_places", "stage_ends"]
 
 MOST = 9
-"""The most slices. A request for one example repeats (2 R + 1)/(3 R) of a training, which more hardly lower."""
+"""The most slices. A request for one example repeats (2 R + 1)/(3 R) of a training. That is .70 for 9, and never less
+than 2/3."""
 
 
 def chunks(total: int) -> Iterator[tuple[int, int]]:

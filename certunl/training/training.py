@@ -29,7 +29,7 @@ from certunl.training.sealing import batches_of, end_of, seal_of, states_of
 from certunl.training.sharding import check_shards, sharded
 from certunl.training.stages import even_places, stage_ends
 from certunl.training.starting import check_parts, explained, fitting
-from certunl.training.states import States
+from certunl.training.states import Parts, States
 
 __all__ = ["fit", "retrained", "train"]
 
@@ -111,7 +111,8 @@ def _fitted(
             norm,
             recipe.radius,
         )
-    record, passed = None, dict[int, list[jax.Array]]()
+    record, places = None, tuple(sorted({*stages, *even_places(int(states), len(schedule))}))
+    parts: Parts = ()
     if recipe.noise:
         check_noisy(problem, recipe, schedule, start, checkpoints, states)
         seed = seed or spent(secret)
@@ -119,8 +120,9 @@ def _fitted(
         record = NoiseRecord(places, digest_of(secret), unchecked(secret), device=_device())
     elif noise_key is not None:
         raise BadInput("noise_key is for a recipe with noise; set clip_each and noise, or leave it out")
-    elif places := tuple(sorted({*stages, *even_places(states, len(schedule))})):
-        params, risks, passed = staged(
+    elif places:
+        _check_states(schedule, len(problem.data), set(places) - {*stages})
+        params, risks, parts = staged(
             problem, recipe, start, schedule, places, progress=progress, checkpoints=checkpoints
         )
     else:
@@ -138,8 +140,8 @@ def _fitted(
     run = Run(problem, recipe, start, schedule, params, present, provenance, risks, record)
     if problem.sharded:
         provenance = replace(provenance, end=end_of(run))
-    if passed:
-        run = replace(run, states=States(passed, np.asarray(present)))
+    if parts:
+        run = replace(run, states=States(parts, np.asarray(present)))
         provenance = replace(provenance, states=states_of(run))
     if record is not None and batches is None:
         run = replace(run, noise=replace(record, batches=batches_of(run)))
@@ -207,6 +209,19 @@ def retrained(run: Run, request: Any) -> Params:
     params, risks = replay(run, run.retained(run.check(request)))
     check_finite(risks, params, run.recipe)
     return params if run.recipe.radius is None else projection_l2_ball(params, run.recipe.radius)
+
+
+def _check_states(schedule: Schedule, examples: int, places: set[int]) -> None:
+    """Raises BadInput if there are `places` of states, and nobody of the examples comes first after one of them."""
+    first = np.full(examples, len(schedule))
+    weighted = np.asarray(schedule.weights) != 0
+    steps = np.broadcast_to(np.arange(len(schedule))[:, None], weighted.shape)[weighted]
+    np.minimum.at(first, np.asarray(schedule.indices)[weighted], steps)
+    if places and not (first[first < len(schedule)] >= min(places)).any():
+        raise BadInput(
+            f"states would serve no request: every example is learnt before step {min(places)}, the first of them; "
+            "train with Recipe(slices=...), or for one epoch"
+        )
 
 
 def _device() -> str:
