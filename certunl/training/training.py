@@ -175,14 +175,15 @@ def train(
         noise_key: the secret of the noise and of secret batches, for a recipe with `noise`. A JAX key is for tests.
             Default: `secret_key()`.
         states: the number of states that the run keeps, evenly over the steps and with the start. `NoisyRetrain` goes
-            back to them, and without noise `Retrain` does, if nobody who is forgotten had a slot before. They lie in
-            memory beside the parameters. `Recipe(slices=R)` keeps the states between its stages without being asked.
+            back to them. Without noise `Retrain` does, for those who have no slot before, such as in a training of one
+            epoch. States lie in memory beside the parameters. `Recipe(slices=R)` keeps those between its stages.
         progress: called with (steps done, steps in all) about a hundred times, and with the loss of the last batch if
             it has a third parameter; None reports nothing.
         checkpoints: `Checkpoints(folder)`, so that the same call goes on after a kill, with the same result to the bit.
             Default: none.
 
-    Raises: the errors of `fit`; BadInput if the checkpoints are those of another training.
+    Raises: the errors of `fit`; BadInput if the checkpoints are those of another training, for states that serve
+    nobody, and for slices that the data or the steps are too few for.
     """
     typed_key(key)
     check_parts(problem, recipe)
