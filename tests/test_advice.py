@@ -106,6 +106,10 @@ def test_all_requests_together_stay_within_epsilon(requests):
                     (Common(SHARE * whole, str(number), str(number + 1), 9),),
                     (math.sqrt(1 - SHARE**2) * whole,),
                 )
+            elif "secret" in name:
+                part = Common(9.0, str(number), str(number + 1), 9, True, True, True, (each, delta))
+                account = account.charge(Charge(pairs=((each, delta),), common=(part,)))
+                continue
             elif name.startswith("noise"):
                 common, own = (Common(whole, str(number), str(number + 1), 9),), (0.0,)
             account = account.charge(Charge(ratios=own, common=common), exact="retrain" in way.forget.split()[1])

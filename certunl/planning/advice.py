@@ -51,7 +51,11 @@ class Advice:
 
     def _notes(self) -> list[str]:
         question = f"{self.requests:,} x {self.size:,} examples"
-        notes = [f"{way.name}: {way.note}" for way in self.ways if way.note]
+        names: dict[str, list[str]] = {}
+        for way in self.ways:
+            if way.note:
+                names.setdefault(way.note, []).append(way.name)
+        notes = [f"{of[0]}{' and the like' if len(of) > 1 else ''}: {note}" for note, of in names.items()]
         return [
             "",
             f"* fits requests for {question}, epsilon {self.epsilon:g} at delta {self.delta:g} for all of them, and",
