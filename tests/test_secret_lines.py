@@ -1,5 +1,7 @@
 """Several releases of one training on secret batches: what they spend together."""
 
+from dataclasses import replace
+
 import numpy as np
 
 import certunl as cu
@@ -50,3 +52,31 @@ def test_fresh_steps_with_known_batches_would_break_the_price_of_secret_ones():
     joint_delta = np.maximum(told - np.exp(epsilon) * without, 0).sum() * cell
     alone = np.maximum((1 - q) * absent + q * present - np.exp(epsilon) * absent, 0).sum() * (x[1] - x[0])
     assert alone <= delta * 1.01 and joint_delta > 1.5 * delta
+
+
+def test_no_edit_of_the_run_hides_that_a_release_may_tell_batches():
+    run, budget = secret_run(noise=9.0, states=2), cu.Budget(epsilon=9.0, delta=1e-5)
+    for edited in (
+        run,
+        replace(run, noise=None),
+        replace(run, noise=replace(run.noise, batches="")),
+        replace(run, recipe=replace(run.recipe, batches="poisson")),
+    ):
+        first = cu.NoisyRetrain(rewind_to=0).forget(edited, None, [3], cu.secret_key())
+        account = cu.certify(first, budget).certificate.account
+        update = cu.NoisyRetrain().forget(run.minus([3], first), None, [7], cu.secret_key())
+        account = cu.certify(update, budget, account=account).certificate.account
+        assert account.epsilon(1e-4) > 1.5
+
+
+def test_the_account_depends_on_the_number_of_the_forgotten_and_not_on_their_batches():
+    run, budget = secret_run(noise=9.0, states=2), cu.Budget(epsilon=9.0, delta=1e-5)
+    first = cu.NoisyRetrain(rewind_to=0).forget(run, None, [3], cu.secret_key())
+    spent = set()
+    for i in (4, 7, 9, 12, 20, 29):
+        account = cu.certify(first, budget).certificate.account
+        update = cu.NoisyRetrain().forget(run.minus([3], first), None, [i], cu.secret_key())
+        certificate = cu.certify(update, budget, account=account).certificate
+        assert f"composed epsilon {certificate.account.epsilon(2e-5):.3g}"[:20] in str(certificate)
+        spent.add(certificate.account.epsilon(1e-4))
+    assert len(spent) == 1 and np.isfinite([*spent]).all()

@@ -10,7 +10,7 @@ import pytest
 import certunl as cu
 from certunl.folders import RunFolder
 from certunl.planning import replays
-from tests.cases import KEY, gap, network
+from tests.cases import KEY, classes, gap, network
 from tests.shards import shards_of
 from tests.test_slices import OWNERS, retrained, sliced, whole
 from tests.verbs import certunl, refused
@@ -223,3 +223,35 @@ def test_further_training_keeps_no_states():
     run = sliced()
     repaired, _ = cu.HessianFree().repair(run, cu.HessianFree().prepare(run), KEY, epochs=1)
     assert repaired.states is None and repaired.known_states is None
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_data_that_were_written_over_are_noticed(shards):
+    x = np.array(classes(30).x)
+    alias = jax.device_put(x)  # JAX may share the memory of NumPy
+    run = sliced(cu.classification(cu.models.MLP(hidden=(6,), classes=3), cu.Dataset(alias, classes(30).y)), shards)
+    before = np.asarray(alias).copy()
+    x[:] = 5.0
+    jax.block_until_ready(alias)
+    same = np.array_equal(before, np.asarray(run.problem.data.x))
+    assert (run.known_states is not None) == same
+    assert gap(retrained(run, [3]).params, exact(run, [3])) == 0
+
+
+def test_a_training_that_was_killed_does_not_go_on_with_other_data_or_losses(tmp_path):
+    data, recipe = classes(30), cu.Recipe(epochs=6, batch_size=4, learning_rate=0.3)
+
+    def problem(shift=0.0, **more):
+        mlp = cu.models.MLP(hidden=(6,), classes=3)
+        return cu.classification(mlp, cu.Dataset(np.array(data.x) + shift, data.y), **more)
+
+    checkpoints = cu.Checkpoints(tmp_path / "states", seconds=0)
+    with pytest.raises(KeyboardInterrupt):
+        cu.train(problem(), recipe, KEY, checkpoints=checkpoints, progress=stopping(20))
+    for other in (problem(1.0), problem(l2=1.0)):
+        with pytest.raises(cu.BadInput, match="other settings or data"):
+            cu.train(other, recipe, KEY, checkpoints=checkpoints)
+    assert (
+        gap(cu.train(problem(), recipe, KEY, checkpoints=checkpoints).params, cu.train(problem(), recipe, KEY).params)
+        == 0
+    )

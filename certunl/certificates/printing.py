@@ -125,7 +125,8 @@ def _account(c: "Certificate") -> str:
         if account.shared:
             return "exact retraining of one line, which spends nothing; what the other lines spent stays spent"
         return "exact retraining, which spends nothing; the count begins again for requests to the retrained model"
-    delta = account.total.delta if account.total else account.least_delta + (c.delta if account.ratios else 0.0)
+    gaussian = account.ratios or any(not part.paired or part.ratio for part in account.common)
+    delta = account.total.delta if account.total else account.least_delta + (c.delta if gaussian else 0.0)
     exact = account.epsilon(delta)
     zcdp = f" (by zCDP at most {account.zcdp_epsilon(delta):.4g})" if account.ratios else ""
     of = f" of {account.total.epsilon:g}" if account.total else ""

@@ -160,7 +160,10 @@ class Pairs(_InSteps):
         _only_epsilon(budget)
         epsilon = min((e for e, delta in self.pairs if delta <= budget.delta), default=math.inf)
         epsilon = _stated(epsilon, budget, every_request, _OWN)
-        return Claim(self.sigma, epsilon, Charge(pairs=((epsilon, budget.delta),)))
+        delta = budget.delta
+        if not epsilon:  # nobody is in any step, so next to nothing is spent
+            delta = min(delta for e, delta in self.pairs if not e)
+        return Claim(self.sigma, epsilon, Charge(pairs=((epsilon, delta),)))
 
     def line(self, ceiling: float) -> tuple[str, str]:
         """(name, text) in the printed certificate."""

@@ -103,6 +103,7 @@ class Line:
             raise
         except (BadInput, Diverged) as error:
             if len(entries) > 1:
+                _clear(states)
                 return self._answer_each(entries, method, rows)
             _clear(states)
             self.folder.ledger.add(entries, "refused", {"reason": str(error)})

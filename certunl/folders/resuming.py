@@ -28,8 +28,8 @@ class Checkpoints:
     Args:
         place: the folder. It is made if necessary.
         seconds: the least time between two states. Default: 30. The newest state is kept, the others are removed.
-        settings: what else must be the same for a training to go on, ready for JSON. Default: start, schedule, recipe
-            and targets alone are compared.
+        settings: what else must be the same for a training to go on, ready for JSON. Default: start, schedule, recipe,
+            model, losses and data alone are compared, as far as they are of this library.
 
     After `begin`, `spent` is the time in seconds that earlier calls took to reach the state; 0 without one.
     """

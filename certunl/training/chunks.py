@@ -14,6 +14,7 @@ from certunl.training.placing import like as placed_like
 from certunl.training.problem import Problem
 from certunl.training.recipe import Recipe
 from certunl.training.schedule import Schedule
+from certunl.training.sealing import fixed
 from certunl.training.sharding import only
 from certunl.training.stages import chunks
 from certunl.training.states import Parts, States, apart
@@ -188,15 +189,14 @@ def identity(
     first: int = 0,
     places: tuple[int, ...] = (),
 ) -> str:
-    """A digest of what fixes a training. Of a foreign optimizer it has the structure of the state alone.
+    """A digest of what fixes a training. Of foreign losses it has nothing, and of a foreign optimizer the structure of
+    its state.
 
     `state` is that before step `first`, and the states before `places` are wanted.
     """
     after = (list(map(_plain, jax.tree.leaves(state))),) if first else ()
-    return digest(
-        [recipe.settings, str(jax.tree.structure(state)), *([first, places] if first or places else [])],
-        (start, vars(schedule), problem.data.y, *after),
-    )
+    words = [*fixed(problem, recipe, start, schedule), str(jax.tree.structure(state)), first, places]
+    return digest(words, after)
 
 
 def _plain(leaf: jax.Array) -> jax.Array:

@@ -12,6 +12,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from certunl.errors import BadInput
 from certunl.training.arrays import as_array, check_kind, check_numbers
 from certunl.training.host import OnHost
+from certunl.training.marks import taken
 from certunl.training.memory import check_memory
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def placed(data: Dataset) -> Dataset:
     new = [leaf for leaf in jax.tree.leaves(data) if isinstance(leaf, np.ndarray)]
     size = sum(leaf.size * jax.dtypes.canonicalize_dtype(leaf.dtype).itemsize for leaf in new)
     check_memory("the data", size, "keep the inputs on the host: Dataset(OnHost(x), y)")
-    return automatic(jax.tree.map(jnp.asarray, data))
+    return automatic(taken(data))
 
 
 def automatic(tree: Any) -> Any:

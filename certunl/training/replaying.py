@@ -9,6 +9,7 @@ import numpy as np
 from certunl.base import Params, platform
 from certunl.training.chunks import Keeper, staged
 from certunl.training.loop import check_finite, replay
+from certunl.training.marks import owned
 from certunl.training.placing import like
 from certunl.training.sharding import holding, only, put_back
 from certunl.training.states import States
@@ -72,5 +73,5 @@ def replayed(run: "Run", request: np.ndarray, retained: jax.Array, checkpoints: 
     part, risks, passed = staged(parts[0], run.recipe, *parts[1:], places, earlier, firsts, checkpoints=checkpoints)
     check_finite(risks, part, run.recipe)
     params = like(put_back(run.params, part, touched) if problem.sharded else part, run.start)
-    after = None if states is None else states.put_back(passed, touched, stays)
-    return Replay(params, after, len(touched), float(np.sum(steps - firsts)) / (shards * steps))
+    after = None if states is None else states.put_back(owned(passed), touched, stays)
+    return Replay(owned(params), after, len(touched), float(np.sum(steps - firsts)) / (shards * steps))

@@ -18,6 +18,7 @@ from certunl.training.dataset import automatic, placed
 from certunl.training.direction import warn_of_two_rates
 from certunl.training.drawing import schedule_of
 from certunl.training.loop import check_finite, replay
+from certunl.training.marks import owned, taken
 from certunl.training.noisy import NoiseRecord, check_noisy, check_params, trained_with_noise
 from certunl.training.placing import beside, initial, like, spread_out
 from certunl.training.problem import Problem
@@ -94,7 +95,7 @@ def _fitted(
         seed = spent(secret)
     schedule = schedule_of(problem, recipe, seed) if batches is None else batches
     problem = replace(problem, data=placed(problem.data))
-    schedule = automatic(jax.tree.map(jnp.asarray, schedule))
+    schedule = automatic(taken(schedule))
     if not len(schedule):
         raise BadInput("the schedule has no step; give at least one, or use adopt(problem, params) for a trained model")
     schedule = problem.numbered(schedule)
@@ -127,7 +128,7 @@ def _fitted(
         )
     else:
         params, risks = followed(problem, recipe, start, schedule, progress, checkpoints)
-    params = like(params, start)
+    params = owned(like(params, start))
     try:
         if record is None:
             check_finite(risks, params, recipe)
@@ -141,7 +142,7 @@ def _fitted(
     if problem.sharded:
         provenance = replace(provenance, end=end_of(run))
     if parts:
-        run = replace(run, states=States(parts, np.asarray(present)))
+        run = replace(run, states=States(owned(parts), np.asarray(present)))
         provenance = replace(provenance, states=states_of(run))
     if record is not None and batches is None:
         run = replace(run, noise=replace(record, batches=batches_of(run)))
@@ -196,6 +197,8 @@ def train(
     start_key, schedule_key = jax.random.split(key)
     schedule = None if recipe.batches == "secret" else schedule_of(problem, recipe, schedule_key)
     start = initial(problem.init, start_key)
+    if checked:  # an initializer from outside may give arrays that it holds
+        owned((start, schedule))
     stages = () if schedule is None else stage_ends(recipe.slices, len(schedule))
     return _fitted(problem, recipe, start, schedule, progress, checkpoints, origin, noise_key, states, stages)
 

@@ -42,14 +42,16 @@ def noisy_training(run: Run, gone: np.ndarray, *, until: int | None = None, secr
     if batches_are_secret(run):
         forgotten, rounding = int(np.sum(gone)), _rounding(table)
         of_size = secret_batches(run, forgotten, until=until, rounding=rounding, secret=secret, unchecked=unchecked)
-        return replace(of_size, common=replace(common, own=True))  # also at 0: its steps may tell batches
+        # the largest of so many examples, because the account must not tell the batches of these
+        largest = forgotten * float(_each(table, np.ones(len(gone), bool), None, until).max(initial=0.0))
+        return replace(of_size, common=replace(common, ratio=largest, own=True))
     s = Assumption("s", float(until), "proved", "first step without the forgotten; T where no step is trained again")
     return Guarantee(
         says=OwnNoise(common.ratio, 1.0, secret),
         reference="the same training with noise, on the same schedule without the request",
         sense="noisy training",
         from_training=True,
-        common=replace(common, own=True) if until else None,
+        common=replace(common, own=True),  # also at 0, where its steps may tell the batches
         assumptions=(*settings_of(table, run.problem.data.owners), s),
         unchecked=unchecked,
     )
