@@ -23,7 +23,7 @@ __all__ = ["Replays", "replays"]
 
 _REQUESTS = (1, 10, 100, 1000)
 _STEPS = 8
-"""Number of steps of the schedule that are timed."""
+"""Number of steps of the schedule that are timed, and then four times as many."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,9 +113,9 @@ def _none_of(size: int, units: int, n: int) -> float:
 
 
 def replays(run: Run) -> Replays:
-    """The Replays of a run with shards or with states of its training, timed for about half a second.
+    """The Replays of a run with shards or with states of its training, timed for about a second.
 
-    Seconds are a linear extrapolation of 8 timed steps of one shard and of all.
+    Seconds are a linear extrapolation of 8 and 32 timed steps of one shard and of all.
     Raises: BadInput for a run without either, or without a history.
     """
     run.need_history("a plan")
@@ -128,15 +128,20 @@ def replays(run: Run) -> Replays:
     owners, present = problem.data.owners, np.asarray(run.present)
     units = np.arange(len(present)) if owners is None else np.asarray(owners)
     parts = [part[present[part]] for part in members(run.schedule, problem.shards)]
-    few = min(len(run.schedule), _STEPS)
-    short = problem, run.start, jax.tree.map(lambda a: a[:few], run.schedule)
+    steps = len(run.schedule)
 
-    def work(shards: np.ndarray) -> Callable[[], Any]:
+    def work(shards: np.ndarray, count: int) -> Callable[[], Any]:
+        short = problem, run.start, jax.tree.map(lambda a: a[:count], run.schedule)
         one, start, schedule = only(*short, shards) if problem.sharded else short
         return lambda: followed(one, run.recipe, start, schedule)
 
+    def time(shards: np.ndarray) -> float:
+        short, long = (min(steps, count) for count in (_STEPS, 4 * _STEPS))
+        first, second = (seconds_of(work(shards, count)) for count in (short, long))
+        return second + (steps - long) * max(second - first, 0.0) / max(long - short, 1)
+
     every = np.arange(problem.shards)
-    seconds = [seconds_of(work(some)) / few * len(run.schedule) for some in (every[:1], every)]
+    seconds = [time(some) for some in (every[:1], every)]
     return Replays(
         sizes=tuple(len(np.unique(units[part])) for part in parts),
         seconds=(seconds[0], seconds[1]),
