@@ -76,7 +76,7 @@ IMAGES = {"mnist": 60_000, "cifar10": 12_000}
 TINY: dict[str, Any] = {"epochs": 1, "batch_size": 20}
 SMALL: dict[str, dict[str, Any]] = {
     "2 shards": {"recipe": cu.Recipe(**TINY), "shards": 2},
-    "1 model, 3 slices": {"recipe": cu.Recipe(**TINY | {"epochs": 4}, slices=3), "shards": 1},
+    "1 model, 3 slices": {"recipe": cu.Recipe(epochs=4, batch_size=20, slices=3), "shards": 1},
     "noise 5": {"recipe": cu.Recipe(**TINY, clip_each=1.0, noise=5.0), "states": 2},
     "noise 9, secret batches": {"recipe": cu.Recipe(**TINY, clip_each=1.0, noise=9.0, batches="secret"), "states": 2},
     "noise 9 and a head": {"recipe": cu.Recipe(**TINY, clip_each=1.0, noise=9.0), "head": cu.Recipe(weight_decay=1e-2)},
