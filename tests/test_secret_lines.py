@@ -27,6 +27,7 @@ def test_releases_of_one_training_on_secret_batches_as_it_is_are_that_of_the_las
     own = [certificate.epsilon for certificate in certificates]
     assert own == sorted(own) and own[0] < own[2]
     assert account.epsilon(1e-5) == own[2] and account.least_delta == 1e-5 and account.releases == 3
+    assert f"composed epsilon {own[2]:.4g} at delta 1e-05" in str(certificates[-1])
     lines = [Common(0.1, "", end, 6, True, True, True, (0.5, 1e-6)) for end in ("a", "b")]
     apart = cu.Account(pairs=((0.5, 1e-6), (0.5, 1e-6)), common=tuple(lines))
     assert apart.epsilon(1e-5) > 1.0 and apart.least_delta == 2e-6  # neither has forgotten whom the other has
@@ -77,6 +78,6 @@ def test_the_account_depends_on_the_number_of_the_forgotten_and_not_on_their_bat
         account = cu.certify(first, budget).certificate.account
         update = cu.NoisyRetrain().forget(run.minus([3], first), None, [i], cu.secret_key())
         certificate = cu.certify(update, budget, account=account).certificate
-        assert f"composed epsilon {certificate.account.epsilon(2e-5):.3g}"[:20] in str(certificate)
+        assert f"composed epsilon {certificate.account.epsilon(2e-5):.4g} at delta 2e-05" in str(certificate)
         spent.add(certificate.account.epsilon(1e-4))
     assert len(spent) == 1 and np.isfinite([*spent]).all()

@@ -12,7 +12,7 @@ from certunl.folders import RunFolder
 from certunl.planning import replays
 from tests.cases import KEY, classes, gap, network
 from tests.shards import shards_of
-from tests.test_slices import OWNERS, retrained, sliced, whole
+from tests.test_slices import retrained, sliced, whole
 from tests.verbs import certunl, refused
 
 WORDS = ("--dataset", "wine", "--model", "mlp", "--set", "epochs=8", "hidden=(8,)", "batch_size=8", "slices=3")
@@ -29,55 +29,6 @@ def early_and_late(run):
     first, other = shards_of(run)[:2]
     share = {int(i): retrained(run, [int(i)]).cost["share_of_training"] for i in first}
     return max(share, key=share.get), int(other[0]), min(share, key=share.get)
-
-
-def stopping(at):
-    def stop(done, total):
-        if done >= at:
-            raise KeyboardInterrupt
-
-    return stop
-
-
-@pytest.mark.parametrize("shards", [1, 3])
-def test_a_training_that_was_killed_does_not_go_on_with_other_places(shards, tmp_path):
-    schedule = sliced(shards=shards).schedule
-    problem = cu.training.sharding.sharded(network(), shards) if shards > 1 else network()
-    checkpoints = cu.Checkpoints(tmp_path / "states", seconds=0)
-
-    def train(states, **more):
-        settings = cu.Recipe(epochs=6, batch_size=4, learning_rate=0.3)
-        return cu.fit(problem, settings, problem.init(KEY), schedule, states=states, checkpoints=checkpoints, **more)
-
-    with pytest.raises(KeyboardInterrupt):
-        train(4, progress=stopping(len(schedule) // 2))
-    with pytest.raises(cu.BadInput, match="other settings or data"):
-        train(2)
-    run = train(4)
-    assert gap(retrained(run, [3]).params, exact(run, [3])) == 0
-
-
-def test_a_killed_retraining_goes_on_from_a_state(tmp_path):
-    for shards in (1, 3):
-        run = sliced(shards=shards, epochs=40)
-        late = next(i for i in range(30) if retrained(run, [i]).cost["share_of_training"] < 0.9 / shards)
-
-        last = 0.8 * len(run.schedule)
-
-        class Dying(cu.Checkpoints):
-            def save(self, steps, arrays, last=last):
-                super().save(steps, arrays)
-                if steps >= last:
-                    raise KeyboardInterrupt
-
-        Dying.__module__, Dying.__qualname__ = cu.Checkpoints.__module__, cu.Checkpoints.__qualname__
-        place = tmp_path / str(shards)
-        with pytest.raises(KeyboardInterrupt):
-            cu.Retrain(checkpoints=Dying(place, seconds=0)).forget(run, None, [late], KEY)
-        update = cu.Retrain(checkpoints=cu.Checkpoints(place, seconds=0)).forget(run, None, [late], KEY)
-        assert gap(update.params, exact(run, [late])) == 0
-        again = run.minus([late], update)
-        assert again.known_states is not None and gap(retrained(again, [7]).params, exact(run, [late, 7])) == 0
 
 
 def test_an_update_without_its_states_leaves_those_before(tmp_path):
@@ -166,33 +117,6 @@ def test_states_that_would_serve_nobody_are_refused():
     assert run.states.places == (10, 20)
 
 
-@pytest.mark.parametrize("owners", [None, OWNERS], ids=["examples", "owners"])
-@pytest.mark.parametrize("shards", [1, 3])
-def test_the_plan_after_parameters_from_elsewhere_is_what_requests_cost(shards, owners):
-    run = sliced(network(owners=owners), shards)
-    units = np.arange(30) if owners is None else owners
-    gone = np.flatnonzero(units == 4)
-    for given in (retrained(run, gone).params, retrained(run, gone)):
-        after = run.minus(gone, given)
-        rest = [i for i in np.unique(units) if i != 4]
-        costs = [retrained(after, np.flatnonzero(units == i)).cost["share_of_training"] for i in rest]
-        assert replays(after).share(1) == pytest.approx(np.mean(costs))
-
-
-def test_the_plan_of_shards_that_are_trained_together(monkeypatch):
-    from certunl.planning import shard_work
-    from certunl.training import chunks, replaying
-
-    for room in (chunks, replaying, shard_work):
-        monkeypatch.setattr(room, "platform", lambda: "gpu")
-    run = sliced(shards=3)
-    rng = np.random.default_rng(0)
-    for k in (1, 2, 4):
-        requests = [rng.choice(30, k, replace=False) for _ in range(120)]
-        costs = [retrained(run, request).cost["share_of_training"] for request in requests]
-        assert abs(replays(run).share(k) - np.mean(costs)) < 4 * np.std(costs) / 120**0.5
-
-
 def test_a_folder_whose_model_was_purged_goes_on_from_the_states_of_its_last_update(tmp_path, capsys):
     place = tmp_path / "run"
     certunl("train", place, *WORDS)
@@ -236,22 +160,3 @@ def test_data_that_were_written_over_are_noticed(shards):
     same = np.array_equal(before, np.asarray(run.problem.data.x))
     assert (run.known_states is not None) == same
     assert gap(retrained(run, [3]).params, exact(run, [3])) == 0
-
-
-def test_a_training_that_was_killed_does_not_go_on_with_other_data_or_losses(tmp_path):
-    data, recipe = classes(30), cu.Recipe(epochs=6, batch_size=4, learning_rate=0.3)
-
-    def problem(shift=0.0, **more):
-        mlp = cu.models.MLP(hidden=(6,), classes=3)
-        return cu.classification(mlp, cu.Dataset(np.array(data.x) + shift, data.y), **more)
-
-    checkpoints = cu.Checkpoints(tmp_path / "states", seconds=0)
-    with pytest.raises(KeyboardInterrupt):
-        cu.train(problem(), recipe, KEY, checkpoints=checkpoints, progress=stopping(20))
-    for other in (problem(1.0), problem(l2=1.0)):
-        with pytest.raises(cu.BadInput, match="other settings or data"):
-            cu.train(other, recipe, KEY, checkpoints=checkpoints)
-    assert (
-        gap(cu.train(problem(), recipe, KEY, checkpoints=checkpoints).params, cu.train(problem(), recipe, KEY).params)
-        == 0
-    )

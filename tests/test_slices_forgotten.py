@@ -11,7 +11,8 @@ import pytest
 import certunl as cu
 from certunl.folders import RunFolder
 from certunl.membership.relearning import relearn_epochs
-from certunl.planning import Replays, replays
+from certunl.planning import Replays, replays, shard_work
+from certunl.training import chunks, replaying
 from tests.cases import KEY, classes, gap, network
 from tests.test_slices import OWNERS, retrained, sliced, whole
 from tests.verbs import certunl, refused
@@ -40,6 +41,30 @@ def test_the_plan_expects_what_requests_cost(shards, owners):
     one = int(np.flatnonzero(units == every[0])[0])
     request = np.flatnonzero(units == units[one])
     assert sum(replays(run.minus(request, retrained(run, request))).sizes) == len(every) - 1
+
+
+@pytest.mark.parametrize("owners", [None, OWNERS], ids=["examples", "owners"])
+@pytest.mark.parametrize("shards", [1, 3])
+def test_the_plan_after_parameters_from_elsewhere_is_what_requests_cost(shards, owners):
+    run = sliced(network(owners=owners), shards)
+    units = np.arange(30) if owners is None else owners
+    gone = np.flatnonzero(units == 4)
+    for given in (retrained(run, gone).params, retrained(run, gone)):
+        after = run.minus(gone, given)
+        rest = [i for i in np.unique(units) if i != 4]
+        costs = [retrained(after, np.flatnonzero(units == i)).cost["share_of_training"] for i in rest]
+        assert replays(after).share(1) == pytest.approx(np.mean(costs))
+
+
+def test_the_plan_of_shards_that_are_trained_together(monkeypatch):
+    for room in (chunks, replaying, shard_work):
+        monkeypatch.setattr(room, "platform", lambda: "gpu")
+    run = sliced(shards=3)
+    rng = np.random.default_rng(0)
+    for k in (1, 2, 4):
+        requests = [rng.choice(30, k, replace=False) for _ in range(120)]
+        costs = [retrained(run, request).cost["share_of_training"] for request in requests]
+        assert abs(replays(run).share(k) - np.mean(costs)) < 4 * np.std(costs) / 120**0.5
 
 
 def test_the_expected_share_of_equal_slices_is_that_of_the_formula():

@@ -56,7 +56,8 @@ class Common:
     """What a release has in common with other releases: the noise of one training.
 
     Args:
-        ratio: that of the training for everyone forgotten so far, by their slots (`bounds.slot_ratio`).
+        ratio: that of the training for everyone forgotten so far, by their slots (`bounds.slot_ratio`). A release by
+            pairs has the largest of any so many examples, which tells no batches.
         start: a digest of everyone forgotten before the request.
         end: the same after the request. Both are bound to the seal of the training.
         steps: s, the number of first steps of the training whose noise the release holds.

@@ -3,6 +3,7 @@
 import math
 from typing import TYPE_CHECKING
 
+from certunl.certificates.budget import joint
 from certunl.certificates.gaussian import noise_ratio
 from certunl.certificates.guarantee import SENSES
 
@@ -125,7 +126,7 @@ def _account(c: "Certificate") -> str:
         if account.shared:
             return "exact retraining of one line, which spends nothing; what the other lines spent stays spent"
         return "exact retraining, which spends nothing; the count begins again for requests to the retrained model"
-    gaussian = account.ratios or any(not part.paired or part.ratio for part in account.common)
+    gaussian = bool(account.ratios or joint(account.common))
     delta = account.total.delta if account.total else account.least_delta + (c.delta if gaussian else 0.0)
     exact = account.epsilon(delta)
     zcdp = f" (by zCDP at most {account.zcdp_epsilon(delta):.4g})" if account.ratios else ""

@@ -34,8 +34,8 @@ class Update:
             is projected afterwards.
         cost: the cost of forgetting: "seconds", "compile_seconds" and numbers of the solver.
         states: the states of a replay, from which `Run.minus` lets the next one go on; None for other methods.
-        end, seal: of `Retrain` the digests of the end of the replay and of its states, with all that fixes it; empty
-            without. By them the run after the request knows its parameters and states.
+        end: of `Retrain` on shards, `sealing.end_of` the run after the request; empty otherwise.
+        seal: of `Retrain` with states, `sealing.states_of` the run after the request; empty otherwise.
     """
 
     params: Params

@@ -105,7 +105,6 @@ def staged(
     firsts = np.zeros(problem.shards, int) if firsts is None else firsts
     if _apart(problem):
         return _shard_by_shard(problem, recipe, start, schedule, places, states, firsts, progress, checkpoints)
-    # they agree about all steps before the first of any
     schedule, done = jax.tree.map(np.asarray, problem.numbered(schedule)), int(firsts.min())
     state, risks = begin(problem, recipe, start), np.zeros(0)
     like, structure = jax.tree.flatten(state)

@@ -111,7 +111,7 @@ class Recipe:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings that are numbers or words, without `slices` for none. Digests of a training have them."""
+        """The settings that are numbers or words, for digests of a training. `slices` is left out where it is 1."""
         plain = {name: value for name, value in vars(self).items() if isinstance(value, int | float | str | None)}
         return {name: value for name, value in plain.items() if (name, value) != ("slices", 1)}
 

@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from certunl.errors import BadInput
 from certunl.training.schedule import Schedule
 from certunl.training.sharding import slots_of
 
-__all__ = ["Parts", "States", "apart", "nested", "unnested"]
+__all__ = ["Parts", "States", "apart", "check_states", "nested", "unnested"]
 
 Parts = tuple[dict[int, list[jax.Array]], ...]
 """The states of each shard by their steps."""
@@ -86,6 +87,19 @@ def apart(whole: dict[int, list[jax.Array]], shards: int) -> Parts:
     return tuple(
         {place: [leaf[i : i + 1] for leaf in leaves] for place, leaves in whole.items()} for i in range(shards)
     )
+
+
+def check_states(schedule: Schedule, examples: int, places: set[int]) -> None:
+    """Raises BadInput if there are `places` of states, and nobody of the examples comes first after one of them."""
+    first = np.full(examples, len(schedule))
+    weighted = np.asarray(schedule.weights) != 0
+    steps = np.broadcast_to(np.arange(len(schedule))[:, None], weighted.shape)[weighted]
+    np.minimum.at(first, np.asarray(schedule.indices)[weighted], steps)
+    if places and not (first[first < len(schedule)] >= min(places)).any():
+        raise BadInput(
+            f"states would serve no request: every example is learnt before step {min(places)}, the first of them; "
+            "train with Recipe(slices=...), or for one epoch"
+        )
 
 
 def nested(states: dict[int, list[jax.Array]]) -> dict[str, dict[str, jax.Array]]:

@@ -30,7 +30,7 @@ from certunl.training.sealing import batches_of, end_of, seal_of, states_of
 from certunl.training.sharding import check_shards, sharded
 from certunl.training.stages import even_places, stage_ends
 from certunl.training.starting import check_parts, explained, fitting
-from certunl.training.states import Parts, States
+from certunl.training.states import Parts, States, check_states
 
 __all__ = ["fit", "retrained", "train"]
 
@@ -122,7 +122,7 @@ def _fitted(
     elif noise_key is not None:
         raise BadInput("noise_key is for a recipe with noise; set clip_each and noise, or leave it out")
     elif places:
-        _check_states(schedule, len(problem.data), set(places) - {*stages})
+        check_states(schedule, len(problem.data), set(places) - {*stages})
         params, risks, parts = staged(
             problem, recipe, start, schedule, places, progress=progress, checkpoints=checkpoints
         )
@@ -213,19 +213,6 @@ def retrained(run: Run, request: Any) -> Params:
     params, risks = replay(run, run.retained(run.check(request)))
     check_finite(risks, params, run.recipe)
     return params if run.recipe.radius is None else projection_l2_ball(params, run.recipe.radius)
-
-
-def _check_states(schedule: Schedule, examples: int, places: set[int]) -> None:
-    """Raises BadInput if there are `places` of states, and nobody of the examples comes first after one of them."""
-    first = np.full(examples, len(schedule))
-    weighted = np.asarray(schedule.weights) != 0
-    steps = np.broadcast_to(np.arange(len(schedule))[:, None], weighted.shape)[weighted]
-    np.minimum.at(first, np.asarray(schedule.indices)[weighted], steps)
-    if places and not (first[first < len(schedule)] >= min(places)).any():
-        raise BadInput(
-            f"states would serve no request: every example is learnt before step {min(places)}, the first of them; "
-            "train with Recipe(slices=...), or for one epoch"
-        )
 
 
 def _device() -> str:
