@@ -15,6 +15,17 @@ def run_of(problem=None, *, noise_key=KEY, states=1, **settings):
     return cu.train(problem or network(), recipe, KEY, noise_key=noise_key, states=states)
 
 
+def one_against_many():
+    """Eight examples, of which the first alone has a gradient, longer than any limit. So nothing else moves."""
+    x = np.zeros((8, 1))
+    x[0] = 1e3
+    return cu.Problem(
+        init=lambda key: {"w": jnp.zeros(1)},
+        losses=lambda p, batch: -(batch.x @ p["w"]),
+        data=cu.Dataset(x, np.zeros(8)),
+    )
+
+
 def gradients_of(problem, params, ids, key=None):
     """The gradient of each example, one after the other, f64[b, d]."""
     one = jax.grad(lambda p, i: problem.risk(p, problem.batch(i[None], key), jnp.ones(1)))

@@ -19,7 +19,7 @@ from certunl.training.loop import begin
 from certunl.training.noisy import noisy_steps
 from certunl.training.noisy_gradient import noise_grid
 from tests.cases import KEY, classes, network, vector
-from tests.noisy import run_of
+from tests.noisy import one_against_many, run_of
 
 
 def test_a_sum_changes_by_no_more_than_the_price_counts_when_examples_leave_it():
@@ -75,13 +75,7 @@ def test_the_price_of_a_request_counts_slots_of_a_step_together():
 
 def attack(noise, claimed, runs=400):
     """An audit of doing nothing, whose training has `noise` and whose certificate says `claimed`."""
-    x = np.zeros((8, 1))
-    x[0] = 1e3
-    problem = cu.Problem(
-        init=lambda key: {"w": jnp.zeros(1)},
-        losses=lambda p, batch: -(batch.x @ p["w"]),
-        data=cu.Dataset(x, np.zeros(8)),
-    )
+    problem = one_against_many()
     recipe = cu.Recipe(learning_rate=1.0, epochs=4, batch_size=8, clip_each=1.0, noise=noise)
     run = cu.train(problem, recipe, KEY, noise_key=KEY)
     masked = run.schedule.without([0])

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -13,17 +12,12 @@ from certunl.training.drawing import draw
 from certunl.training.loop import begin
 from certunl.training.noisy import noisy_steps
 from tests.cases import KEY
+from tests.noisy import one_against_many
 
 
 def attack(noise, claimed, runs=800):
     """An audit of doing nothing on secret batches, whose training has `noise` and whose certificate says `claimed`."""
-    x = np.zeros((8, 1))
-    x[0] = 1e3
-    problem = cu.Problem(
-        init=lambda key: {"w": jnp.zeros(1)},
-        losses=lambda p, batch: -(batch.x @ p["w"]),
-        data=cu.Dataset(x, np.zeros(8)),
-    )
+    problem = one_against_many()
     settings = {"learning_rate": 1.0, "epochs": 2, "batch_size": 6, "clip_each": 1.0, "batches": "secret"}
     recipe = cu.Recipe(**settings, noise=noise)
     run = cu.train(problem, recipe, KEY, noise_key=KEY)
